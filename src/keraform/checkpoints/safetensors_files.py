@@ -1,0 +1,225 @@
+"""Reading and writing safetensors files, whole or in shards, without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
+import numpy as np
+
+from keraform.checkpoints.tensors import StoredTensor
+from keraform.errors import KeraformError
+
+WEIGHTS_NAME = "model.safetensors"
+INDEX_NAME = "model.safetensors.index.json"
+PICKLE_NAMES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+}
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+
+
+def read_safetensors(paths: Iterable[str | os.PathLike[str]]) -> dict[str, StoredTensor]:
+    """The tensors of one or more files, by key; values are read from the mapped file on demand.
+
+    Args:
+        paths: The files; a key may stand in one of them only.
+
+    Raises:
+        KeraformError: A file that is cut off, damaged or absent, or a key that stands twice.
+    """
+    found: dict[str, StoredTensor] = {}
+    for path in map(Path, paths):
+        for key, tensor in _read_file(path).items():
+            if key in found:
+                raise KeraformError(
+                    expected="each key in one file of the checkpoint only",
+                    got=f"{key} in {found[key].source} and in {path}",
+                    try_next="remove the files that do not belong to this checkpoint",
+                )
+            found[key] = tensor
+    return found
+
+
+def _read_file(path: Path) -> dict[str, StoredTensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        handle = safe_open(path, framework="numpy")
+        keys = list(handle.keys())
+    except FileNotFoundError:
+        raise KeraformError(
+            expected=f"a safetensors file at {path}",
+            got="no such file",
+            try_next=f"ls {path.parent}",
+        ) from None
+    except (SafetensorError, OSError) as error:
+        size = path.stat().st_size if path.exists() else 0
+        raise KeraformError(
+            expected="a complete safetensors file",
+            got=f"{path} ({size} bytes), which cannot be read: {error}",
+            try_next="download it again, for instance with from_pretrained(..., force_download=True)",
+        ) from error
+
+    def tensor(key: str) -> StoredTensor:
+        view = handle.get_slice(key)
+        dtype = _DTYPES.get(view.get_dtype())
+        if dtype is None:
+            raise KeraformError(
+                expected=f"one of the dtypes {', '.join(_DTYPES)}",
+                got=f"{key} of dtype {view.get_dtype()} in {path}",
+                try_next="save the checkpoint in float32, float16 or bfloat16",
+            )
+        return StoredTensor(
+            key, tuple(view.get_shape()), dtype, str(path), lambda: handle.get_tensor(key)
+        )
+
+    return {key: tensor(key) for key in keys}
+
+
+def read_index(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The file of each key, from the index of a checkpoint in shards.
+
+    Args:
+        path: The file `model.safetensors.index.json`.
+    """
+    try:
+        return dict(json.loads(Path(path).read_text(encoding="utf-8"))["weight_map"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise KeraformError(
+            expected='an index with a "weight_map" from key to file name',
+            got=f"{path}: {type(error).__name__}: {error}",
+            try_next="download the checkpoint again, or save it again with save_pretrained",
+        ) from error
+
+
+def write_atomically(path: Path, write: Callable[[str], object]) -> None:
+    """Writes beside `path` and renames, so that nobody ever sees half a file.
+
+    Args:
+        path: Where the file shall be.
+        write: Gets the name of the file to write.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    try:
+        write(temporary)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_safetensors(
+    folder: str | os.PathLike[str],
+    tensors: Mapping[str, StoredTensor],
+    max_shard_size: int | str = "50GB",
+) -> list[Path]:
+    """Writes a checkpoint as `transformers` does, in one file or in shards with an index.
+
+    Args:
+        folder: An existing directory.
+        tensors: The tensors in the order in which they are to be written, in PyTorch's layout.
+        max_shard_size: The size in bytes, or with a unit ("5GB"), that no file shall pass.
+
+    Returns:
+        The files written.
+    """
+    folder = Path(folder)
+    shards = _shards(tensors, byte_count(max_shard_size))
+    names = [WEIGHTS_NAME]
+    if len(shards) > 1:
+        names = [f"model-{n + 1:05d}-of-{len(shards):05d}.safetensors" for n in range(len(shards))]
+    for name, keys in zip(names, shards, strict=True):
+        write_atomically(folder / name, lambda file, keys=keys: _write_file(file, tensors, keys))
+    written = [folder / name for name in names]
+    if len(shards) > 1:
+        total = sum(_size(tensors[key]) for keys in shards for key in keys)
+        index = {
+            "metadata": {"total_size": total},
+            "weight_map": {k: n for n, keys in zip(names, shards, strict=True) for k in keys},
+        }
+        text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+        write_atomically(
+            folder / INDEX_NAME, lambda file: Path(file).write_text(text, encoding="utf-8")
+        )
+        written.append(folder / INDEX_NAME)
+    _remove_old(folder, keep=written)
+    return written
+
+
+def _write_file(file: str, tensors: Mapping[str, StoredTensor], keys: list[str]) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {key: np.ascontiguousarray(tensors[key].read()) for key in keys}
+    # ascontiguousarray makes a vector of a scalar
+    arrays = {key: value.reshape(tensors[key].shape) for key, value in arrays.items()}
+    save_file(arrays, file, metadata={"format": "pt"})
+
+
+def byte_count(size: int | str) -> int:
+    """`5GB` -> 5000000000; a number stays what it is.
+
+    Args:
+        size: A number of bytes, or a number with one of the units KB, MB, GB, TB, KiB, MiB, GiB.
+    """
+    if isinstance(size, int):
+        return size
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", size)
+    if match is None or match[2].upper() not in _UNITS:
+        raise KeraformError(
+            expected='a size such as 5000000000 or "5GB"',
+            got=f"max_shard_size={size!r}",
+            try_next='save_pretrained(..., max_shard_size="5GB")',
+        )
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _size(tensor: StoredTensor) -> int:
+    return int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
+
+
+def _shards(tensors: Mapping[str, StoredTensor], limit: int) -> list[list[str]]:
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for key, tensor in tensors.items():
+        size = _size(tensor)
+        if shards[-1] and filled + size > limit:
+            shards.append([])
+            filled = 0
+        shards[-1].append(key)
+        filled += size
+    return shards
+
+
+def _remove_old(folder: Path, keep: list[Path]) -> None:
+    """Weights of an earlier save would be read together with the new ones, or instead of them."""
+    old = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+    old += [folder / WEIGHTS_NAME, folder / INDEX_NAME]
+    for path in old:
+        if path not in keep and path.is_file():
+            path.unlink()

@@ -1,0 +1,59 @@
+"""A model's weights as PyTorch's state: its keys, its layout, each shared tensor once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keraform.checkpoints.conversion import revert, savable_rules
+from keraform.checkpoints.operations import InexpressibleError
+from keraform.checkpoints.tensors import StoredTensor
+from keraform.runtime.init import torch_shape
+from keraform.runtime.tree import TorchWeight, named_weights
+
+
+def torch_state(model: Any, original_format: bool = True) -> dict[str, StoredTensor]:
+    """The tensors that `transformers` would save for this model.
+
+    Args:
+        model: A pretrained model.
+        original_format: Under the names that the model's checkpoints are kept in (for instance
+            one tensor for each expert), as `transformers` writes them.
+    """
+    ignored = set(model._keys_to_ignore_on_save or ())
+    state = {
+        weight.key: _stored(weight)
+        for weight in canonical_weights(model)
+        if weight.key not in ignored
+    }
+    if not original_format:
+        return state
+    try:
+        return revert(state, savable_rules(model), model.config)
+    except InexpressibleError:
+        return state  # today's names, which transformers reads as well
+
+
+def canonical_weights(model: Any) -> list[TorchWeight]:
+    """One entry for each variable, under the key that the others are tied to.
+
+    Args:
+        model: A pretrained model.
+    """
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    entries: dict[int, TorchWeight] = {}
+    for weight in named_weights(model):
+        known = entries.get(id(weight.variable))
+        if known is None or (known.key in tied and weight.key not in tied):
+            entries[id(weight.variable)] = weight
+    return list(entries.values())
+
+
+def _stored(weight: TorchWeight) -> StoredTensor:
+    def read() -> np.ndarray:
+        array = np.asarray(keras.ops.convert_to_numpy(weight.variable))
+        return array if weight.axes is None else np.transpose(array, np.argsort(weight.axes))
+
+    return StoredTensor(weight.key, torch_shape(weight), weight.variable._dtype, "", read)

@@ -1,0 +1,43 @@
+"""A tensor of a checkpoint: known by key, shape and dtype at once, read only when its values are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor of a checkpoint, in PyTorch's layout.
+
+    Args:
+        key: The name in the file.
+        shape: The shape in the file.
+        dtype: The dtype's name, as NumPy (with ml_dtypes) spells it.
+        source: The file it lies in, for messages.
+        read: Gives the values.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+    source: str
+    read: Callable[[], np.ndarray]
+
+
+def in_memory(state: Mapping[str, np.ndarray | StoredTensor]) -> dict[str, StoredTensor]:
+    """Arrays (or stored tensors, which stay) as stored tensors.
+
+    Args:
+        state: PyTorch's keys and the arrays that belong to them.
+    """
+    return {
+        key: value if isinstance(value, StoredTensor) else _array(key, np.asarray(value))
+        for key, value in state.items()
+    }
+
+
+def _array(key: str, value: np.ndarray) -> StoredTensor:
+    return StoredTensor(key, tuple(value.shape), value.dtype.name, "memory", lambda: value)

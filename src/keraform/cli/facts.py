@@ -1,0 +1,61 @@
+"""`keraform facts TYPE|--all`: records kinds from runs of the torch models, for developers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keraform.cli import console
+from keraform.cli.verify import need_torch
+from keraform.errors import KeraformError
+
+
+def facts(
+    model_type: Annotated[
+        str | None, typer.Argument(metavar="TYPE", help="A model type.", show_default=False)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every proved model type.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where to; by default into the package."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Run a type's torch classes on tiny inputs and record what its expressions are.
+
+    Recorded kinds ship with the package, so that users without torch get the same ports.
+
+    Example: keraform facts bert. Next: keraform port bert
+    """
+    if every == (model_type is not None):
+        raise KeraformError(
+            expected="a model type, or --all",
+            got="both" if every else "neither",
+            try_next="keraform facts bert",
+        )
+    need_torch()
+    import keraform.translate as translate_room
+    from keraform.verify.classes import PROVED_TYPES, upstream_module_name
+    from keraform.verify.facts import facts_file_name, record_facts
+
+    directory = out or Path(translate_room.__file__).parent / "facts"
+    directory.mkdir(parents=True, exist_ok=True)
+    types = PROVED_TYPES if model_type is None else (model_type,)
+    rows = []
+    with console.progress(len(types), "types", quiet=as_json) as begin:
+        for each in types:
+            begin(each)
+            module = upstream_module_name(each)
+            recorded = record_facts(module)
+            path = directory / facts_file_name(module)
+            recorded.write(path)
+            rows.append({"type": each, "facts": len(recorded.facts), "path": str(path)})
+    if as_json:
+        console.print_json(rows)
+        return
+    for row in rows:
+        console.out.print(
+            f"{row['type']}: {row['facts']} facts in {row['path']}", highlight=False, markup=False
+        )

@@ -1,0 +1,93 @@
+"""One place to ask for a model's files, whether it is a directory or a repository on the Hub."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keraform.errors import KeraformError
+
+HUB_ARGUMENTS = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "proxies",
+    "revision",
+    "subfolder",
+    "token",
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A directory, or a repository with the settings for reaching it.
+
+    Args:
+        name: A path, or an id such as "google-bert/bert-base-cased".
+        options: Of `huggingface_hub` (cache_dir, force_download, local_files_only, revision,
+            subfolder, token); None where the default is meant.
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str | os.PathLike[str], **options: Any) -> Repository:
+        """A repository by name, with the options that are not None.
+
+        Args:
+            name: A path or an id.
+            **options: See the class.
+        """
+        kept = {key: value for key, value in options.items() if value not in (None, "", False)}
+        return cls(os.fspath(name), kept)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the name is a directory on this machine."""
+        return os.path.isdir(self.name)
+
+    @property
+    def folder(self) -> Path:
+        """The directory, with the subfolder."""
+        return Path(self.name) / self.options.get("subfolder", "")
+
+    def find(self, file: str) -> Path | None:
+        """The path of a file (downloaded if need be), None when the repository has not got it.
+
+        Args:
+            file: The file's name.
+
+        Raises:
+            KeraformError: The repository cannot be reached or does not exist.
+        """
+        if self.is_local:
+            path = self.folder / file
+            return path if path.is_file() else None
+        self._check_name()
+        from transformers.utils.hub import cached_file
+
+        try:
+            found = cached_file(
+                self.name, file, _raise_exceptions_for_missing_entries=False, **self.options
+            )
+        except OSError as error:
+            raise KeraformError(
+                expected=f"a directory, or a repository on the Hub, called {self.name!r}",
+                got=str(error).strip().splitlines()[0],
+                try_next="a path, another id, token=..., or local_files_only=True for what is "
+                "in the cache",
+            ) from error
+        return None if found is None else Path(found)
+
+    def _check_name(self) -> None:
+        looks_like_path = self.name.startswith((".", "/", "~")) or self.name.count("/") > 1
+        if looks_like_path or os.path.isfile(self.name):
+            kind = "a file" if os.path.isfile(self.name) else "no such directory"
+            raise KeraformError(
+                expected="a directory with config.json, or an id on the Hub",
+                got=f"{self.name}: {kind}",
+                try_next="the path of the directory that save_pretrained wrote",
+            )

@@ -1,0 +1,25 @@
+"""The base classes of all models: what a translated model inherits, and what composes the rooms below."""
+
+from __future__ import annotations
+
+from keraform.modeling.backbone import (
+    BackboneMixin,
+    BackboneType,
+    filter_output_hidden_states,
+    load_backbone,
+)
+from keraform.modeling.inputs import unpack_inputs
+from keraform.modeling.main_layer import MainLayer
+from keraform.modeling.model import Model
+from keraform.modeling.pretrained import PreTrainedModel
+
+__all__ = [
+    "BackboneMixin",
+    "BackboneType",
+    "MainLayer",
+    "Model",
+    "PreTrainedModel",
+    "filter_output_hidden_states",
+    "load_backbone",
+    "unpack_inputs",
+]

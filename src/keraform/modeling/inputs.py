@@ -1,0 +1,228 @@
+"""What a user may hand to a model, and how it becomes the named arguments of `call`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keraform.errors import explain
+from keraform.runtime.layers.base import call_context
+
+_KINDS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def is_mapping(value: Any) -> bool:
+    """True for dicts and for what tokenizers and processors return (BatchEncoding, BatchFeature).
+
+    Args:
+        value: Anything.
+    """
+    return isinstance(value, Mapping) or (hasattr(value, "keys") and hasattr(value, "data"))
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """A BatchEncoding, BatchFeature or mapping as a plain dict without None.
+
+    Args:
+        value: The mapping.
+    """
+    return {name: value[name] for name in value.keys() if value[name] is not None}
+
+
+def plain(data: Any) -> Any:
+    """The data of fit, evaluate and predict with plain dicts of arrays in place of BatchEncodings.
+
+    Args:
+        data: A mapping, a tuple or list that may hold some, or anything else, which stays.
+    """
+    if is_mapping(data):
+        return {name: _as_array(value) for name, value in as_dict(data).items()}
+    if type(data) is tuple:
+        return tuple(plain(part) for part in data)
+    return data
+
+
+def _as_array(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, (list, tuple)) else value
+
+
+def integer_dtype() -> str:
+    """The one width of integers in a call: PyTorch's int64, or int32 where JAX has no wide ones."""
+    if keras.backend.backend() != "jax":
+        return "int64"
+    import jax
+
+    return "int64" if jax.config.jax_enable_x64 else "int32"
+
+
+def as_tensor(value: Any, float_dtype: str) -> Any:
+    """An array, nested list of numbers or tensor as a tensor; everything else stays.
+
+    Signed integers get the width of `integer_dtype`, because ports compute with PyTorch's int64
+    and TensorFlow's operators do not mix widths; floats get `float_dtype`.
+
+    Args:
+        value: One argument of a call.
+        float_dtype: The model's compute dtype.
+    """
+    if isinstance(value, np.generic) or (isinstance(value, (list, tuple)) and _is_numbers(value)):
+        value = np.asarray(value)
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "USO":
+            return value
+        wanted = _wanted(value.dtype.name, float_dtype)
+        return keras.ops.convert_to_tensor(value.astype(wanted, copy=False))
+    if isinstance(value, keras.KerasTensor) or not keras.ops.is_tensor(value):
+        return value
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    wanted = _wanted(dtype, float_dtype)
+    return value if dtype == wanted else keras.ops.cast(value, wanted)
+
+
+def _wanted(dtype: str, float_dtype: str) -> str:
+    if keras.backend.is_float_dtype(dtype):
+        return float_dtype
+    return integer_dtype() if dtype in ("int16", "int32", "int64") else dtype
+
+
+def _is_numbers(value: Any) -> bool:
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating))
+
+
+class Arguments:
+    """The parameters of one `call`, and the rules by which inputs become arguments.
+
+    Args:
+        function: The undecorated `call`.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        self.names = [p.name for p in parameters if p.kind in _KINDS]
+        self.keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self.takes_training = "training" in self.names or "training" in self.keywords
+        self.inputs = [name for name in self.names if name != "training"]
+
+    @classmethod
+    def of(cls, owner: type) -> Arguments:
+        """Those of a class's `call`, worked out once.
+
+        Args:
+            owner: A layer or model class.
+        """
+        function = owner.call
+        known = getattr(function, "__arguments__", None)
+        if known is None:
+            known = function.__arguments__ = cls(inspect.unwrap(function))
+        return known
+
+    def is_unpackable(self, value: Any) -> bool:
+        """Whether a mapping names inputs (and is not itself an input, such as model outputs).
+
+        Args:
+            value: A mapping.
+        """
+        return all(isinstance(name, str) for name in value.keys()) and any(
+            name in self.names for name in value.keys()
+        )
+
+    def gather(self, owner: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """All arguments by name.
+
+        Args:
+            owner: The class's name, for messages.
+            args: Positional arguments; the first may be a mapping, or a list in parameter order.
+            kwargs: Keyword arguments.
+        """
+        kwargs = dict(kwargs)
+        first = self.names[0] if self.names else None
+        if not args and first in kwargs and _is_group(kwargs[first]):
+            args = (kwargs.pop(first),)
+        if args and is_mapping(args[0]):
+            return self._merged(owner, as_dict(args[0]), args[1:], kwargs)
+        if len(args) == 1 and _is_group(args[0]):
+            args = tuple(args[0])
+        if len(args) > len(self.names):
+            raise TypeError(
+                explain(
+                    f"at most {len(self.names)} inputs of {owner}: {', '.join(self.names)}",
+                    f"{len(args)} positional inputs",
+                    f"{owner}({self.inputs[0]}=..., ...) by name",
+                )
+            )
+        return self._merged(owner, dict(zip(self.names, args, strict=False)), (), kwargs)
+
+    def _merged(
+        self, owner: str, given: dict[str, Any], rest: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        given.update(zip(self.names[1:], rest, strict=False))
+        twice = sorted(set(given) & {name for name, value in kwargs.items() if value is not None})
+        if twice:
+            raise TypeError(
+                explain(
+                    f"each input of {owner} once",
+                    f"{', '.join(twice)} both inside the inputs and as a keyword",
+                    f"{owner}(inputs) without the keyword {twice[0]}",
+                )
+            )
+        given = {**kwargs, **given}
+        known = {*self.names, *self.keywords}
+        unknown = sorted(set(given) - known)
+        if unknown and not self.open:
+            raise TypeError(
+                explain(
+                    f"inputs of {owner}: {', '.join(sorted(known))}",
+                    f"unknown input {', '.join(unknown)}",
+                    f"leave {unknown[0]} out",
+                )
+            )
+        return given
+
+
+def _is_group(value: Any) -> bool:
+    """True for a mapping and for a list of tensors, which stand for several arguments."""
+    if is_mapping(value):
+        return True
+    if not isinstance(value, (list, tuple)) or hasattr(value, "_fields") or not value:
+        return False
+    return all(item is None or hasattr(item, "shape") for item in value) and any(
+        getattr(item, "ndim", len(item.shape)) > 0 for item in value if item is not None
+    )
+
+
+def unpack_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets a model's `call` take what users have: a dict, a BatchEncoding, a list, NumPy, keywords.
+
+    Arrays become tensors, None is left out, and the call context carries the training flag to
+    every inner layer, whether Keras came through `__call__` or (on JAX) not.
+
+    Args:
+        function: The model's `call`, whose parameters name the inputs.
+    """
+    arguments = Arguments(function)
+
+    @functools.wraps(function)
+    def call(self: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        given = arguments.gather(type(self).__name__, args, kwargs)
+        training = given.pop("training", None)
+        float_dtype = self.compute_dtype
+        given = {
+            name: as_tensor(value, float_dtype)
+            for name, value in given.items()
+            if value is not None or name not in arguments.names
+        }
+        with call_context(self, training):
+            if arguments.takes_training:
+                given["training"] = self.training
+            return function(self, **given)
+
+    call.__arguments__ = arguments
+    return call

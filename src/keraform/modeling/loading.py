@@ -1,0 +1,207 @@
+"""`from_pretrained` and `save_pretrained`: a directory or repository in, a directory out."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+from transformers import PreTrainedConfig
+
+from keraform.checkpoints.conversion import upstream_name
+from keraform.checkpoints.files import find_weights
+from keraform.checkpoints.load import load_torch_state, unfilled
+from keraform.checkpoints.safetensors_files import read_safetensors, write_safetensors
+from keraform.checkpoints.save import torch_state
+from keraform.errors import KeraformError
+from keraform.hub import Repository
+from keraform.hub.resolve import HUB_ARGUMENTS
+from keraform.modeling import initialization
+from keraform.modeling.building import deferred_values, dtype_scope, initialize
+from keraform.modeling.precision import keep_in_float32, resolve_dtype
+
+_CONFIG = "config.json"
+_GENERATION = "generation_config.json"
+
+
+class Loading:
+    """Gives pretrained models `from_pretrained` and `save_pretrained`."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *args: Any,
+        config: PreTrainedConfig | str | os.PathLike[str] | None = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        strict: bool = False,
+        dtype: Any = None,
+        use_safetensors: bool | None = None,
+        from_pt: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """A model with the weights of a PyTorch checkpoint.
+
+        Args:
+            pretrained_model_name_or_path: A directory, or an id on the Hub.
+            *args: Positional arguments of the class, after the configuration.
+            config: A configuration, or where one lies, in place of the checkpoint's.
+            ignore_mismatched_sizes: Leave weights of another shape new instead of raising.
+            output_loading_info: Also return the complete report, as a dict.
+            strict: Raise when anything is missing or left over.
+            dtype: None for Keras's dtype policy, "auto" for the checkpoint's, or a name.
+            use_safetensors: None or True; other formats are not read.
+            from_pt: Accepted; checkpoints always are PyTorch's.
+            **kwargs: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
+                `subfolder`; `attn_implementation`; fields of the configuration; arguments of the
+                class.
+
+        Returns:
+            The model, and with `output_loading_info` the report.
+
+        Raises:
+            KeraformError: No configuration, no weights, a damaged file, or a wrong shape.
+        """
+        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
+        old_dtype = kwargs.pop("torch_dtype", None)
+        dtype = old_dtype if dtype is None else dtype
+        source = Repository.of(pretrained_model_name_or_path, **hub)
+        keras_name = {"name": kwargs.pop("name")} if "name" in kwargs else {}
+        config, kwargs = load_config(cls, source, config, kwargs)
+        stored = read_safetensors(find_weights(source, use_safetensors))
+        policy = resolve_dtype(dtype, config, stored)
+        with dtype_scope(policy), deferred_values():
+            model = cls(config, *args, **kwargs, **keras_name)
+        keep_in_float32(model)
+        report = load_torch_state(model, stored, ignore_mismatched_sizes=ignore_mismatched_sizes)
+        if strict:
+            report.require_clean(cls.__name__, source.name)
+        initialization.init_missing(model, unfilled(model, report))
+        initialize(keras.layers.Layer.variables.fget(model))
+        model.name_or_path = config.name_or_path = source.name
+        _load_generation_config(model, source)
+        if output_loading_info:
+            return model, report.to_dict()
+        report.log(cls.__name__, source.name)
+        return model
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        max_shard_size: int | str = "50GB",
+        save_original_format: bool = True,
+        safe_serialization: bool = True,
+        push_to_hub: bool = False,
+    ) -> None:
+        """Writes configuration and weights so that `transformers` and Keraform load them.
+
+        Args:
+            save_directory: A directory; made if need be.
+            max_shard_size: The size that no file shall pass.
+            save_original_format: Under the names the model's checkpoints are kept in.
+            safe_serialization: Only True.
+            push_to_hub: Only False, for now.
+        """
+        _check_save(self, save_directory, safe_serialization, push_to_hub)
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = copy.deepcopy(self.config)
+        config.architectures = [upstream_name(type(self))]
+        config.dtype = self.dtype_policy.variable_dtype
+        state = torch_state(self, save_original_format)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as unfinished:
+            config.save_pretrained(unfinished)
+            if self.can_generate():
+                self.generation_config.save_pretrained(unfinished)
+            write_safetensors(folder, state, max_shard_size)
+            for path in Path(unfinished).iterdir():
+                os.replace(path, folder / path.name)
+
+
+def load_config(
+    cls: type,
+    source: Repository,
+    config: PreTrainedConfig | str | os.PathLike[str] | None,
+    kwargs: dict[str, Any],
+) -> tuple[PreTrainedConfig, dict[str, Any]]:
+    """The configuration, with fields overridden by keywords, and the keywords that are left.
+
+    Args:
+        cls: The model class; its `config_class` counts, or the file's `model_type`.
+        source: The checkpoint.
+        config: A configuration or where one lies, if not there.
+        kwargs: Fields of the configuration, and others.
+    """
+    if isinstance(config, PreTrainedConfig):
+        kwargs = dict(kwargs)
+        for name in ("attn_implementation", "experts_implementation"):
+            if name in kwargs:
+                setattr(config, f"_{name}", kwargs.pop(name))
+        return config, kwargs
+    if config is not None:
+        source = Repository.of(config, **source.options)
+    require_config(source)
+    config_class = cls.config_class
+    if config_class is None:
+        from transformers import AutoConfig as config_class
+    return config_class.from_pretrained(
+        source.name, return_unused_kwargs=True, **source.options, **kwargs
+    )
+
+
+def require_config(source: Repository) -> Path:
+    """The path of config.json.
+
+    Args:
+        source: A checkpoint.
+
+    Raises:
+        KeraformError: There is none.
+    """
+    path = source.find(_CONFIG)
+    if path is None:
+        raise KeraformError(
+            expected=f"{_CONFIG} in {source.name}",
+            got=_listing(source),
+            try_next="the directory that save_pretrained wrote, or subfolder=...",
+        )
+    return path
+
+
+def _listing(source: Repository) -> str:
+    if not source.is_local:
+        return "a repository without it"
+    if not source.folder.is_dir():
+        return f"no directory {source.folder}"
+    names = sorted(path.name for path in source.folder.iterdir())
+    return f"{len(names)} files: {', '.join(names[:8])}" if names else "an empty directory"
+
+
+def _load_generation_config(model: Any, source: Repository) -> None:
+    if not model.can_generate() or source.find(_GENERATION) is None:
+        return
+    model.generation_config = model.generation_config_class.from_pretrained(
+        source.name, **source.options
+    )
+
+
+def _check_save(
+    model: Any, folder: str | os.PathLike[str], safe_serialization: bool, push_to_hub: bool
+) -> None:
+    if not safe_serialization or push_to_hub:
+        option = "push_to_hub=True" if push_to_hub else "safe_serialization=False"
+        raise NotImplementedError(
+            f"expected: save_pretrained(directory), which writes safetensors\n"
+            f"got: {option}, which Keraform has not yet\n"
+            f"try: save_pretrained(directory) and `hf upload <id> <directory>`"
+        )
+    if Path(folder).is_file():
+        raise KeraformError(
+            expected=f"a directory for {type(model).__name__}",
+            got=f"{folder}, which is a file",
+            try_next="save_pretrained(another_directory)",
+        )

@@ -1,0 +1,65 @@
+"""Caches of keys, values and recurrent states, with upstream's names and methods."""
+
+from keraform.runtime.caches.cache import (
+    Cache,
+    DFlashCache,
+    DynamicCache,
+    EncoderDecoderCache,
+    KVSharingDict,
+    MtpCache,
+    QuantizedCache,
+    SlidingWindowCache,
+    StaticCache,
+    get_layer_types_and_kwargs,
+)
+from keraform.runtime.caches.layers import (
+    DYNAMIC_LAYER_TYPE_MAPPING,
+    STATIC_LAYER_TYPE_MAPPING,
+    CacheLayerMixin,
+    DynamicIndexedLayer,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+)
+from keraform.runtime.caches.linear import (
+    DummyLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionAndSlidingWindowAttentionLayer,
+    LinearAttentionAndStaticFullAttentionLayer,
+    LinearAttentionAndStaticSlidingWindowAttentionLayer,
+    LinearAttentionCacheLayerMixin,
+    LinearAttentionLayer,
+)
+from keraform.runtime.caches.static import (
+    StaticIndexedLayer,
+    StaticLayer,
+    StaticSlidingWindowLayer,
+)
+
+__all__ = [
+    "DYNAMIC_LAYER_TYPE_MAPPING",
+    "STATIC_LAYER_TYPE_MAPPING",
+    "Cache",
+    "CacheLayerMixin",
+    "DFlashCache",
+    "DummyLayer",
+    "DynamicCache",
+    "DynamicIndexedLayer",
+    "DynamicLayer",
+    "DynamicSlidingWindowLayer",
+    "EncoderDecoderCache",
+    "KVSharingDict",
+    "LinearAttentionAndFullAttentionLayer",
+    "LinearAttentionAndSlidingWindowAttentionLayer",
+    "LinearAttentionAndStaticFullAttentionLayer",
+    "LinearAttentionAndStaticSlidingWindowAttentionLayer",
+    "LinearAttentionCacheLayerMixin",
+    "LinearAttentionLayer",
+    "MtpCache",
+    "QuantizedCache",
+    "SlidingWindowCache",
+    "StaticCache",
+    "StaticIndexedLayer",
+    "StaticLayer",
+    "StaticSlidingWindowLayer",
+    "get_layer_types_and_kwargs",
+]

@@ -1,0 +1,155 @@
+"""Cache layers of a fixed size, whose shapes never change from call to call."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from keras import ops
+
+from keraform.runtime.caches.layers import CacheLayerMixin, joined
+from keraform.runtime.layers import Tensor
+
+
+def written(buffer: Tensor, position: Any, states: Tensor, axis: int) -> Tensor:
+    """`buffer` with `states` written over it from `position` on, along `axis`."""
+    start = [0] * len(buffer.shape)
+    start[axis] = position
+    return ops.slice_update(buffer, tuple(start), ops.cast(states, buffer.dtype))
+
+
+class StaticLayer(CacheLayerMixin):
+    """Room for `max_cache_len` keys and values [b, g, k, d], zero where nothing was written yet."""
+
+    is_compileable = True
+    is_sliding = False
+    is_static: ClassVar[bool] = True
+
+    def __init__(self, max_cache_len: int, **kwargs: Any) -> None:
+        super().__init__()
+        self.max_cache_len = max_cache_len
+        # a tensor, so that a compiled step is the same at every length
+        self.cumulative_length: Tensor = ops.zeros((), dtype="int32")
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype = key_states.dtype
+        batch, heads, _, size = ops.shape(key_states)
+        self.batch_size, self.num_heads, self.k_head_dim = batch, heads, size
+        self.v_head_dim = ops.shape(value_states)[-1]
+        shape = (batch, heads, self.max_cache_len)
+        self.keys = ops.zeros((*shape, self.k_head_dim), dtype=self.dtype)
+        self.values = ops.zeros((*shape, self.v_head_dim), dtype=self.dtype)
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        position = self.cumulative_length
+        self.cumulative_length = position + ops.shape(key_states)[-2]
+        self.keys = written(self.keys, position, key_states, axis=2)
+        self.values = written(self.values, position, value_states, axis=2)
+        return self.keys, self.values
+
+    def get_mask_sizes(self, query_length: Any) -> tuple[Any, Any]:
+        return self.max_cache_len, 0
+
+    def get_seq_length(self) -> Any:
+        return self.cumulative_length if self.is_initialized else 0
+
+    def get_max_length(self) -> int:
+        return self.max_cache_len
+
+
+class StaticSlidingWindowLayer(StaticLayer):
+    """Room for the last `sliding_window` keys and values.
+
+    Which of its cases holds (filling, becoming full, full) depends on how many tokens were seen,
+    so that this number, and the number of new tokens, have to be known when a graph is built.
+    """
+
+    is_sliding = True
+
+    def __init__(self, max_cache_len: int, sliding_window: int, **kwargs: Any) -> None:
+        super().__init__(max_cache_len=min(sliding_window, max_cache_len))
+        self.cumulative_length_int = 0
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        new, seen = self._known(ops.shape(key_states)[-2]), self.cumulative_length_int
+        self.cumulative_length_int += new
+        if seen + new <= self.max_cache_len:
+            self.keys = written(self.keys, self.cumulative_length, key_states, axis=2)
+            self.values = written(self.values, self.cumulative_length, value_states, axis=2)
+            self.cumulative_length = self.cumulative_length + new
+            return self.keys, self.values
+        # the oldest key leaves a full window before new ones come
+        first, last = (1, self.max_cache_len) if seen >= self.max_cache_len else (0, seen)
+        keys = joined(self.keys[:, :, first:last, :], key_states, axis=-2)
+        values = joined(self.values[:, :, first:last, :], value_states, axis=-2)
+        self.keys = keys[:, :, -self.max_cache_len :, :]
+        self.values = values[:, :, -self.max_cache_len :, :]
+        return keys, values
+
+    def _known(self, length: Any) -> int:
+        if not isinstance(length, int):
+            raise NotImplementedError(
+                "Expected a known number of new tokens for a static sliding-window cache; got a "
+                "symbolic one. Fix the length in the input signature, or use DynamicCache."
+            )
+        return length
+
+    def get_mask_sizes(self, query_length: Any) -> tuple[Any, Any]:
+        new, seen = self._known(query_length), self.cumulative_length_int
+        kv_offset = max(seen - self.max_cache_len + 1, 0)
+        if seen >= self.max_cache_len:
+            return self.max_cache_len + new - 1, kv_offset
+        return max(seen + new, self.max_cache_len), kv_offset
+
+    def get_seq_length(self) -> int:
+        return self.cumulative_length_int
+
+    def reset(self) -> None:
+        super().reset()
+        self.cumulative_length_int = 0
+
+
+class StaticIndexedLayer(StaticLayer):
+    """A `StaticLayer` with room for the indexer's keys [b, k, d] of sparse attention."""
+
+    def __init__(self, max_cache_len: int, **kwargs: Any) -> None:
+        super().__init__(max_cache_len=max_cache_len)
+        self.indexer_keys: Tensor | None = None
+        self.indexer_position_ids: Tensor | None = None  # [positions, b, k]
+        self.indexer_cumulative_length: Tensor | None = None
+        self.is_indexer_initialized = False
+
+    def update_indexer(self, indexer_key_states: Tensor) -> Tensor:
+        """Write new indexer keys [b, q, d], and return the whole room."""
+        batch, new, size = ops.shape(indexer_key_states)
+        if not self.is_indexer_initialized:
+            dtype = indexer_key_states.dtype
+            self.indexer_keys = ops.zeros((batch, self.max_cache_len, size), dtype=dtype)
+            self.indexer_cumulative_length = ops.zeros((), dtype="int32")
+            self.is_indexer_initialized = True
+        position = self.indexer_cumulative_length
+        self.indexer_cumulative_length = position + new
+        self.indexer_keys = written(self.indexer_keys, position, indexer_key_states, axis=1)
+        return self.indexer_keys
+
+    def reset(self) -> None:
+        super().reset()
+        self.indexer_position_ids = None
+        if self.is_indexer_initialized:
+            self.indexer_keys = ops.zeros_like(self.indexer_keys)
+            self.indexer_cumulative_length = ops.zeros((), dtype="int32")
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        super().reorder_cache(beam_idx)
+        if self.indexer_keys is not None:
+            self.indexer_keys = ops.take(self.indexer_keys, beam_idx, axis=0)
+        if self.indexer_position_ids is not None:
+            self.indexer_position_ids = ops.take(self.indexer_position_ids, beam_idx, axis=1)

@@ -1,0 +1,253 @@
+"""The base of every inner layer: a lean call, torch's view of weights, and what Keras needs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+from keras.src import backend  # call context, autocast and name scopes have no public door
+from keras.src.backend.common import global_state
+from keras.src.distribution import distribution_lib
+
+from keraform.runtime import observe
+from keraform.runtime.tree import TorchTree
+
+
+class _TensorType(type):
+    def __instancecheck__(cls, value: Any) -> bool:
+        return ops.is_tensor(value) or isinstance(value, keras.Variable | keras.KerasTensor)
+
+
+class Tensor(metaclass=_TensorType):
+    """Annotation for a backend tensor; `isinstance(x, Tensor)` is torch's question."""
+
+
+def buffer(value: Any) -> Tensor:
+    """A constant that torch keeps as a non-persistent buffer: a plain tensor, not a weight."""
+    return ops.convert_to_tensor(value)
+
+
+def _has_symbolic(values: Any) -> bool:
+    """Whether a KerasTensor is among the arguments, or in their lists and dicts."""
+    for value in values:
+        if isinstance(value, keras.KerasTensor):
+            return True
+        if isinstance(value, list | tuple):
+            if _has_symbolic(value):
+                return True
+        elif isinstance(value, dict) and _has_symbolic(value.values()):
+            return True
+    return False
+
+
+@functools.cache
+def _executing_eagerly() -> Callable[[], bool]:
+    if keras.backend.backend() != "tensorflow":
+        return lambda: True  # a name scope would add nothing there
+    import tensorflow as tf
+
+    return tf.executing_eagerly
+
+
+@contextmanager
+def call_context(layer: Any, training: bool | None = None) -> Iterator[None]:
+    """Enter Keras's call context for `layer`, or, when there is one, only set its `training`.
+
+    For code that reaches `call` without `__call__`: Keras does that on JAX in fit, evaluate and
+    predict, and dropout would be off in silence. `training=None` keeps what the context says.
+    """
+    entered = global_state.get_global_attribute("current_call_ctx") is None
+    context = layer._get_call_context()
+    outer = getattr(context, "training", None)
+    if training is not None:
+        context.training = training
+    try:
+        yield
+    finally:
+        context.training = outer
+        if entered:
+            global_state.set_global_attribute("current_call_ctx", None)
+
+
+class TorchLayer(TorchTree):
+    """Mixin before a Keras layer class: weights in the constructor, torch's tree, a lean call.
+
+    `__call__` sets the call context, the autocast scope and (in a graph) the name scope, runs
+    `call`, and reports to observers. Arguments are not cast, converted, checked or given masks,
+    and may be anything. With a KerasTensor among them Keras's own `__call__` runs instead.
+    """
+
+    # AutoGraph leaves alone what carries this mark; nothing here depends on it
+    autograph_info__: Any = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        name = kwargs.get("name")
+        if name:
+            # TensorFlow's graph scopes refuse a leading underscore
+            kwargs["name"] = name.lstrip("_") or type(self).__name__
+        super().__init__(*args, **kwargs)
+        self._allow_non_tensor_positional_args = True
+        self.input_spec = None
+        self.built = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if (
+            _has_symbolic(args)
+            or (kwargs and _has_symbolic(kwargs.values()))
+            or self.activity_regularizer is not None
+        ):
+            output = super().__call__(*args, **kwargs)
+        else:
+            output = self._lean_call(args, kwargs)
+        if observe._CALLBACKS.get():
+            observe.report(self, args, kwargs, output)
+        return output
+
+    __call__.autograph_info__ = {}
+
+    def _lean_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        context = global_state.get_global_attribute("current_call_ctx")
+        if context is not None and "training" not in kwargs and not self._call_has_training_arg:
+            return self._scoped_call(args, kwargs)
+        entered = context is None
+        if entered:
+            context = self._get_call_context()
+        outer = getattr(context, "training", None)
+        training = kwargs.pop("training", None)
+        if training is None:
+            training = outer
+        context.training = training
+        if self._call_has_training_arg and training is not None:
+            kwargs["training"] = training
+        try:
+            return self._scoped_call(args, kwargs)
+        finally:
+            context.training = outer
+            if entered:
+                global_state.set_global_attribute("current_call_ctx", None)
+
+    def _scoped_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run `call` under the scopes that the dtype policy and the graph ask for."""
+        scope = self._autocast_scope()
+        if scope is not None:
+            with scope:
+                return self._named_call(args, kwargs)
+        return self._named_call(args, kwargs)
+
+    def _autocast_scope(self) -> Any:
+        policy = self._dtype_policy
+        if self._remat_mode is not None or policy.quantization_mode is not None:
+            self._refuse_mode()
+        current = global_state.get_global_attribute("autocast_scope")
+        if current is None:
+            mixed = policy.compute_dtype != policy.variable_dtype
+            return backend.AutocastScope(self.compute_dtype) if mixed else None
+        if not self.autocast or not backend.is_float_dtype(self.compute_dtype):
+            return backend.AutocastScope(None)
+        if current.dtype != self.compute_dtype:
+            return backend.AutocastScope(self.compute_dtype)
+        return None
+
+    def _named_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if _executing_eagerly()():
+            output = self.call(*args, **kwargs)
+        else:
+            with backend.name_scope(self.name, caller=self):
+                output = self.call(*args, **kwargs)
+        if distribution_lib.distribution() is not None:
+            output = self._distribute(output)
+        return output
+
+    def _distribute(self, output: Any) -> Any:
+        place = f"{self._path or self.name}/output"
+        layout = distribution_lib.distribution().get_tensor_layout(place)
+        return distribution_lib.distribute_tensor(output, layout) if layout else output
+
+    def _refuse_mode(self) -> None:
+        if self._remat_mode is not None:
+            mode = f"rematerialisation mode {self._remat_mode.mode!r}"
+            remedy = "build the model outside keras.RematScope"
+        else:
+            mode = f"quantization mode {self._dtype_policy.quantization_mode!r}"
+            remedy = "load the model without quantize(), for example with dtype='bfloat16'"
+        raise NotImplementedError(
+            f"expected a layer with neither rematerialisation nor quantization; got {mode} on "
+            f"{type(self).__name__} '{self.name}', which Keraform does not run yet; {remedy}."
+        )
+
+    def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
+        training = kwargs.get("training")
+        if not self._call_has_training_arg:
+            kwargs.pop("training", None)
+        with call_context(self, training):
+            return super().stateless_call(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Shapes come from running `call`, never from Keras's formulas for its own layouts."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+    def cast_input(self, value: Any) -> Any:
+        """`value` in the compute dtype under a mixed policy, where torch's autocast casts too."""
+        policy = self._dtype_policy
+        if policy.compute_dtype == policy.variable_dtype:
+            return value
+        dtype = keras.backend.standardize_dtype(value.dtype)
+        if dtype == policy.compute_dtype or not keras.backend.is_float_dtype(dtype):
+            return value
+        return ops.cast(value, policy.compute_dtype)
+
+    def save_own_variables(self, store: Any) -> None:
+        if self._dtype_policy.quantization_mode is None and not self._has_lora():
+            keras.layers.Layer.save_own_variables(self, store)
+        else:
+            super().save_own_variables(store)
+
+    def load_own_variables(self, store: Any) -> None:
+        if self._dtype_policy.quantization_mode is None and not self._has_lora():
+            keras.layers.Layer.load_own_variables(self, store)
+        else:
+            super().load_own_variables(store)
+
+    def _has_lora(self) -> bool:
+        return self.__dict__.get("lora_enabled", False)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's own arguments, whatever the Keras class above lists."""
+        if self._auto_config is None:
+            raise NotImplementedError(
+                f"expected constructor arguments that are numbers, strings, None or tuples; "
+                f"{type(self).__name__} '{self.name}' was made with others; define get_config() "
+                "and from_config() on it, or save the model that holds it by its configuration."
+            )
+        return {**keras.layers.Layer.get_config(self), **self._auto_config.config}
+
+
+class Layer(TorchLayer, keras.layers.Layer):
+    """The base of every layer in generated code; see `TorchLayer` for what its call does.
+
+    Weights are made in the constructor (`add_weight`, `add_parameter`), so a layer is built as
+    soon as it exists. `self.training` reads the call context.
+    """
+
+
+class GradientCheckpointingLayer(Layer):
+    """A block whose activations may be recomputed in the backward pass; refused for now."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gradient_checkpointing = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.gradient_checkpointing:
+            raise NotImplementedError(
+                "expected gradient_checkpointing=False; got True on "
+                f"{type(self).__name__} '{self.name}', which Keraform does not run yet; "
+                "call model.gradient_checkpointing_disable()."
+            )
+        return super().__call__(*args, **kwargs)
+
+    __call__.autograph_info__ = {}

@@ -1,0 +1,85 @@
+"""Layers that hold other layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keraform.runtime.layers.base import Layer
+
+
+class Sequential(Layer):
+    """torch's `Sequential`: each layer gets what the one before gave; keys are the indices.
+
+    Args:
+        *steps: layers, or one dict of names and layers.
+    """
+
+    def __init__(self, *steps: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if len(steps) == 1 and isinstance(steps[0], dict):
+            self._names = list(steps[0])
+            self._steps = list(steps[0].values())
+        else:
+            self._names = [str(index) for index in range(len(steps))]
+            self._steps = list(steps)
+
+    def add_module(self, name: str, layer: Any) -> None:
+        """Add a layer at the end under a name of its own."""
+        self._names.append(name)
+        self._steps.append(layer)
+
+    def append(self, layer: Any) -> Sequential:
+        self.add_module(str(len(self._steps)), layer)
+        return self
+
+    def torch_children(self) -> Iterator[tuple[str, Any]]:
+        yield from zip(self._names, self._steps, strict=True)
+
+    def __getattr__(self, name: str) -> Any:
+        names = self.__dict__.get("_names", ())
+        if name in names:
+            return self._steps[names.index(name)]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._steps))
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return Sequential(*list(self._steps)[index])
+        return self._steps[index]
+
+    def call(self, *inputs: Any) -> Any:
+        first, *rest = self._steps or [_same]
+        outputs = first(*inputs)
+        for step in rest:
+            outputs = step(outputs)
+        return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        steps = [serialize(step) for step in self._steps]
+        base = keras.layers.Layer.get_config(self)
+        return {**base, "names": list(self._names), "steps": steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequential:
+        config = dict(config)
+        steps = [keras.saving.deserialize_keras_object(step) for step in config.pop("steps")]
+        names = config.pop("names")
+        if isinstance(config.get("dtype"), dict):
+            config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
+        return cls(dict(zip(names, steps, strict=True)), **config)
+
+
+def _same(value: Any) -> Any:
+    return value

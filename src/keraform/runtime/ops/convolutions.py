@@ -1,0 +1,400 @@
+"""Convolutions on [b, c, ...] with weights in torch's layout; channels stand last inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from keras import ops
+
+from keraform.runtime.ops.padding import pad_constant
+from keraform.runtime.ops.tensors import (
+    Tensor,
+    as_tensor,
+    on_jax,
+    per_axis,
+    rank,
+    refuse,
+    sizes,
+    transpose,
+)
+
+Ints = int | Sequence[int]
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """[b, c, ...] to [b, ..., c]."""
+    return transpose(x, (0, *range(2, rank(x)), 1))
+
+
+def channels_first(x: Tensor) -> Tensor:
+    """[b, ..., c] to [b, c, ...]."""
+    return transpose(x, (0, rank(x) - 1, *range(1, rank(x) - 1)))
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolves [b, c, t] (or [c, t]) with weight [out, c / groups, k]."""
+    return _conv(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolves [b, c, y, x] (or [c, y, x]) with weight [out, c / groups, ky, kx]."""
+    return _conv(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolves [b, c, z, y, x] (or [c, z, y, x]) with weight [out, c / groups, kz, ky, kx]."""
+    return _conv(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _conv(
+    axes: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Ints | str,
+    dilation: Ints,
+    groups: int,
+) -> Tensor:
+    x, weight = as_tensor(input), as_tensor(weight)
+    if rank(x) == axes + 1:
+        made = _conv(axes, ops.expand_dims(x, 0), weight, bias, stride, padding, dilation, groups)
+        return ops.squeeze(made, 0)
+    kernel = transpose(weight, (*range(2, axes + 2), 1, 0))
+    made = convolve(
+        channels_last(x),
+        kernel,
+        per_axis(stride, axes, "stride"),
+        padding_pairs(padding, weight.shape[2:], per_axis(dilation, axes, "dilation")),
+        per_axis(dilation, axes, "dilation"),
+        groups,
+    )
+    return channels_first(made if bias is None else made + as_tensor(bias))
+
+
+def padding_pairs(
+    padding: Ints | str, kernel_size: Sequence[int], dilation: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Returns (before, after) for each spatial axis from torch's `padding`."""
+    if padding == "valid":
+        return [(0, 0)] * len(kernel_size)
+    if padding == "same":
+        totals = [d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True)]
+        return [(total // 2, total - total // 2) for total in totals]
+    if isinstance(padding, str):
+        raise refuse('padding as ints, "valid" or "same"', repr(padding), "padding=1")
+    return [(p, p) for p in per_axis(padding, len(kernel_size), "padding")]
+
+
+def convolve(
+    x: Tensor,
+    kernel: Tensor,
+    strides: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Tensor:
+    """Convolves channels-last `x` with kernel [..., in / groups, out]; pads by `pairs`."""
+    if any(n for pair in pairs for n in pair):
+        x = pad_constant(x, [(0, 0), *pairs, (0, 0)])
+    if groups > 1 and groups * kernel.shape[-2] != x.shape[-1]:
+        raise refuse(
+            f"{groups * kernel.shape[-2]} channels ({groups} groups of {kernel.shape[-2]})",
+            f"shape {tuple(x.shape)}",
+            "groups=1",
+        )
+    strided = max(strides) > 1 and max(dilation) > 1
+    steps = (1,) * len(strides) if strided else tuple(strides)
+    made = _grouped(x, kernel, steps, tuple(dilation), groups)
+    if strided:  # TensorFlow refuses stride with dilation: keep every n-th
+        made = made[(slice(None), *(slice(None, None, s) for s in strides), slice(None))]
+    return made
+
+
+def _grouped(
+    x: Tensor, kernel: Tensor, strides: Sequence[int], dilation: Sequence[int], groups: int
+) -> Tensor:
+    """Convolves each group of channels by its own part of the kernel.
+
+    On TensorFlow `keras.ops.conv` would compile a function for each call with groups.
+    """
+    if groups == 1 or on_jax():
+        return _valid(x, kernel, strides, dilation)
+    if kernel.shape[-2] == 1 and len(strides) < 3 and len(set(strides)) == 1:
+        shape = (*kernel.shape[:-2], groups, kernel.shape[-1] // groups)
+        return ops.depthwise_conv(
+            x,
+            ops.reshape(kernel, shape),
+            strides=tuple(strides),
+            padding="valid",
+            data_format="channels_last",
+            dilation_rate=tuple(dilation),
+        )
+    parts = zip(ops.split(x, groups, axis=-1), ops.split(kernel, groups, axis=-1), strict=True)
+    return ops.concatenate([_valid(part, k, strides, dilation) for part, k in parts], axis=-1)
+
+
+def _valid(x: Tensor, kernel: Tensor, strides: Sequence[int], dilation: Sequence[int]) -> Tensor:
+    return ops.conv(
+        x,
+        kernel,
+        strides=tuple(strides),
+        padding="valid",
+        data_format="channels_last",
+        dilation_rate=tuple(dilation),
+    )
+
+
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
+    """Transposed convolution of [b, c, t] with weight [c, out / groups, k]."""
+    return _conv_transpose(
+        1, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+
+
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
+    """Transposed convolution of [b, c, y, x] with weight [c, out / groups, ky, kx]."""
+    return _conv_transpose(
+        2, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+
+
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
+    """Transposed convolution of [b, c, z, y, x] with weight [c, out / groups, kz, ky, kx]."""
+    return _conv_transpose(
+        3, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+
+
+def _conv_transpose(
+    axes: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Ints,
+    output_padding: Ints,
+    groups: int,
+    dilation: Ints,
+) -> Tensor:
+    x, weight = as_tensor(input), as_tensor(weight)
+    if rank(x) == axes + 1:
+        made = _conv_transpose(
+            axes,
+            ops.expand_dims(x, 0),
+            weight,
+            bias,
+            stride,
+            padding,
+            output_padding,
+            groups,
+            dilation,
+        )
+        return ops.squeeze(made, 0)
+    kernel = transpose(weight, (*range(2, axes + 2), 1, 0))  # [..., out / groups, in]
+    made = convolve_transposed(
+        channels_last(x),
+        kernel,
+        per_axis(stride, axes, "stride"),
+        per_axis(padding, axes, "padding"),
+        per_axis(output_padding, axes, "output_padding"),
+        per_axis(dilation, axes, "dilation"),
+        groups,
+    )
+    return channels_first(made if bias is None else made + as_tensor(bias))
+
+
+def convolve_transposed(
+    x: Tensor,
+    kernel: Tensor,
+    strides: Sequence[int],
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Tensor:
+    """Transposed convolution of channels-last `x` with a kernel [..., out / groups, in].
+
+    Zeros are put between the elements, and the result is convolved with the flipped kernel:
+    out = (in - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1.
+    """
+    axes = len(strides)
+    spread = _spread(x, strides)
+    kernel = ops.flip(kernel, axis=tuple(range(axes)))
+    if groups == 1:
+        kernel = ops.swapaxes(kernel, -1, -2)  # [..., in, out]
+    else:
+        inner = kernel.shape[-1] // groups
+        split = ops.reshape(kernel, (*kernel.shape[:-1], groups, inner))
+        order = (*range(axes), axes + 2, axes + 1, axes)  # [..., in / groups, groups, out / groups]
+        kernel = ops.reshape(
+            ops.transpose(split, order), (*kernel.shape[:-2], inner, groups * kernel.shape[-2])
+        )
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel.shape[:axes], strict=True)]
+    pairs = [(r - p, r - p + o) for r, p, o in zip(reach, padding, output_padding, strict=True)]
+    cut = [(max(0, -a), max(0, -b)) for a, b in pairs]
+    made = convolve(
+        spread, kernel, (1,) * axes, [(max(0, a), max(0, b)) for a, b in pairs], dilation, groups
+    )
+    if any(n for pair in cut for n in pair):
+        made = made[(slice(None), *(slice(a, -b if b else None) for a, b in cut), slice(None))]
+    return made
+
+
+def _spread(x: Tensor, strides: Sequence[int]) -> Tensor:
+    """Puts `stride - 1` zeros between neighbours along each spatial axis of [b, ..., c]."""
+    for axis, step in enumerate(strides, start=1):
+        if step == 1:
+            continue
+        shape = sizes(x)
+        wide = ops.expand_dims(x, axis + 1)
+        wide = ops.pad(
+            wide, [(0, step - 1) if a == axis + 1 else (0, 0) for a in range(rank(wide))]
+        )
+        x = ops.reshape(wide, (*shape[:axis], shape[axis] * step, *shape[axis + 1 :]))
+        x = x[(*(slice(None),) * axis, slice(None, 1 - step))]
+    return x
+
+
+def im2col(
+    input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1
+) -> Tensor:
+    """Returns patches [b, c * ky * kx, places] of [b, c, y, x] (torch.nn.functional.unfold)."""
+    x = as_tensor(input)
+    if rank(x) == 3:
+        return ops.squeeze(im2col(ops.expand_dims(x, 0), kernel_size, dilation, padding, stride), 0)
+    k, d, p, s = (
+        per_axis(v, 2, n)
+        for v, n in (
+            (kernel_size, "kernel_size"),
+            (dilation, "dilation"),
+            (padding, "padding"),
+            (stride, "stride"),
+        )
+    )
+    x = pad_constant(x, [(0, 0), (0, 0), *((n, n) for n in p)]) if max(p) else x
+    batch, channels, height, width = sizes(x)
+    parts = []
+    for i in range(k[0]):
+        for j in range(k[1]):
+            rows = slice(i * d[0], height - d[0] * (k[0] - 1) + i * d[0], s[0])
+            columns = slice(j * d[1], width - d[1] * (k[1] - 1) + j * d[1], s[1])
+            parts.append(x[:, :, rows, columns])
+    stacked = ops.stack(parts, axis=2)  # [b, c, ky * kx, y, x]
+    shape = sizes(stacked)
+    return ops.reshape(stacked, (batch, channels * math.prod(k), shape[3] * shape[4]))
+
+
+def col2im(
+    input: Tensor,
+    output_size: Ints,
+    kernel_size: Ints,
+    dilation: Ints = 1,
+    padding: Ints = 0,
+    stride: Ints = 1,
+) -> Tensor:
+    """Adds patches [b, c * ky * kx, places] up to [b, c, y, x] (torch.nn.functional.fold)."""
+    x = as_tensor(input)
+    if rank(x) == 2:
+        made = col2im(ops.expand_dims(x, 0), output_size, kernel_size, dilation, padding, stride)
+        return ops.squeeze(made, 0)
+    size, k, d, p, s = (
+        per_axis(v, 2, n)
+        for v, n in (
+            (output_size, "output_size"),
+            (kernel_size, "kernel_size"),
+            (dilation, "dilation"),
+            (padding, "padding"),
+            (stride, "stride"),
+        )
+    )
+    places = [
+        (n + 2 * q - e * (w - 1) - 1) // t + 1
+        for n, q, e, w, t in zip(size, p, d, k, s, strict=True)
+    ]
+    channels = x.shape[1] // math.prod(k)
+    patches = ops.reshape(x, (-1, channels, *k, *places))
+    spans = [n + 2 * q for n, q in zip(size, p, strict=True)]
+    total = None
+    for i in range(k[0]):
+        for j in range(k[1]):
+            patch = channels_first(_spread(channels_last(patches[:, :, i, j]), s))
+            pairs = [
+                (at * e, n - at * e - (m - 1) * t - 1)
+                for at, e, n, m, t in zip((i, j), d, spans, places, s, strict=True)
+            ]
+            placed = ops.pad(patch, [(0, 0), (0, 0), *pairs])
+            total = placed if total is None else total + placed
+    return total[:, :, p[0] : spans[0] - p[0], p[1] : spans[1] - p[1]]
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """[..., c * r * r, y, x] to [..., c, y * r, x * r]."""
+    r = upscale_factor
+    *front, channels, height, width = sizes(as_tensor(input))
+    x = ops.reshape(input, (*front, channels // (r * r), r, r, height, width))
+    n = len(front)
+    x = transpose(x, (*range(n + 1), n + 3, n + 1, n + 4, n + 2))
+    return ops.reshape(x, (*front, channels // (r * r), height * r, width * r))
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """[..., c, y * r, x * r] to [..., c * r * r, y, x]."""
+    r = downscale_factor
+    *front, channels, height, width = sizes(as_tensor(input))
+    x = ops.reshape(input, (*front, channels, height // r, r, width // r, r))
+    n = len(front)
+    x = transpose(x, (*range(n + 1), n + 2, n + 4, n + 1, n + 3))
+    return ops.reshape(x, (*front, channels * r * r, height // r, width // r))

@@ -1,0 +1,405 @@
+"""The module tree as torch sees it: attribute paths, weight keys, and names that the model owns."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.backend.common import global_state  # call context: Keras has no public reader
+
+# Names that Keras keeps for itself and that modeling files assign (counted over 530 files).
+OWNED_NAMES = frozenset(
+    {
+        "dtype",
+        "evaluate",
+        "input",
+        "input_dtype",
+        "layers",
+        "loss",
+        "losses",
+        "metrics",
+        "output",
+        "path",
+        "predict",
+        "quantize",
+        "summary",
+        "variables",
+        "weights",
+    }
+)
+_OWN = "own_"
+# Keras wraps these methods on every instance; a model's method of the same name is not Keras's.
+_WRAPPED_METHODS = ("build", "quantize")
+# Variables that Keras's layers add later; no torch key belongs to them.
+_KERAS_EXTRAS = ("lora_",)
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """How one variable of a layer class appears in torch's state dict.
+
+    `axes` is the transposition from torch to Keras: `np.transpose(torch_weight, axes)`.
+    """
+
+    name: str
+    axes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TorchWeight:
+    """One entry of torch's state dict; `alias` says that the variable belongs to another key."""
+
+    key: str
+    variable: keras.Variable
+    layer: Any
+    attribute: str
+    axes: tuple[int, ...] | None = None
+    alias: bool = False
+
+
+class OwnedName:
+    """A name that is Keras's until the model assigns it; Keras's own code still reads Keras's."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return getattr(super(TorchTree, owner), self.name, self)
+        values = instance.__dict__
+        own = _OWN + self.name
+        if own in values and not _is_keras(sys._getframe(1)):
+            return values[own]
+        if self.name in values:
+            return values[self.name]
+        return getattr(super(TorchTree, instance), self.name)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        # only Keras gets here: TorchTree.__setattr__ has renamed what the model assigns
+        inherited = getattr(super(TorchTree, type(instance)), self.name, None)
+        if hasattr(type(inherited), "__set__"):
+            inherited.__set__(instance, value)
+        else:
+            instance.__dict__[self.name] = value
+
+    def __delete__(self, instance: Any) -> None:
+        instance.__dict__.pop(self.name, None)
+
+
+def _is_keras(frame: Any) -> bool:
+    return frame.f_globals.get("__name__", "").startswith("keras.")
+
+
+class TorchTree:
+    """Mixin before a Keras class: torch's names for layers and weights, whatever Keras calls them.
+
+    Children are found in attribute order; lists give indices and dicts keys. `torch_weights` maps
+    a variable's attribute to its torch name; variables that it does not list keep their own.
+    `main_layer` names the attribute whose prefix torch's keys do not have.
+
+    Traps: `hasattr(self, "weights")` (or any name in `OWNED_NAMES`) is true on every Keras layer;
+    ask `owns(self, "weights")`. Keras's own code never sees the model's value of such a name.
+    """
+
+    torch_weights: ClassVar[Mapping[str, WeightSpec]] = {}
+    main_layer: ClassVar[str | None] = None
+
+    dtype = OwnedName()
+    evaluate = OwnedName()
+    input = OwnedName()
+    input_dtype = OwnedName()
+    layers = OwnedName()
+    loss = OwnedName()
+    losses = OwnedName()
+    metrics = OwnedName()
+    output = OwnedName()
+    path = OwnedName()
+    predict = OwnedName()
+    quantize = OwnedName()
+    summary = OwnedName()
+    variables = OwnedName()
+    weights = OwnedName()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        instance = super().__new__(cls, *args, **kwargs)
+        for name in _own_methods(cls):
+            instance.__dict__.pop(name, None)
+        return instance
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OWNED_NAMES and not _is_keras(sys._getframe(1)):
+            name = _OWN + name
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if _OWN + name in self.__dict__:
+            name = _OWN + name
+        super().__delattr__(name)
+
+    @property
+    def training(self) -> bool:
+        """Whether the call that is running trains; read from Keras's call context."""
+        context = global_state.get_global_attribute("current_call_ctx")
+        return context is not None and bool(getattr(context, "training", None))
+
+    def add_parameter(self, value: Any, name: str, trainable: bool = True) -> keras.Variable:
+        """A weight that starts as the tensor `value` and keeps its dtype class (float or int)."""
+        is_float = keras.backend.is_float_dtype(getattr(value, "dtype", None) or "float32")
+        return self.add_weight(
+            shape=tuple(value.shape),
+            initializer=_Constant(value),
+            dtype=None if is_float else keras.backend.standardize_dtype(value.dtype),
+            trainable=trainable and is_float,
+            name=name,
+        )
+
+    def current_weight(self, attribute: str) -> Any:
+        """What to compute with where the class says `attribute`, in Keras's layout.
+
+        The variable itself, or what a tie or a parametrisation puts in its place.
+        """
+        derived = self.__dict__.get("_derived")
+        if derived and attribute in derived:
+            return derived[attribute].value()
+        return own_variable(self, attribute)
+
+
+class _Constant:
+    """An initialiser that gives one tensor, so that weights with a value can be deferred too."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        return ops.cast(ops.convert_to_tensor(self.value), dtype)
+
+
+@functools.cache
+def _own_methods(cls: type) -> tuple[str, ...]:
+    """Those of `_WRAPPED_METHODS` that the model defines itself."""
+
+    def is_own(name: str) -> bool:
+        module = getattr(getattr(cls, name, None), "__module__", None) or "keras."
+        return not module.startswith("keras.")
+
+    return tuple(name for name in _WRAPPED_METHODS if is_own(name))
+
+
+def owns(layer: Any, name: str) -> bool:
+    """Whether the model itself has assigned or defined `name` (torch's `hasattr(self, name)`)."""
+    if _OWN + name in layer.__dict__:
+        return True
+    if name not in OWNED_NAMES:
+        return hasattr(layer, name)
+    for cls in type(layer).__mro__:
+        if name in vars(cls):
+            return not (cls is TorchTree or cls.__module__.startswith("keras."))
+    return False
+
+
+@functools.cache
+def _bookkeeping() -> frozenset[str]:
+    """Instance attributes that Keras sets on every layer or model."""
+    plain = keras.layers.Layer(name="plain"), keras.Model(name="plain")
+    return frozenset(name for layer in plain for name in vars(layer)) | {"_derived", "_tied"}
+
+
+def members(layer: Any) -> Iterator[tuple[str, Any]]:
+    """The attributes that the model has set, in order, under the names it gave them."""
+    skipped = _bookkeeping()
+    for attribute, value in vars(layer).items():
+        if attribute not in skipped and not attribute.startswith("_self_"):
+            own = attribute.startswith(_OWN) and attribute[len(_OWN) :] in OWNED_NAMES
+            yield (attribute[len(_OWN) :] if own else attribute), value
+
+
+def _leaves(name: str, value: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """`value`, or what lies in its lists and dicts, where it is of `kind`."""
+    if isinstance(value, kind):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(f"{name}.{key}", item, kind)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _leaves(f"{name}.{index}", item, kind)
+
+
+def children(layer: Any) -> Iterator[tuple[str, Any]]:
+    """The layers directly inside, under their attribute paths ("layer.0"), in attribute order."""
+    listed = getattr(layer, "torch_children", None)
+    if listed is not None:
+        yield from listed()
+        return
+    for name, value in members(layer):
+        yield from _leaves(name, value, keras.layers.Layer)
+
+
+def _walk(
+    path: str, layer: Any, seen: set[int] | None, above: tuple[int, ...], drop_main: bool
+) -> Iterator[tuple[str, Any]]:
+    if id(layer) in above or (seen is not None and id(layer) in seen):
+        return
+    if seen is not None:
+        seen.add(id(layer))
+    yield path, layer
+    main = getattr(layer, "main_layer", None) if drop_main else None
+    for name, child in children(layer):
+        below = path if name == main else f"{path}.{name}" if path else name
+        yield from _walk(below, child, seen, (*above, id(layer)), drop_main)
+
+
+def named_layers(
+    root: Any, *, remove_duplicate: bool = True, drop_main: bool = True
+) -> Iterator[tuple[str, Any]]:
+    """Every layer with its torch path, `root` first under "", as torch's `named_modules`.
+
+    Args:
+        root: a layer or model.
+        remove_duplicate: give a shared layer once, under its first path.
+        drop_main: leave a wrapper's `main_layer` out of the paths, as torch's keys do.
+    """
+    yield from _walk("", root, set() if remove_duplicate else None, (), drop_main)
+
+
+def own_variable(layer: Any, attribute: str) -> keras.Variable | None:
+    """The variable behind `attribute`, past Keras's properties (`kernel` is kept as `_kernel`)."""
+    values = vars(layer)
+    variable = values.get("_" + attribute)
+    return variable if variable is not None else values.get(attribute)
+
+
+def own_weights(layer: Any) -> Iterator[TorchWeight]:
+    """The state dict entries of one layer itself, keys relative to it."""
+    derived = vars(layer).get("_derived") or {}
+    parametrized = []  # torch keeps these in a module of their own, after the layer's weights
+    tied = vars(layer).get("_tied") or frozenset()
+    table: Mapping[str, WeightSpec] = getattr(layer, "torch_weights", {})
+    for attribute, spec in table.items():
+        if attribute in derived:
+            entries = list(derived[attribute].entries(layer, attribute, spec))
+            if getattr(derived[attribute], "held", ()):
+                parametrized += entries
+            else:
+                yield from entries
+            continue
+        variable = own_variable(layer, attribute)
+        if isinstance(variable, keras.Variable):
+            alias = attribute in tied
+            yield TorchWeight(spec.name, variable, layer, attribute, spec.axes, alias)
+    held = {name for source in derived.values() for name in getattr(source, "held", ())}
+    for name, value in members(layer):
+        known = name in held or name in table or name.lstrip("_") in table
+        if known or name.startswith(_KERAS_EXTRAS):
+            continue
+        if name in derived:
+            yield from derived[name].entries(layer, name, WeightSpec(name))
+            continue
+        for key, variable in _leaves(name, value, keras.Variable):
+            yield TorchWeight(key, variable, layer, name, None, name in tied)
+    yield from parametrized
+
+
+def named_weights(root: Any, aliases: bool = True) -> Iterator[TorchWeight]:
+    """Every entry of torch's state dict, with its full key.
+
+    Args:
+        root: a layer or model.
+        aliases: also give the keys under which torch lists a shared weight again (`alias` is set).
+    """
+    seen: set[int] = set()
+    for path, layer in named_layers(root, remove_duplicate=False):
+        for weight in own_weights(layer):
+            alias = weight.alias or id(weight.variable) in seen
+            if not weight.alias:
+                seen.add(id(weight.variable))
+            if aliases or not alias:
+                key = f"{path}.{weight.key}" if path else weight.key
+                yield TorchWeight(
+                    key, weight.variable, weight.layer, weight.attribute, weight.axes, alias
+                )
+
+
+def inverse_axes(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The transposition that undoes `axes`."""
+    return tuple(int(axis) for axis in np.argsort(axes))
+
+
+def find_weight(layer: Any, name: str) -> TorchWeight:
+    """The entry of `layer` itself that torch calls `name`.
+
+    Raises:
+        AttributeError: torch's module has no such weight.
+    """
+    entries = list(own_weights(layer))
+    for entry in entries:
+        if entry.key == name:
+            return entry
+    known = ", ".join(entry.key for entry in entries) or "none"
+    raise AttributeError(
+        f"expected the torch name of a weight of {type(layer).__name__} '{layer.name}'; "
+        f"got {name!r}, but it has: {known}; list them with "
+        "keraform.runtime.tree.own_weights(layer)."
+    )
+
+
+def get_torch_weight(layer: Any, name: str) -> Any:
+    """The current value of the weight that torch calls `name`, in torch's layout."""
+    derived = vars(layer).get("_derived")
+    if derived:
+        for attribute, source in derived.items():
+            spec = layer.torch_weights.get(attribute, WeightSpec(attribute))
+            if spec.name == name:
+                return source.torch_value()
+    entry = find_weight(layer, name)
+    value = ops.convert_to_tensor(entry.variable)
+    return value if entry.axes is None else ops.transpose(value, inverse_axes(entry.axes))
+
+
+def torch_property(name: str) -> property:
+    """A read-only property of a layer class that gives its weight in torch's layout, or None."""
+
+    def read(self: Any) -> Any:
+        return get_torch_weight(self, name) if _has_weight(self, name) else None
+
+    return property(read, doc=f"torch's `{name}`, in torch's layout, as a tensor.")
+
+
+def _has_weight(layer: Any, name: str) -> bool:
+    for attribute, spec in layer.torch_weights.items():
+        if spec.name == name:
+            derived = vars(layer).get("_derived") or {}
+            return attribute in derived or own_variable(layer, attribute) is not None
+    return False
+
+
+def name_weights(root: Any, prefix: str | None = None) -> None:
+    """Give variables and layers paths that follow the attributes.
+
+    `bert.encoder.layer[0].attention.self.query.kernel` becomes
+    `{prefix}/encoder/layer/0/attention/self/query/kernel` for root `bert`. Optimizers, sharding
+    layouts and saved optimizer states go by these paths: call it once all layers exist, before
+    weights get their values, and again after weights were added (LoRA).
+
+    Args:
+        root: a layer or model.
+        prefix: what paths start with; the root's `name` when None, nothing when "".
+    """
+    start = root.name if prefix is None else prefix
+    named: set[int] = set()
+    for path, layer in named_layers(root, drop_main=False):
+        place = "/".join(part for part in (start, path.replace(".", "/")) if part)
+        layer._path = place
+        layer._parent_path = place.rpartition("/")[0]
+        seeds = [seed.state for seed in layer._seed_generators]
+        for variable in (*layer._trainable_variables, *layer._non_trainable_variables, *seeds):
+            if id(variable) not in named:
+                named.add(id(variable))
+                variable._path = f"{place}/{variable.name}" if place else variable.name
+

@@ -1,0 +1,38 @@
+"""Translation of PyTorch modeling source into readable Keras 3 code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keraform.translate.importer import modeling_modules, port_name
+    from keraform.translate.module import Translation
+    from keraform.translate.port import port, port_module, translate_source, translation
+
+_WHERE = {
+    "Translation": "module",
+    "modeling_modules": "importer",
+    "port": "port",
+    "port_module": "port",
+    "port_name": "importer",
+    "translate_source": "port",
+    "translation": "port",
+}
+
+__all__ = [
+    "Translation",
+    "modeling_modules",
+    "port",
+    "port_module",
+    "port_name",
+    "translate_source",
+    "translation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -1,0 +1,163 @@
+"""Analysis of a file before it is translated: its imports, functions and classes, and what kind of class each one is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import libcst as cst
+
+from keraform.translate.rules.modules import layer_class
+from keraform.translate.rules.torch_names import canonical
+from keraform.translate.scope import ClassInfo
+from keraform.translate.source import absolute_module, read_module
+
+LAYER_BASES = frozenset({
+    "transformers.modeling_layers.GradientCheckpointingLayer", "transformers.modeling_utils.PreTrainedModel",
+    "transformers.pytorch_utils.Conv1D",
+})  # fmt: skip
+MODEL_BASE = "transformers.modeling_utils.PreTrainedModel"
+OUTPUT_BASES = ("transformers.utils.ModelOutput", "transformers.utils.generic.ModelOutput")
+
+
+@dataclass(slots=True)
+class Analysis:
+    """What a file defines."""
+
+    origins: dict[str, str] = field(default_factory=dict)
+    classes: dict[str, ClassInfo] = field(default_factory=dict)
+    functions: dict[str, cst.FunctionDef] = field(default_factory=dict)
+    public: tuple[str, ...] = ()
+    abstract: frozenset[str] = frozenset()
+
+
+def import_origins(node: cst.Import | cst.ImportFrom, module: str) -> Iterator[tuple[str, str]]:
+    """The local names that an import binds, and where each comes from."""
+    if isinstance(node, cst.Import):
+        for alias in node.names:
+            name = _dotted(alias.name)
+            if alias.asname is not None:
+                yield alias.evaluated_alias or name, name
+            else:
+                yield name.split(".")[0], name.split(".")[0]
+        return
+    base = absolute_module(module, len(node.relative), _dotted(node.module) if node.module is not None else "")
+    if isinstance(node.names, cst.ImportStar):
+        return
+    for alias in node.names:
+        name = alias.evaluated_name
+        yield alias.evaluated_alias or name, f"{base}.{name}" if base else name
+
+
+def _dotted(node: cst.BaseExpression) -> str:
+    if isinstance(node, cst.Attribute):
+        return f"{_dotted(node.value)}.{node.attr.value}"
+    return node.value if isinstance(node, cst.Name) else ""
+
+
+def analyse(tree: cst.Module, module: str) -> Analysis:
+    """Analyses a parsed file."""
+    result = Analysis()
+    _collect(tree.body, module, result, tree)
+    _classify(result)
+    return result
+
+
+@lru_cache(maxsize=None)
+def analyse_module(module: str) -> Analysis:
+    """Analyses an upstream module by name."""
+    return analyse(cst.parse_module(read_module(module).text), module)
+
+
+def _collect(body: object, module: str, result: Analysis, tree: cst.Module) -> None:
+    for node in body:  # type: ignore[attr-defined]
+        if isinstance(node, cst.SimpleStatementLine):
+            for small in node.body:
+                if isinstance(small, (cst.Import, cst.ImportFrom)):
+                    for local, origin in import_origins(small, module):
+                        result.origins[local] = origin
+                elif isinstance(small, cst.Assign) and tree.code_for_node(small.targets[0].target) == "__all__":
+                    result.public += tuple(re.findall(r"[\"'](\w+)[\"']", tree.code_for_node(small.value)))
+        elif isinstance(node, cst.ClassDef):
+            bases = [tree.code_for_node(base.value) for base in node.bases]
+            info = ClassInfo(node.name.value, node, bases)
+            if isinstance(node.body, cst.IndentedBlock):
+                info.methods = {s.name.value: s for s in node.body.body if isinstance(s, cst.FunctionDef)}
+            result.classes[info.name] = info
+        elif isinstance(node, cst.FunctionDef):
+            result.functions[node.name.value] = node
+        elif isinstance(node, (cst.If, cst.Try)):
+            _collect(node.body.body, module, result, tree)
+            if isinstance(node, cst.If) and isinstance(node.orelse, cst.Else):
+                _collect(node.orelse.body.body, module, result, tree)
+
+
+def _origin(result: Analysis, base: str) -> str:
+    root, _, rest = base.partition(".")
+    origin = result.origins.get(root)
+    return base if origin is None else f"{origin}.{rest}" if rest else origin
+
+
+def _classify(result: Analysis) -> None:
+    for info in result.classes.values():
+        for base in info.bases:
+            parent = result.classes.get(base)
+            origin = _origin(result, base)
+            torch = canonical(origin) or ""
+            upstream = _upstream_class(origin)
+            if parent is not None:
+                info.is_layer |= parent.is_layer
+                info.is_model |= parent.is_model
+                info.is_output |= parent.is_output
+                info.torch_base = info.torch_base or parent.torch_base
+            elif upstream is not None and upstream is not info:
+                info.is_layer |= upstream.is_layer
+                info.is_model |= upstream.is_model
+                info.is_output |= upstream.is_output
+            if torch.startswith("nn.") or origin in LAYER_BASES:
+                info.is_layer = True
+            if layer_class(torch) is not None:
+                info.torch_base = torch
+            info.is_model |= origin == MODEL_BASE
+            info.is_output |= origin in OUTPUT_BASES or origin.startswith("transformers.modeling_outputs.")
+        if "__init__" in info.methods and not info.bases and "forward" in info.methods:
+            info.is_layer = True
+        info.is_public = info.name in result.public or (not result.public and not info.name.startswith("_"))
+    models = [info for info in result.classes.values() if info.is_model]
+    bases = {base for info in models for base in info.bases if base in result.classes}
+    result.abstract = frozenset(
+        info.name for info in models if "forward" not in info.methods and "__init__" not in info.methods and info.name in bases
+    ) | frozenset(info.name for info in models if info.name.endswith(("PreTrainedModel", "PretrainedModel")))
+    for info in models:
+        info.is_split = info.is_public and info.name not in result.abstract and (
+            _is_base_model(info) or _is_component(info, result)
+        )
+
+
+def _is_base_model(info: ClassInfo) -> bool:
+    return info.name.endswith("Model") and not info.name.endswith(("LMHeadModel", "HeadsModel"))
+
+
+def _is_component(info: ClassInfo, result: Analysis) -> bool:
+    pattern = re.compile(rf"\b{info.name}(?:\(|\._from_config\()")
+    empty = cst.Module([])
+    return any(
+        pattern.search(empty.code_for_node(method))
+        for other in result.classes.values()
+        if other is not info and other.is_layer
+        for name, method in other.methods.items()
+        if name == "__init__"
+    )
+
+
+@lru_cache(maxsize=None)
+def _upstream_class(origin: str) -> ClassInfo | None:
+    """A class of another upstream modeling file, when a base class comes from there."""
+    module, _, name = origin.rpartition(".")
+    if not module.startswith("transformers.") or not name[:1].isupper():
+        return None
+    if ".modeling_" not in module or module in ("transformers.modeling_utils", "transformers.modeling_outputs"):
+        return None
+    return analyse_module(module).classes.get(name)

@@ -1,0 +1,125 @@
+"""The virtual package `keraform.models`: modules are ports, translated when they are imported."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import re
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_loader
+from types import CodeType, ModuleType
+
+from keraform.translate.source import module_path, transformers_root
+
+PACKAGE = "keraform.models"
+
+
+def upstream_name(name: str) -> str | None:
+    """`keraform.models.bert.modeling_bert` mirrors `transformers.models.bert.modeling_bert`."""
+    parts = name.removeprefix(PACKAGE + ".").split(".")
+    for candidate in (["transformers", "models", *parts], ["transformers", *parts]):
+        path = module_path(".".join(candidate))
+        if path is not None and path.name != "__init__.py":
+            return ".".join(candidate)
+    return None
+
+
+def port_name(upstream: str) -> str:
+    """`transformers.models.bert.modeling_bert` gives `keraform.models.bert.modeling_bert`."""
+    return PACKAGE + upstream.removeprefix("transformers").replace(".models.", ".", 1)
+
+
+def modeling_modules(folder: str) -> list[str]:
+    """The upstream modeling modules of a folder under `transformers/models`."""
+    root = transformers_root() / "models" / folder
+    return [f"transformers.models.{folder}.{path.stem}" for path in sorted(root.glob("modeling_*.py"))]
+
+
+class PortLoader(SourceFileLoader):
+    """Loads a generated file from the cache."""
+
+
+class MemoryLoader(Loader):
+    """Loads a port that could not be written to disk; tracebacks still show its lines."""
+
+    def __init__(self, code: str, filename: str):
+        self.code = code
+        self.filename = filename
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Lets Python make the module."""
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Runs the port."""
+        linecache.cache[self.filename] = (len(self.code), None, self.code.splitlines(True), self.filename)
+        code: CodeType = compile(self.code, self.filename, "exec")
+        module.__file__ = self.filename
+        exec(code, module.__dict__)
+
+
+class FolderLoader(Loader):
+    """Makes `keraform.models.bert`: every name of its modeling modules, resolved when asked for."""
+
+    def __init__(self, folder: str):
+        self.modules = [port_name(name) for name in modeling_modules(folder)]
+        self.folder = folder
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Lets Python make the module."""
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Gives the package its lazy names."""
+        names = self.public_names()
+        folder, modules = self.folder, self.modules
+
+        def __getattr__(name: str) -> object:  # noqa: N807
+            if not name.startswith("_"):
+                for each in modules:
+                    port = importlib.import_module(each)
+                    if hasattr(port, name):
+                        return getattr(port, name)
+            raise AttributeError(f"module 'keraform.models.{folder}' has no attribute {name!r}; it has {', '.join(names)}")
+
+        module.__dict__.update(__getattr__=__getattr__, __all__=names, __dir__=lambda: [*module.__dict__, *names])
+
+    def public_names(self) -> list[str]:
+        """The names in `__all__` of the upstream modules, as ports name them."""
+        names: list[str] = []
+        for each in modeling_modules(self.folder):
+            path = module_path(each)
+            text = path.read_text("utf-8") if path is not None else ""
+            block = re.search(r"^__all__ = \[(.*?)\]", text, re.S | re.M)
+            names += [f"TF{name}" for name in re.findall(r"[\"'](\w+)[\"']", block.group(1))] if block else []
+        return names
+
+
+class PortFinder(MetaPathFinder):
+    """Finds the modules of `keraform.models`."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The spec of a port, translated on the way; None for names that are not ours."""
+        if not fullname.startswith(PACKAGE + "."):
+            return None
+        parts = fullname.removeprefix(PACKAGE + ".").split(".")
+        if len(parts) == 1 and (transformers_root() / "models" / parts[0]).is_dir():
+            return spec_from_loader(fullname, FolderLoader(parts[0]), is_package=True)
+        upstream = upstream_name(fullname)
+        if upstream is None:
+            return None
+        from keraform.translate.port import port
+
+        made = port(upstream)
+        if made.path is None:
+            return spec_from_loader(fullname, MemoryLoader(made.code, f"<port of {upstream}>"))
+        return spec_from_loader(fullname, PortLoader(fullname, str(made.path)), origin=str(made.path))
+
+
+def install() -> None:
+    """Puts the finder in place, once."""
+    if not any(isinstance(finder, PortFinder) for finder in sys.meta_path):
+        sys.meta_path.append(PortFinder())

@@ -1,0 +1,141 @@
+"""Imports of a port: what the source imports, and where each name comes from in the generated file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, PY, UNKNOWN, Kind
+from keraform.translate.layout import Doc, flat, group, render
+from keraform.translate.rules.record import Refusal
+from keraform.translate.rules.seams import DROPPED_NAMES, SEAM_MODULES, SEAM_NAMES
+from keraform.translate.source import module_path, uses_torch
+
+MASK = Kind("tensor", "float", 4, optional=True)
+CALL_KINDS: dict[str, Kind] = {
+    "create_causal_mask": MASK,
+    "create_bidirectional_mask": MASK,
+    "create_sliding_window_causal_mask": MASK,
+    "apply_chunking_to_forward": FLOAT_TENSOR,
+    "slice_logits_to_keep": FLOAT_TENSOR,
+    "DynamicCache": Kind("object", name="Cache"),
+    "EncoderDecoderCache": Kind("object", name="Cache"),
+    "get_activation": Kind("layer", name="nn.Module"),
+}
+STDLIB = frozenset(
+    "__future__ abc collections collections.abc contextlib copy dataclasses enum functools itertools logging math numbers operator os random "
+    "re sys types typing warnings string json inspect pathlib time textwrap bisect heapq statistics".split()
+)
+
+
+class ImportTable:
+    """Collects the imports that the generated file needs."""
+
+    def __init__(self, component_name: Callable[[str, str], str]):
+        self.origins: dict[str, str] = {}
+        self.star_future = False
+        self.needed: dict[tuple[str, str], str] = {}
+        self.modules: dict[str, str | None] = {}
+        self.component_name = component_name
+
+    def bind(self, local: str, origin: str) -> None:
+        """Records an import of the source."""
+        self.origins[local] = origin
+
+    def need(self, module: str, name: str, alias: str | None = None) -> str:
+        """Asks for `from module import name as alias`; returns the local name."""
+        self.needed[(module, name)] = alias or name
+        return alias or name
+
+    def plain(self, module: str, alias: str | None = None) -> None:
+        """Asks for `import module as alias`."""
+        self.modules[module] = alias
+
+    def need_for(self, document: Doc) -> None:
+        """Asks for what the text of a rule mentions."""
+        text = flat(document)
+        if "ops." in text:
+            self.need("keras", "ops")
+        if "kf." in text:
+            self.need("keraform.runtime", "ops", "kf")
+        if "layers." in text:
+            self.need("keraform.runtime", "layers")
+
+    def use(self, local: str) -> tuple[str, Kind]:
+        """The local name and the kind of an imported name that the code mentions."""
+        origin = self.origins[local]
+        module, _, name = origin.rpartition(".")
+        if not module:
+            self.plain(origin, local if local != origin else None)
+            return local, PY
+        target = SEAM_NAMES.get(origin)
+        if target is not None:
+            if target.rsplit(".", 1)[-1][0].isupper():
+                module, _, name = target.rpartition(".")
+                return self.need(module, name), UNKNOWN
+            return self.need(target, name, local if local != name else None), _seam_kind(name)
+        if origin in SEAM_MODULES:
+            package, _, leaf = SEAM_MODULES[origin].rpartition(".")
+            return self.need(package, leaf, local if local != leaf else None), UNKNOWN
+        for upstream, seam in SEAM_MODULES.items():
+            if module == upstream or module.startswith(upstream + "."):
+                return self.need(seam, name, local if local != name else None), _seam_kind(name)
+        if name in DROPPED_NAMES:
+            raise Refusal(f"import.{name}", "this helper of Transformers has no counterpart in a port")
+        if module.startswith("transformers") and uses_torch(module):
+            port = "keraform.models" + module.removeprefix("transformers").replace(".models.", ".", 1)
+            if name[0].isupper() and not name.isupper():
+                return self.need(port, self.component_name(module, name)), Kind("class", name=None)
+            return self.need(port, name, local if local != name else None), Kind("function")
+        if module.split(".")[0] not in STDLIB and not module.startswith("transformers"):
+            if module_path(origin) is None and module.split(".")[0] in ("numpy", "scipy"):
+                return self.need(module, name, local if local != name else None), PY
+            raise Refusal(f"import.{module}", f"`{name}` comes from a package that ports do not know")
+        kind = CONFIG if name.endswith("Config") else PY if name in ("logging", "math") else UNKNOWN
+        return self.need(module, name, local if local != name else None), kind
+
+    @staticmethod
+    def call_kind(origin: str) -> Kind:
+        """What a call of an imported function gives."""
+        name = origin.rsplit(".", 1)[-1]
+        if origin.startswith(("math.", "numpy.")):
+            return PY
+        if origin.startswith("transformers.activations.ACT2FN"):
+            return Kind("layer", name="nn.Module")
+        return CALL_KINDS.get(name, UNKNOWN)
+
+    def text(self, used: str) -> str:
+        """The import block, for the names that occur in `used`."""
+        import re
+
+        words = set(re.findall(r"[A-Za-z_]\w*", used))
+        plain = [(m, a) for m, a in self.modules.items() if (a or m.split(".")[0]) in words]
+        grouped: dict[str, list[tuple[str, str]]] = {}
+        for (module, name), alias in self.needed.items():
+            if alias in words:
+                grouped.setdefault(module, []).append((name, alias))
+        sections: list[list[str]] = [[], [], []]
+        for module, alias in sorted(plain, key=lambda p: p[0]):
+            sections[_section(module)].append(f"import {module}" + (f" as {alias}" if alias else ""))
+        for module in sorted(grouped):
+            names = sorted(n for n, a in grouped[module] if n == a)
+            for name, alias in sorted(grouped[module]):
+                if name != alias:
+                    sections[_section(module)].append(f"from {module} import {name} as {alias}")
+            if not names:
+                continue
+            one = f"from {module} import {', '.join(names)}"
+            if len(one) > 119:
+                one = f"from {module} import " + render((group("(", [(n,) for n in names], ")", exploded=True),), "")
+            sections[_section(module)].append(one)
+        return "\n\n".join("\n".join(s) for s in sections if s)
+
+
+def _section(module: str) -> int:
+    root = module.split(".")[0]
+    return 0 if module in STDLIB or root in STDLIB else 2 if root == "keraform" else 1
+
+
+def _seam_kind(name: str) -> Kind:
+    if name == "ACT2FN":
+        return Kind("dict", name="ACT2FN")
+    return Kind("function", name=name) if name[0].islower() else Kind("class")

@@ -1,0 +1,144 @@
+"""Kinds: what the translator knows about the value of an expression (tensor, size, Python number, layer...)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+FLOAT_DTYPES = frozenset({"float16", "bfloat16", "float32", "float64", "float"})
+INT_DTYPES = frozenset({"int8", "int16", "int32", "int64", "uint8", "int"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """An abstract value.
+
+    Args:
+        tag: `tensor`, `dim` (an int, or a scalar tensor in a graph), `size` (a tuple of dims), `py` (some Python value
+            that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`, `list`, `dict`, `layer`, `layers`
+            (a list of layers), `class`, `function`, `object`, `numpy`, `dtype`, `device`, `config`, `torch` (a name of
+            torch), or `unknown`.
+        dtype: for tensors, the exact dtype or the classes `float`, `int`, `bool`; None when not known.
+        rank: for tensors, the number of axes, None when not known.
+        items: for tuples and lists, the kinds of the elements, or one kind for all.
+        name: for layers, classes, objects and torch names, the name of the class or the dotted name.
+        optional: whether None is possible too.
+    """
+
+    tag: str
+    dtype: str | None = None
+    rank: int | None = None
+    items: tuple[Kind, ...] = ()
+    name: str | None = None
+    optional: bool = False
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether the value is a tensor."""
+        return self.tag == "tensor"
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known."""
+        return self.tag == "unknown"
+
+    @property
+    def is_python(self) -> bool:
+        """Whether the value is certainly no tensor."""
+        return self.tag in PYTHON_TAGS
+
+    @property
+    def dtype_class(self) -> str | None:
+        """`float`, `int`, `bool`, or None when not known."""
+        if self.dtype in FLOAT_DTYPES:
+            return "float"
+        if self.dtype in INT_DTYPES:
+            return "int"
+        return "bool" if self.dtype == "bool" else None
+
+    def item(self, index: int | None = None) -> Kind:
+        """The kind of an element."""
+        if not self.items:
+            return UNKNOWN
+        if index is None or len(self.items) == 1:
+            return join_all(self.items)
+        return self.items[index] if -len(self.items) <= index < len(self.items) else UNKNOWN
+
+
+PYTHON_TAGS = frozenset(
+    "py int float bool str none tuple list dict layer layers class function numpy dtype device config torch size".split()
+)
+
+UNKNOWN = Kind("unknown")
+TENSOR = Kind("tensor")
+FLOAT_TENSOR = Kind("tensor", "float")
+INT_TENSOR = Kind("tensor", "int64")
+BOOL_TENSOR = Kind("tensor", "bool")
+DIM = Kind("dim")
+SIZE = Kind("size")
+PY = Kind("py")
+INT = Kind("int")
+FLOAT = Kind("float")
+BOOL = Kind("bool")
+STR = Kind("str")
+NONE = Kind("none")
+NUMPY = Kind("numpy")
+DTYPE = Kind("dtype")
+DEVICE = Kind("device")
+CONFIG = Kind("config")
+LIST = Kind("list")
+TUPLE = Kind("tuple")
+DICT = Kind("dict")
+FUNCTION = Kind("function")
+
+
+def join(a: Kind, b: Kind) -> Kind:
+    """The kind of a value that is `a` on one path and `b` on the other."""
+    if a == b:
+        return a
+    if a.tag == "none":
+        return replace(b, optional=True)
+    if b.tag == "none":
+        return replace(a, optional=True)
+    optional = a.optional or b.optional
+    if a.tag == b.tag:
+        if a.tag == "tensor":
+            dtype = a.dtype if a.dtype == b.dtype else (a.dtype_class if a.dtype_class == b.dtype_class else None)
+            return Kind("tensor", dtype, a.rank if a.rank == b.rank else None, optional=optional)
+        if a.tag in ("tuple", "list") and len(a.items) == len(b.items):
+            return Kind(a.tag, items=tuple(map(join, a.items, b.items)), optional=optional)
+        return Kind(a.tag, optional=optional)
+    if {a.tag, b.tag} <= {"int", "dim", "float", "bool", "py"}:
+        return Kind("dim" if "dim" in (a.tag, b.tag) else "py", optional=optional)
+    if a.is_python and b.is_python:
+        return Kind("py", optional=optional)
+    return UNKNOWN
+
+
+def join_all(kinds: tuple[Kind, ...]) -> Kind:
+    """The kind that covers all of `kinds`."""
+    result = kinds[0]
+    for kind in kinds[1:]:
+        result = join(result, kind)
+    return result
+
+
+_FACT_TAGS = {
+    "int": INT, "float": FLOAT, "bool": BOOL, "str": STR, "none": NONE, "tuple": TUPLE, "list": LIST, "dict": DICT,
+    "size": SIZE, "module": Kind("layer"), "dtype": DTYPE, "device": DEVICE, "config": CONFIG,
+    "output": Kind("object", name="ModelOutput"), "cache": Kind("object", name="Cache"), "function": FUNCTION,
+    "numpy": NUMPY, "other": PY,
+}  # fmt: skip
+
+
+def kind_from_fact(fact: str) -> Kind:
+    """Turns a recorded fact such as `none|tensor:float32:3` into a kind."""
+    result: Kind | None = None
+    for part in fact.split("|"):
+        if part.startswith("tensor"):
+            pieces = part.split(":")
+            dtype = pieces[1] if len(pieces) > 1 and pieces[1] != "mixed" else None
+            kind = Kind("tensor", dtype, int(pieces[2]) if len(pieces) > 2 else None)
+        else:
+            kind = _FACT_TAGS.get(part.split(":")[0], UNKNOWN)
+        result = kind if result is None else join(result, kind)
+    return result or UNKNOWN

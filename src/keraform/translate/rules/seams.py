@@ -1,0 +1,106 @@
+"""Where the names of Transformers' own infrastructure come from in a port, and which idioms disappear."""
+
+from __future__ import annotations
+
+import re
+
+# Upstream module -> module of Keraform that has the same names. A name listed on its own wins over its module.
+SEAM_MODULES: dict[str, str] = {
+    "transformers.activations": "keraform.runtime.activations",
+    "transformers.cache_utils": "keraform.runtime.caches",
+    "transformers.initialization": "keraform.runtime.init",
+    "transformers.masking_utils": "keraform.runtime.masks",
+    "transformers.modeling_attn_mask_utils": "keraform.runtime.masks",
+    "transformers.modeling_rope_utils": "keraform.runtime.rotary",
+    "transformers.utils.output_capturing": "keraform.runtime.capture",
+    "transformers.backbone_utils": "keraform.modeling.backbone",
+    "transformers.utils.backbone_utils": "keraform.modeling.backbone",
+    "transformers.generation": "keraform.generation",
+    "transformers.loss.loss_utils": "keraform.training.losses",
+}
+
+SEAM_NAMES: dict[str, str] = {
+    "transformers.modeling_utils.PreTrainedModel": "keraform.modeling",
+    "transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS": "keraform.runtime.attention",
+    "transformers.modeling_utils.slice_logits_to_keep": "keraform.runtime.chunking",
+    "transformers.modeling_layers.GradientCheckpointingLayer": "keraform.runtime.layers",
+    "transformers.pytorch_utils.Conv1D": "keraform.runtime.layers.TransposedDense",
+    "transformers.pytorch_utils.apply_chunking_to_forward": "keraform.runtime.chunking",
+    "transformers.pytorch_utils.compile_compatible_method_lru_cache": "keraform.runtime.chunking",
+    "transformers.pytorch_utils.meshgrid": "keraform.runtime.ops",
+    "transformers.utils.ModelOutput": "keraform.runtime.outputs",
+    "transformers.utils.generic.ModelOutput": "keraform.runtime.outputs",
+    "transformers.utils.can_return_tuple": "keraform.runtime.capture",
+    "transformers.utils.generic.can_return_tuple": "keraform.runtime.capture",
+    "transformers.utils.generic.merge_with_config_defaults": "keraform.runtime.capture",
+    "transformers.utils.merge_with_config_defaults": "keraform.runtime.capture",
+    "transformers.utils.generic.check_model_inputs": "keraform.runtime.capture",
+    "transformers.utils.generic.OutputRecorder": "keraform.runtime.capture",
+    "transformers.utils.torch_int": "keraform.runtime.chunking",
+    "transformers.utils.torch_float": "keraform.runtime.chunking",
+    "transformers.integrations.use_experts_implementation": "keraform.runtime.experts",
+    "transformers.models.whisper.generation_whisper.WhisperGenerationMixin": "keraform.generation.GenerationMixin",
+}
+
+# Names that a port does not need: typing of keyword arguments, kernels of the Hub, distributed engines.
+DROPPED_NAMES = frozenset(
+    "Unpack TransformersKwargs FlashAttentionKwargs auto_docstring use_kernel_forward_from_hub use_kernelized_func "
+    "use_kernel_func_from_hub_with_fallback force_accelerate_hooks is_deepspeed_zero3_enabled is_fsdp_managed_module "
+    "flash_attn_supports_top_left_mask is_flash_attn_available _flash_attention_forward "
+    "is_torch_flex_attn_available is_torchdynamo_compiling is_torchdynamo_exporting is_tracing maybe_autocast "
+    "torch_compilable_check get_torch_context_manager_or_global_device FlashAttentionKwargs deprecate_kwarg "
+    "is_flash_attention_requested is_torch_greater_or_equal lazy_load_kernel resolve_internal_import "
+    "safe_load_file is_accelerate_available replace_return_docstrings add_start_docstrings "
+    "add_start_docstrings_to_model_forward add_code_sample_docstrings".split()
+)
+
+# Decorators that vanish.
+DROPPED_DECORATORS = frozenset(
+    "auto_docstring torch.no_grad use_kernel_forward_from_hub use_kernelized_func use_kernel_func_from_hub_with_fallback "
+    "force_accelerate_hooks torch.jit.script torch.jit.ignore torch.jit.unused torch.compile torch.compiler.disable "
+    "torch.inference_mode deprecate_kwarg torch._dynamo.disable torch.fx.wrap replace_return_docstrings "
+    "add_start_docstrings add_start_docstrings_to_model_forward add_code_sample_docstrings "
+    "torch.compiler.allow_in_graph torch.library.custom_op".split()
+)
+
+# Context managers that vanish: their body stands alone.
+DROPPED_CONTEXTS = frozenset(
+    "torch.no_grad torch.autocast torch.amp.autocast torch.cuda.amp.autocast maybe_autocast torch.enable_grad "
+    "torch.inference_mode torch.cuda.device get_torch_context_manager_or_global_device "
+    "deepspeed.zero.GatheredParameters torch.backends.cudnn.flags torch.device torch.autograd.set_grad_enabled".split()
+)
+
+# Calls whose value is known in a port; tracing is answered with the branch that is safe in graphs.
+CONSTANT_CALLS: dict[str, bool] = {
+    "is_deepspeed_zero3_enabled": False,
+    "is_fsdp_managed_module": False,
+    "is_torchdynamo_compiling": True,
+    "is_torchdynamo_exporting": True,
+    "is_tracing": True,
+    "torch.jit.is_tracing": True,
+    "torch.jit.is_scripting": False,
+    "torch.compiler.is_compiling": True,
+    "torch.compiler.is_exporting": True,
+    "torch.onnx.is_in_onnx_export": True,
+    "torch.is_autocast_enabled": False,
+    "torch.cuda.is_available": False,
+    "torch.distributed.is_initialized": False,
+    "torch.distributed.is_available": False,
+    "is_torch_flex_attn_available": False,
+    "is_flash_attn_available": False,
+    "is_accelerate_available": False,
+    "is_flash_attention_requested": False,
+    "torch.is_grad_enabled": False,
+}
+
+# Availability of packages that a port never uses (accelerators, kernels, adapters).
+UNAVAILABLE = re.compile(r"is_(?!torch_available|vision_available|scipy_available)\w+_available|is_torch_greater_or_equal\w*")
+
+# Functions that give a device.
+DEVICE_CALLS = frozenset({"get_torch_context_manager_or_global_device", "torch.device", "torch.get_default_device"})
+
+# Statements that vanish when they call one of these.
+DROPPED_CALLS = frozenset(
+    "torch._check torch._check_is_size torch_compilable_check torch.manual_seed torch.cuda.empty_cache "
+    "torch.cuda.set_device torch._dynamo.mark_static_address torch._dynamo.graph_break torch.fx.wrap".split()
+)

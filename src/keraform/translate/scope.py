@@ -1,0 +1,91 @@
+"""What the translator knows while it walks a file: imported names, classes, local variables, and what it reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import libcst as cst
+
+from keraform.translate.kinds import UNKNOWN, Kind
+
+
+@dataclass(slots=True)
+class RefusalRecord:
+    """A construct that was not translated."""
+
+    rule: str
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Stats:
+    """Measures of a translation, as `keraform port` prints them."""
+
+    source_lines: int = 0
+    lines: int = 0
+    doc_lines: int = 0
+    operations: int = 0
+    helper_calls: int = 0
+    comments: int = 0
+    comments_kept: int = 0
+    helper_reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """Lines relative to the source, without expanded docstrings."""
+        return (self.lines - self.doc_lines) / max(self.source_lines, 1)
+
+    @property
+    def helper_share(self) -> float:
+        """Share of operations that go through a run-time dispatch helper."""
+        return self.helper_calls / max(self.operations, 1)
+
+
+@dataclass(slots=True)
+class ClassInfo:
+    """What is known of a class of the file."""
+
+    name: str
+    node: cst.ClassDef
+    bases: list[str]
+    is_layer: bool = False
+    is_model: bool = False
+    is_output: bool = False
+    is_public: bool = False
+    is_split: bool = False
+    torch_base: str | None = None
+    attributes: dict[str, Kind] = field(default_factory=dict)
+    methods: dict[str, cst.FunctionDef] = field(default_factory=dict)
+
+    @property
+    def port_name(self) -> str:
+        """The name of the class in the port."""
+        return f"TF{self.name}"
+
+    @property
+    def component_name(self) -> str:
+        """The name of the class that other classes hold: the main layer where there is one."""
+        return main_layer_name(self.name) if self.is_split else self.port_name
+
+
+def main_layer_name(name: str) -> str:
+    """`BertModel` gives `TFBertMainLayer`."""
+    stem = name.removesuffix("Model") or name
+    return f"TF{stem}MainLayer"
+
+
+@dataclass(slots=True)
+class Scope:
+    """Local variables of a function and what surrounds it."""
+
+    names: dict[str, Kind] = field(default_factory=dict)
+    owner: ClassInfo | None = None
+    function: cst.FunctionDef | None = None
+    self_name: str | None = None
+    assigning: str | None = None
+
+    def get(self, name: str) -> Kind:
+        """The kind of a local name."""
+        return self.names.get(name, UNKNOWN)

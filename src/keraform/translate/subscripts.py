@@ -1,0 +1,223 @@
+"""Translation of subscripts: reading and writing parts of tensors, sequences and mappings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.kinds import DIM, FLOAT_TENSOR, UNKNOWN, Kind
+from keraform.translate.layout import Doc, Group, Item, doc
+from keraform.translate.rules.record import Code
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+# Index elements that TensorFlow's and JAX's own slicing understands.
+BASIC = frozenset({"int", "dim", "none", "slice", "ellipsis"})
+SEQUENCES = frozenset({"tuple", "list", "dict", "size", "py", "layers", "object", "numpy", "function", "class", "torch", "config"})
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of an index."""
+
+    document: Doc
+    sort: str
+    kind: Kind
+    full: bool = False
+
+
+class SubscriptTranslator:
+    """Translates `x[...]` and `x[...] = v`."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+
+    def elements(self, node: cst.Subscript) -> list[Element]:
+        """The elements of the index."""
+        slices = [element.slice for element in node.slice]
+        if len(slices) == 1 and isinstance(slices[0], cst.Index) and isinstance(slices[0].value, cst.Tuple):
+            values = slices[0].value.elements
+            return [self.index(v.value, star=isinstance(v, cst.StarredElement)) for v in values]
+        result = []
+        for element in slices:
+            if isinstance(element, cst.Slice):
+                result.append(self.slice(element))
+            else:
+                result.append(self.index(element.value, star=bool(element.star)))
+        return result
+
+    def slice(self, node: cst.Slice) -> Element:
+        """`lower:upper:step`, spaced as formatters space it."""
+        parts = [self.module.expressions(p) if p is not None else None for p in (node.lower, node.upper)]
+        simple = all(p is None or isinstance(n, (cst.Name, cst.Integer)) or _negative(n) for p, n in zip(parts, (node.lower, node.upper), strict=True))
+        lower, upper = parts
+        document: Doc = lower.operand(1) if lower else ()
+        colon = ":" if simple else (" : " if lower and upper else " :" if lower else ": " if upper else ":")
+        document = doc(document, colon, upper.operand(1) if upper else ())
+        if node.step is not None:
+            document = doc(document, ":" if simple else " : ", self.module.expressions(node.step).operand(1))
+        tensor = any(p is not None and p.kind.is_tensor for p in parts)
+        return Element(document, "slice", Kind("tensor") if tensor else DIM, lower is None and upper is None and node.step is None)
+
+    def index(self, node: cst.BaseExpression, star: bool = False) -> Element:
+        """An element that is an expression."""
+        code = self.module.expressions(node)
+        if star:
+            return Element(doc("*", code.operand(5)), "star", code.kind)
+        tag = code.kind.tag
+        if isinstance(node, cst.Ellipsis):
+            tag = "ellipsis"
+        elif isinstance(node, cst.Call) and code.text.startswith("slice("):
+            tag = "slice"
+        elif tag in ("list",) or (tag == "tuple" and isinstance(node, cst.Tuple)):
+            tag = "tensor"
+        return Element(code.doc, tag, code.kind)
+
+    def subscript(self, node: cst.Subscript) -> Code:
+        """`x[...]` that is read."""
+        if self.module.in_annotation:
+            return self.annotation(node)
+        receiver = self.module.expressions(node.value)
+        elements = self.elements(node)
+        if receiver.kind.tag in ("function", "torch", "class"):
+            return self.plain(receiver, elements, UNKNOWN)
+        if receiver.kind.tag in SEQUENCES:
+            return self.plain(receiver, elements, self.element_kind(receiver.kind, node, elements))
+        self.module.stats.operations += receiver.kind.is_tensor
+        if all(e.sort in BASIC or (e.sort in ("py", "bool") and not receiver.kind.is_tensor) for e in elements):
+            return self.plain(receiver, elements, self.tensor_kind(receiver.kind, elements))
+        if receiver.kind.is_unknown and all(e.sort in ("str", "class") for e in elements):
+            return self.plain(receiver, elements, UNKNOWN)
+        if receiver.kind.is_unknown and len(elements) == 1 and elements[0].sort in ("unknown", "py"):
+            return self.plain(receiver, elements, UNKNOWN)
+        return self.advanced(receiver, elements)
+
+    def plain(self, receiver: Code, elements: list[Element], kind: Kind) -> Code:
+        items = [Item(e.document) for e in elements]
+        trailing = len(items) > 1
+        return Code(doc(receiver.operand(), Group("[", items, "]", trailing_comma=trailing)), kind)
+
+    def advanced(self, receiver: Code, elements: list[Element]) -> Code:
+        """An index with tensors in it."""
+        self.module.stats.operations += 1
+        kind = Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None)
+        last = elements[-1]
+        if all(e.full for e in elements[:-1]) and last.kind.is_tensor and last.kind.dtype_class == "int" and receiver.kind.is_tensor:
+            axis = str(len(elements) - 1)
+            self.module.imports.need("keras", "ops")
+            items = [Item(receiver.doc), Item(last.document), Item((f"axis={axis}",))]
+            return Code(doc("ops.take", Group("(", items, ")")), kind)
+        if all(e.sort in BASIC or e.sort in ("py",) for e in elements):
+            return self.plain(receiver, elements, self.tensor_kind(receiver.kind, elements))
+        if receiver.kind.is_unknown:
+            self.module.count_helper("getitem")
+        self.module.imports.need("keraform.runtime", "ops", "kf")
+        return Code(doc("kf.getitem", Group("(", [Item(receiver.doc), Item(self.index_doc(elements))], ")")), kind)
+
+    def index_doc(self, elements: list[Element]) -> Doc:
+        """The index as a Python value: slices become `slice(a, b)`."""
+        items = []
+        for element in elements:
+            if element.sort == "slice" and not _is_call(element.document):
+                items.append(Item((_slice_call(element.document),)))
+            else:
+                items.append(Item(element.document))
+        if len(items) == 1:
+            return items[0].doc
+        return doc(Group("(", items, ")"))
+
+    @staticmethod
+    def tensor_kind(kind: Kind, elements: list[Element]) -> Kind:
+        if not kind.is_tensor:
+            return UNKNOWN
+        rank = kind.rank
+        if rank is not None:
+            rank += sum((e.sort == "none") - (e.sort in ("int", "dim")) for e in elements)
+        return Kind("tensor", kind.dtype, rank)
+
+    @staticmethod
+    def element_kind(kind: Kind, node: cst.Subscript, elements: list[Element]) -> Kind:
+        if elements[0].sort == "slice":
+            return Kind(kind.tag, items=kind.items if len(kind.items) == 1 else (), name=kind.name)
+        if kind.tag == "size":
+            return DIM
+        if kind.tag == "layers":
+            return Kind("layer", name=kind.name)
+        if kind.tag == "object":
+            first = elements[0].document
+            return FLOAT_TENSOR if first == ("0",) else UNKNOWN
+        if kind.tag in ("tuple", "list"):
+            text = elements[0].document
+            value = int(str(text[0])) if len(text) == 1 and str(text[0]).lstrip("-").isdigit() else None
+            return kind.item(value)
+        return Kind("py") if kind.tag in ("py", "config") else Kind("numpy") if kind.tag == "numpy" else UNKNOWN
+
+    def annotation(self, node: cst.Subscript) -> Code:
+        """A subscript inside an annotation."""
+        receiver = self.module.expressions(node.value)
+        items = []
+        for element in node.slice:
+            assert isinstance(element.slice, cst.Index)
+            items.append(Item(self.module.expressions(element.slice.value).doc))
+        return Code(doc(receiver.doc, Group("[", items, "]")), UNKNOWN)
+
+    # Writing ----------------------------------------------------------------------------------------------------------
+
+    def assign(self, node: cst.Subscript, value: Code, operator: str = "") -> Doc | None:
+        """`x[...] = v` on a tensor as a rebinding of `x`; None when `x` is no tensor."""
+        receiver = self.module.expressions(node.value)
+        if receiver.kind.tag in SEQUENCES or receiver.kind.tag == "layer":
+            return None
+        elements = self.elements(node)
+        if receiver.kind.is_unknown:
+            if all(e.sort in ("str",) for e in elements):
+                return None
+            if len(elements) == 1 and elements[0].sort in ("unknown", "py", "dim", "int"):
+                self.module.count_helper("setitem")
+        self.module.imports.need("keraform.runtime", "ops", "kf")
+        index = self.index_doc(elements)
+        new = value.doc
+        if operator:
+            current = self.advanced(receiver, elements) if any(e.sort not in BASIC for e in elements) else self.plain(receiver, elements, receiver.kind)
+            new = doc(current.doc, f" {operator} ", value.operand(11))
+        self.module.stats.operations += 1
+        update = doc("kf.setitem", Group("(", [Item(receiver.doc), Item(index), Item(new)], ")"))
+        return self.rebind(node.value, receiver, update)
+
+    def rebind(self, target: cst.BaseExpression, receiver: Code, update: Doc) -> Doc:
+        """Binds an updated tensor to where it came from: a name, an attribute, or a part of another tensor."""
+        if isinstance(target, cst.Subscript):
+            outer = self.assign(target, Code(update, receiver.kind))
+            if outer is not None:
+                return outer
+        if isinstance(target, cst.Attribute) and target.attr.value == "data":
+            return self.rebind(target.value, receiver, update)
+        return doc(receiver.doc, " = ", update)
+
+
+def _negative(node: cst.CSTNode | None) -> bool:
+    return isinstance(node, cst.UnaryOperation) and isinstance(node.expression, (cst.Name, cst.Integer))
+
+
+def _is_call(document: Doc) -> bool:
+    return str(document[0]).startswith("slice") if document and isinstance(document[0], str) else False
+
+
+def _slice_call(document: Doc) -> str:
+    """`a:b:c` as `slice(a, b, c)`."""
+    from keraform.translate.layout import flat
+
+    depth, parts, current = 0, [], ""
+    for character in flat(document):
+        depth += (character in "([{") - (character in ")]}")
+        if character == ":" and depth == 0:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += character
+    parts.append(current.strip())
+    values = [part or "None" for part in parts]
+    return f"slice({', '.join(values)})" if values != ["None", "None"] else "slice(None)"

@@ -1,0 +1,81 @@
+"""Cases: one torch class beside its port, with the inputs on which they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from keraform.verify.inputs import Inputs
+from keraform.verify.port import Load, Port
+from keraform.verify.twin import State, Twin
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One set of inputs; `flags` are such as `output_attentions`, given to a forward pass that takes them."""
+
+    name: str
+    inputs: Inputs
+    flags: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A construct that the translator refused."""
+
+    rule: str
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass
+class Case:
+    """What the rungs need to know of one class; everything is made when first asked for.
+
+    Args:
+        name: the class, as reports show it.
+        make_twin: builds the torch side.
+        make_port: builds the Keras model from its config, without weights.
+        load: loads the twin's state into the port.
+        make_variants: the inputs, the richest first.
+        find_refusals: what the translator refused in this class.
+        resized: other inputs of the same kind with another batch and length, for compiled calls.
+        torch_class: the class that reads saved weights back, where there is one.
+    """
+
+    name: str
+    make_twin: Callable[[], Twin]
+    make_port: Callable[[], Any]
+    load: Load
+    make_variants: Callable[[], tuple[Variant, ...]]
+    find_refusals: Callable[[], list[Refusal]] = list
+    resized: Callable[[], Inputs | None] = lambda: None
+    torch_class: type | None = None
+    _twin: Twin | None = None
+    _variants: tuple[Variant, ...] | None = None
+
+    @property
+    def twin(self) -> Twin:
+        """The torch side."""
+        if self._twin is None:
+            self._twin = self.make_twin()
+        return self._twin
+
+    @property
+    def state(self) -> State:
+        """Torch's weights."""
+        return self.twin.state
+
+    @property
+    def port(self) -> Port:
+        """The Keras side."""
+        return Port(self.make_port, self.load, self.state)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The inputs."""
+        if self._variants is None:
+            self._variants = self.make_variants()
+        return self._variants

@@ -1,0 +1,107 @@
+"""Checkpoint directories as targets: real weights, read on each side by its own `from_pretrained`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+import transformers
+from transformers import AutoConfig
+
+from keraform.errors import KeraformError
+from keraform.verify.cases import Case, Variant
+from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
+from keraform.verify.kept import weights_of
+from keraform.verify.port import LoadReport
+from keraform.verify.targets import RECORDED, eager, port_class, refusals_in
+from keraform.verify.twin import State, Twin
+
+SENTENCES = (
+    "A short one.",
+    "The second sentence is a little longer than the first, and it ends here.",
+    "Numbers such as 3.14 and odd words like 'floccinaucinihilipilification' are cut into pieces.",
+)
+
+
+def directory_cases(folder: Path) -> list[Case]:
+    """The classes that the checkpoint's config names; the base model where it names none."""
+    if not (folder / "config.json").is_file():
+        raise KeraformError(
+            expected="a directory with config.json",
+            got=str(folder),
+            try_next=f"ls {folder}",
+        )
+    config = AutoConfig.from_pretrained(folder)
+    names = config.architectures or [transformers.AutoModel._model_mapping[type(config)].__name__]
+    return [_case(folder, config, getattr(transformers, name)) for name in names]
+
+
+def _case(folder: Path, config: Any, torch_class: type) -> Case:
+    module = torch_class.__module__
+
+    def make_twin() -> Twin:
+        model = torch_class.from_pretrained(
+            folder, attn_implementation="eager", dtype=torch.float32
+        )
+        state = {key: value.detach().numpy() for key, value in model.state_dict().items()}
+        return Twin(lambda: torch_class(eager(config)), state)
+
+    def make_port() -> Any:
+        policy = keras.config.dtype_policy().name
+        return port_class(module, torch_class.__name__).from_pretrained(folder, dtype=policy)
+
+    return Case(
+        name=f"TF{torch_class.__name__}",
+        make_twin=make_twin,
+        make_port=make_port,
+        load=same_weights,
+        make_variants=lambda: _variants(folder, torch_class, config),
+        find_refusals=lambda: refusals_in(module, torch_class.__name__),
+        resized=lambda: _resized(folder, torch_class, config),
+        torch_class=torch_class,
+    )
+
+
+def same_weights(model: Any, state: State) -> LoadReport:
+    """Nothing is loaded: the port has read the directory itself, and must hold what torch holds."""
+    own = weights_of(model)
+    unequal = tuple(key for key in state if key in own and not _same(state[key], own[key]))
+    return LoadReport(
+        missing=tuple(key for key in own if key not in state),
+        unexpected=tuple(key for key in state if key not in own),
+        mismatched=tuple(f"{key} (values)" for key in unequal),
+    )
+
+
+def _same(wanted: np.ndarray, own: np.ndarray) -> bool:
+    return wanted.shape == own.shape and bool((wanted.astype(own.dtype) == own).all())
+
+
+def _variants(folder: Path, torch_class: type, config: Any) -> tuple[Variant, ...]:
+    inputs = text_inputs(folder, torch_class, config) or make_inputs(scene_of(torch_class, config))
+    return (Variant("text", inputs, dict(RECORDED)),)
+
+
+def _resized(folder: Path, torch_class: type, config: Any) -> Any:
+    return text_inputs(folder, torch_class, config, count=2) or resized_inputs(torch_class, config)
+
+
+def text_inputs(
+    folder: Path, torch_class: type, config: Any, count: int = 3
+) -> dict[str, np.ndarray] | None:
+    """Sentences through the checkpoint's tokenizer, padded; None where there is none or the model reads no text."""
+    names = scene_of(torch_class, config).names
+    if "input_ids" not in names:
+        return None
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        encoded = tokenizer(list(SENTENCES[:count]), padding=True, return_tensors="np")
+    except (OSError, ValueError, KeyError):
+        return None  # no tokenizer, or one that has no padding token
+    inputs = {name: np.asarray(encoded[name]).astype("int64") for name in encoded if name in names}
+    if "decoder_input_ids" in names:
+        inputs["decoder_input_ids"] = inputs["input_ids"][:, :5]
+    return inputs

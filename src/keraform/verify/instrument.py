@@ -1,0 +1,131 @@
+"""A copy of a Python module in which every expression inside a function reports its value's kind by position."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from keraform.verify.kinds import kind_of
+
+HOOK = "keraform_record"  # one name, no leading underscores: those would be mangled inside classes
+REPORTED = (
+    ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp,
+)  # fmt: skip
+
+
+class Recorder:
+    """Collects kinds by position; positions are `line:col:end_line:end_col`, lines from 1, columns in characters from 0."""
+
+    def __init__(self) -> None:
+        self.positions: list[str] = []
+        self.kinds: list[set[str]] = []
+
+    def site(self, position: str) -> int:
+        self.positions.append(position)
+        self.kinds.append(set())
+        return len(self.positions) - 1
+
+    def report(self, site: int, value: Any) -> Any:
+        kind = kind_of(value)
+        if kind is not None:
+            self.kinds[site].add(kind)
+        return value
+
+
+class _Instrument(ast.NodeTransformer):
+    def __init__(self, recorder: Recorder, source: str) -> None:
+        self.recorder = recorder
+        self.lines = [line.encode() for line in source.splitlines()]
+        self.depth = 0
+
+    def _column(self, line: int, column: int) -> int:
+        return len(self.lines[line - 1][:column].decode())
+
+    def _position(self, node: ast.expr) -> str:
+        start = self._column(node.lineno, node.col_offset)
+        end = self._column(node.end_lineno, node.end_col_offset)
+        return f"{node.lineno}:{start}:{node.end_lineno}:{end}"
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            return self._function(node)
+        if isinstance(node, (ast.JoinedStr, ast.pattern)):
+            return node
+        if isinstance(node, ast.AnnAssign):
+            node.value = self.visit(node.value) if node.value is not None else None
+            node.target = self.generic_visit(node.target)
+            return node
+        if not self.depth or not isinstance(node, REPORTED):
+            return self.generic_visit(node)
+        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or _is_super(node):
+            return self.generic_visit(node) if not _is_super(node) else node
+        site = self.recorder.site(self._position(node))
+        inner = self.generic_visit(node)
+        call = ast.Call(ast.Name(HOOK, ast.Load()), [ast.Constant(site), inner], [])
+        return ast.fix_missing_locations(ast.copy_location(call, node))
+
+    def _function(self, node: Any) -> ast.AST:
+        self.depth += 1
+        if isinstance(node.body, list):
+            node.body = [self.visit(statement) for statement in node.body]
+        else:
+            node.body = self.visit(node.body)
+        self.depth -= 1
+        return node
+
+
+def _is_super(node: ast.AST) -> bool:
+    """`super()` and `super`: it finds its class through the calling frame and is no tensor."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "super"
+    return isinstance(node, ast.Name) and node.id == "super"
+
+
+@contextmanager
+def instrumented(*module_names: str) -> Iterator[dict[str, tuple[ModuleType, Recorder]]]:
+    """Run copies of the named modules under their own names; the originals come back at the end.
+
+    Modules that others import from come first. `torch.jit.script` compiles from source text, so it is left out here.
+    """
+    kept = {name: sys.modules.get(name) for name in module_names}
+    script, torch.jit.script = torch.jit.script, lambda function, *args, **kwargs: function
+    made: dict[str, tuple[ModuleType, Recorder]] = {}
+    try:
+        for name in module_names:
+            made[name] = _load(name)
+        yield made
+    finally:
+        torch.jit.script = script
+        for name, module in kept.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+
+def _load(name: str) -> tuple[ModuleType, Recorder]:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            f"Expected an importable module with a source file.\nGot: {name!r}.\n"
+            "Try: python -c 'import transformers; print(transformers.__version__)' to see the installed release."
+        )
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    recorder = Recorder()
+    tree = _Instrument(recorder, source).visit(ast.parse(source))
+    module = importlib.util.module_from_spec(spec)
+    vars(module)[HOOK] = recorder.report
+    sys.modules[name] = module
+    exec(
+        compile(ast.fix_missing_locations(tree), spec.origin, "exec", dont_inherit=True),
+        vars(module),
+    )
+    return module, recorder

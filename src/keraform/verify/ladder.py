@@ -1,0 +1,104 @@
+"""The ladder: every asked rung of every class of a target, each on its own, none able to stop the others."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterable
+
+import keras
+import transformers
+
+from keraform.verify.cases import Case
+from keraform.verify.compiled import compiled
+from keraform.verify.kept import kept
+from keraform.verify.outcome import NOT_RUN, RUNGS, ClassReport, Report
+from keraform.verify.portable import Portable
+from keraform.verify.quiet import quiet
+from keraform.verify.rungs import built, crash, exact, loaded, release, translated
+from keraform.verify.targets import Target, cases_of
+
+Climb = Callable[[Case, ClassReport], str]
+
+# Rung 9 runs in a process of its own (portable.py); 6 and 10 are not built yet.
+CLIMBS: dict[int, Climb] = {
+    1: translated,
+    2: built,
+    3: loaded,
+    4: exact,
+    5: release,
+    7: compiled,
+    8: kept,
+}
+PORTABLE = 9
+BUILT_RUNGS = frozenset({*CLIMBS, PORTABLE})
+
+# Called before each step with (class, rung, steps done, steps in all).
+Progress = Callable[[str, int, int, int], None]
+
+
+def climb(target: Target, rungs: Iterable[int] = RUNGS, progress: Progress | None = None) -> Report:
+    """Prove a target.
+
+    Args:
+        target: what to prove.
+        rungs: the rungs to run; the others stand at "not run".
+        progress: told before each step.
+    """
+    asked = set(rungs)
+    report = Report(
+        target.name, transformers.__version__, keras.backend.backend(), asked=asked & BUILT_RUNGS
+    )
+    with quiet():
+        cases = cases_of(target)
+        elsewhere = Portable(target, [case.name for case in cases]) if PORTABLE in asked else None
+        steps = [(case, rung) for case in cases for rung in RUNGS if rung in asked & set(CLIMBS)]
+        total = len(steps) + (len(cases) if elsewhere else 0)
+        try:
+            _run(steps, report, total, progress)
+            for case in cases:
+                if not any(found.name == case.name for found in report.classes):
+                    report.classes.append(ClassReport(case.name))
+            if elsewhere is not None:
+                _collect(elsewhere, report, len(steps), total, progress)
+        finally:
+            if elsewhere is not None:
+                elsewhere.stop()
+    return report
+
+
+def _run(
+    steps: list[tuple[Case, int]], report: Report, total: int, progress: Progress | None
+) -> None:
+    for done, (case, rung) in enumerate(steps):
+        if progress is not None:
+            progress(case.name, rung, done, total)
+        if not report.classes or report.classes[-1].name != case.name:
+            report.classes.append(ClassReport(case.name))
+            _forget()
+        entry = report.classes[-1]
+        start = time.perf_counter()
+        entry.rungs[rung] = attempt(CLIMBS[rung], case, entry)
+        entry.seconds += time.perf_counter() - start
+
+
+def attempt(step: Climb, case: Case, entry: ClassReport) -> str:
+    """One rung's outcome; whatever it raises is its reason."""
+    try:
+        return step(case, entry)
+    except Exception as error:
+        return crash(error)
+
+
+def _collect(
+    elsewhere: Portable, report: Report, done: int, total: int, progress: Progress | None
+) -> None:
+    for index, entry in enumerate(report.classes):
+        if progress is not None:
+            progress(entry.name, PORTABLE, done + index, total)
+        entry.rungs[PORTABLE] = elsewhere.outcome(entry.name) or NOT_RUN
+
+
+def _forget() -> None:
+    keras.backend.clear_session()
+    gc.collect()

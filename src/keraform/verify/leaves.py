@@ -1,0 +1,84 @@
+"""Leaves: nested outputs of either framework as one flat table of named arrays with their dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# The tensors inside a cache's layer, by attribute.
+CACHE_PARTS = ("keys", "values", "conv_states", "recurrent_states")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array and the dtype it had in its framework (bfloat16 has none in NumPy, and is held as float32)."""
+
+    dtype: str
+    array: np.ndarray
+
+
+Leaves = dict[str, Leaf]
+ReadLeaf = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one call of one module gave; `name` is its path, with `#2` for a second call of the same module."""
+
+    name: str
+    inputs: Leaves
+    outputs: Leaves
+
+
+@dataclass
+class Recording:
+    """One run: the outputs of the whole, and its stages in the order in which they ended."""
+
+    outputs: Leaves = field(default_factory=dict)
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    def add(self, path: str, inputs: Leaves, outputs: Leaves) -> None:
+        """Record one finished call."""
+        name, count = path, 1
+        while name in self.stages:
+            count += 1
+            name = f"{path}#{count}"
+        self.stages[name] = Stage(name, inputs, outputs)
+
+
+def leaves(value: Any, read: ReadLeaf, caches: bool = False) -> dict[str, Any]:
+    """Flatten `value`; names join attribute names and indices with dots, `output` stands for a bare tensor.
+
+    Args:
+        value: tensors in tuples, lists, dicts and model outputs; None and everything else is left out.
+        read: gives the leaf of a tensor, None for anything that is not one.
+        caches: also look into caches.
+    """
+    return {name or "output": leaf for name, leaf in _walk(value, "", read, caches)}
+
+
+def _walk(value: Any, name: str, read: ReadLeaf, caches: bool) -> Iterator[tuple[str, Any]]:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return
+    leaf = read(value)
+    if leaf is not None:
+        yield name, leaf
+        return
+    for key, entry in _entries(value, caches):
+        yield from _walk(entry, f"{name}.{key}" if name else str(key), read, caches)
+
+
+def _entries(value: Any, caches: bool) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, (tuple, list)):
+        yield from enumerate(value)
+    elif caches and hasattr(value, "self_attention_cache"):
+        yield "self", value.self_attention_cache
+        yield "cross", value.cross_attention_cache
+    elif caches and hasattr(value, "get_seq_length") and hasattr(value, "layers"):
+        for index, layer in enumerate(value.layers):
+            yield index, {part: getattr(layer, part, None) for part in CACHE_PARTS}

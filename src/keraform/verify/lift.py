@@ -1,0 +1,55 @@
+"""The float64 lift on torch's side: explicit casts to smaller floats become casts to float64.
+
+376 modeling files cast to float32 inside (softmax, norms, rotary tables), which moves float64 results by 1e-7. The
+runtime's `precision.lift_casts` does the same on the Keras side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+LOW = frozenset({torch.float16, torch.bfloat16, torch.float32})
+SHORTHANDS = frozenset({torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16})
+KEPT = frozenset({torch.Tensor.view})  # `x.view(dtype)` reads the same bits anew: no cast
+
+
+def _lifted(value: Any) -> Any:
+    return torch.float64 if isinstance(value, torch.dtype) and value in LOW else value
+
+
+class LiftCasts(TorchFunctionMode):
+    """While active, every dtype that code names and that is a smaller float means float64."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in SHORTHANDS:
+            return args[0].double()
+        if func in KEPT:
+            return func(*args, **(kwargs or {}))
+        named = {name: _lifted(value) for name, value in (kwargs or {}).items()}
+        return func(*(_lifted(arg) for arg in args), **named)
+
+
+@contextmanager
+def torch_precision(dtype: str, lift: bool) -> Iterator[None]:
+    """Default dtype `dtype` inside, with casts lifted where asked."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, dtype))
+    try:
+        if lift:
+            with LiftCasts():
+                yield
+        else:
+            yield
+    finally:
+        torch.set_default_dtype(before)

@@ -1,0 +1,158 @@
+"""Ports under proof: the Keras model built in a given dtype, loaded with the twin's weights, run on record."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keraform.runtime import precision
+from keraform.runtime.observe import observe
+from keraform.runtime.tree import named_layers, named_weights
+from keraform.verify.leaves import Leaf, Leaves, Recording, leaves
+from keraform.verify.twin import State
+
+# Called with a port and the twin's state; gives what was missing, left over or wrong.
+Load = Callable[[Any, State], "LoadReport"]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Torch's weights that the port has no place for, and the port's that torch does not have."""
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every weight found its place."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self) -> str:
+        parts = {
+            "missing": self.missing,
+            "left over": self.unexpected,
+            "wrong shape": self.mismatched,
+        }
+        return "; ".join(
+            f"{len(keys)} {name}: {_some(keys)}" for name, keys in parts.items() if keys
+        )
+
+
+def _some(keys: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
+
+
+@contextmanager
+def keras_precision(dtype: str, lift: bool) -> Iterator[None]:
+    """Dtype policy `dtype` inside; in float64 also the default for floats, with casts lifted where asked."""
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    keras.config.set_dtype_policy(dtype)
+    keras.config.set_floatx("float64" if dtype == "float64" else "float32")
+    try:
+        with precision.lift_casts() if lift else nullcontext():
+            yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_floatx(floatx)
+
+
+@dataclass
+class Port:
+    """A Keras model or layer in any dtype, always with the same weights."""
+
+    construct: Callable[[], Any]
+    load: Load
+    state: State
+
+    def build(self, dtype: str = "float32", lift: bool = False) -> Any:
+        """The model in `dtype`, loaded; whoever cares about what was missing calls `load` itself."""
+        with keras_precision(dtype, lift):
+            model = self.construct()
+            report = self.load(model, self.state)
+        if not report.complete:
+            raise ValueError(f"the weights do not fit: {report}")
+        return model
+
+    def run(
+        self, inputs: Mapping[str, Any], dtype: str = "float32", lift: bool = False, **flags: Any
+    ) -> Recording:
+        """Build in `dtype`, run once, and give what was recorded."""
+        model = self.build(dtype, lift)
+        with keras_precision(dtype, lift):
+            return record(model, keras_values(dict(inputs), dtype), **flags)
+
+
+def load_state(model: Any, state: State) -> LoadReport:
+    """Load torch's weights through the room that does so for users; here nothing may be ignored."""
+    from keraform.checkpoints import load_torch_state
+
+    report = load_torch_state(model, state, convert_keys=False)
+    known = {weight.key for weight in named_weights(model)}
+    return LoadReport(
+        missing=tuple(sorted(report.all_missing)),
+        unexpected=tuple(key for key in state if key not in known),
+        mismatched=tuple(key for key, _, _ in report.mismatched_keys),
+    )
+
+
+def keras_values(value: Any, dtype: str) -> Any:
+    """NumPy inputs as backend tensors, floats in `dtype`."""
+    if isinstance(value, np.ndarray):
+        return ops.convert_to_tensor(value, dtype=dtype if value.dtype.kind == "f" else None)
+    if isinstance(value, dict):
+        return {key: keras_values(entry, dtype) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(keras_values(entry, dtype) for entry in value)
+    return value
+
+
+def record(model: Any, inputs: Mapping[str, Any], **flags: Any) -> Recording:
+    """Call the port with all of its layers on record, under torch's paths."""
+    recording = Recording()
+    paths: dict[int, str] = {}
+    for path, layer in named_layers(model):
+        paths.setdefault(id(layer), path)
+
+    def finished(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        path = paths.get(id(layer))
+        if path:
+            given = {**leaves(args, read_leaf), **leaves(kwargs, read_leaf)}
+            recording.add(path, given, leaves(output, read_leaf))
+
+    with observe(finished):
+        output = model(**inputs, **accepted(model, flags))
+    recording.outputs = leaves(output, read_leaf, caches=True)
+    return recording
+
+
+def accepted(model: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `output_hidden_states` and its like that the call takes."""
+    parameters = inspect.signature(model.call).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return dict(flags)
+    return {name: value for name, value in flags.items() if name in parameters}
+
+
+def outputs_of(model: Any, inputs: Mapping[str, Any], **flags: Any) -> Leaves:
+    """The outputs alone."""
+    return leaves(model(**inputs, **accepted(model, flags)), read_leaf, caches=True)
+
+
+def read_leaf(value: Any) -> Leaf | None:
+    """A backend tensor as a leaf."""
+    if isinstance(value, keras.Variable):
+        value = value.value
+    if not ops.is_tensor(value):
+        return None
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    if dtype == "bfloat16":
+        value = ops.cast(value, "float32")
+    return Leaf(dtype, np.array(ops.convert_to_numpy(value)))

@@ -1,0 +1,116 @@
+"""The rungs of the ladder up to the release: translated, built, loaded, exact, release."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+from keraform.verify.cases import Case, Variant
+from keraform.verify.compare import Difference, compare, compare_dtypes
+from keraform.verify.leaves import Recording
+from keraform.verify.outcome import PASS, ClassReport, StageError, failed
+from keraform.verify.tolerances import limit_of
+
+LOW_DTYPES = ("bfloat16", "float16")
+
+
+def translated(case: Case, report: ClassReport) -> str:
+    """Nothing was refused."""
+    report.refusals = case.find_refusals()
+    if not report.refusals:
+        return PASS
+    first = report.refusals[0]
+    return failed(
+        f"{len(report.refusals)} refused, first {first.file}:{first.line}: {first.rule}: {first.reason}"
+    )
+
+
+def built(case: Case, report: ClassReport) -> str:
+    """The constructor makes every weight; nothing is called."""
+    model = case.make_port()
+    if not model.weights and case.state:
+        return failed("no weights after the constructor")
+    unbuilt = [variable.path for variable in model.variables if variable._value is None]
+    return (
+        failed(f"{len(unbuilt)} variables without a value, first {unbuilt[0]}") if unbuilt else PASS
+    )
+
+
+def loaded(case: Case, report: ClassReport) -> str:
+    """Every weight of the twin is used, none is left over, none is missing."""
+    found = case.load(case.make_port(), case.state)
+    return PASS if found.complete else failed(str(found))
+
+
+def exact(case: Case, report: ClassReport) -> str:
+    """Every stage and output in float64, casts lifted on both sides."""
+    return _values(case, report, "float64", lift=True)
+
+
+def release(case: Case, report: ClassReport) -> str:
+    """The same in float32 as it is; then the dtypes of a bfloat16 and of a float16 run."""
+    outcome = _values(case, report, "float32", lift=False)
+    if outcome != PASS:
+        return outcome
+    richest = case.variants[0]
+    for dtype in LOW_DTYPES:
+        torch = case.twin.run(richest.inputs, dtype, **richest.flags)
+        keras = case.port.run(richest.inputs, dtype, **richest.flags)
+        wrong = compare_dtypes(torch, keras)
+        if wrong:
+            return failed(
+                f"{dtype}: {len(wrong)} dtypes differ, first {wrong[0].stage}: {wrong[0].problem}"
+            )
+    return PASS
+
+
+def _values(case: Case, report: ClassReport, dtype: str, lift: bool) -> str:
+    beyond: list[tuple[Variant, Difference]] = []
+    for variant in case.variants:
+        torch = case.twin.run(variant.inputs, dtype, lift, **variant.flags)
+        keras = case.port.run(variant.inputs, dtype, lift, **variant.flags)
+        found = compare(torch, keras)
+        _note(report, dtype, found)
+        if dtype == "float32":
+            _note_noise(report, case, variant, torch)
+        beyond += [(variant, d) for d in found if not d.within(limit_of(case.name, d.stage, dtype))]
+    errors = [getattr(stage, dtype) for stage in report.stages.values()]
+    report.max_error[dtype] = max((error for error in errors if error is not None), default=0.0)
+    return failed(_words(beyond, dtype)) if beyond else PASS
+
+
+def _note(report: ClassReport, dtype: str, found: Iterable[Difference]) -> None:
+    for difference in found:
+        stage = report.stages.setdefault(difference.stage, StageError(difference.stage))
+        setattr(stage, dtype, max(getattr(stage, dtype) or 0.0, difference.error))
+
+
+def _note_noise(report: ClassReport, case: Case, variant: Variant, single: Recording) -> None:
+    double = case.twin.run(variant.inputs, "float64", True, **variant.flags)
+    for difference in compare(double, single):
+        stage = report.stages.get(difference.stage)
+        if stage is not None:
+            stage.noise = max(stage.noise or 0.0, difference.error)
+
+
+def _words(beyond: list[tuple[Variant, Difference]], dtype: str) -> str:
+    variant, first = beyond[0]
+    _, worst = max(beyond, key=lambda pair: pair[1].error)
+    what = first.problem or f"{first.error:.1e}"
+    tail = (
+        "" if worst is first else f"; worst {worst.stage}: {worst.problem or f'{worst.error:.1e}'}"
+    )
+    return (
+        f"{dtype}: {len(beyond)} stages differ, first {first.stage} ({variant.name}): {what}{tail}"
+    )
+
+
+def crash(error: BaseException) -> str:
+    """One line about an exception: what, and where in the innermost file that is Keraform's or generated."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    frame = (own or frames)[-1] if frames else None
+    place = f" ({Path(frame.filename).name}:{frame.lineno})" if frame is not None else ""
+    message = " ".join(str(error).split())[:300]
+    return failed(f"{type(error).__name__}: {message}{place}")

@@ -1,0 +1,162 @@
+"""Targets: what can be proved (a model type, a checkpoint's directory, a plain Python file), and its cases."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from keraform.errors import KeraformError
+from keraform.verify.cases import Case, Refusal, Variant
+from keraform.verify.classes import (
+    config_class_of,
+    import_upstream,
+    model_classes,
+    upstream_module_name,
+)
+from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
+from keraform.verify.port import load_state
+from keraform.verify.refusals import refusals_of
+from keraform.verify.tiny import shrink_config
+from keraform.verify.twin import random_twin
+
+RECORDED = {"output_hidden_states": True, "output_attentions": True}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to prove, in words that another process understands.
+
+    Args:
+        name: a model type, a directory, or a Python file.
+        class_names: only these classes; all when empty.
+        init: constructor arguments of a plain file's class, as expressions in that file's names.
+        inputs: `F.npz` or `module:function`, for a plain file.
+    """
+
+    name: str
+    class_names: tuple[str, ...] = ()
+    init: dict[str, str] = field(default_factory=dict)
+    inputs: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The target for another process."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Target:
+        """The target from another process."""
+        return cls(**{**record, "class_names": tuple(record["class_names"])})
+
+
+def cases_of(target: Target) -> list[Case]:
+    """The cases of a target, the wanted classes only.
+
+    Raises:
+        KeraformError: there is no such target, or no such class in it.
+    """
+    from keraform.verify.directories import directory_cases
+    from keraform.verify.files import file_cases
+
+    if target.name.endswith(".py"):
+        cases = file_cases(target)
+    elif Path(target.name).is_dir():
+        cases = directory_cases(Path(target.name))
+    elif target.name in CONFIG_MAPPING:
+        cases = type_cases(target.name)
+    else:
+        raise KeraformError(
+            expected="a model type, a directory with config.json, or a Python file",
+            got=repr(target.name),
+            try_next="keraform status, which lists the model types",
+        )
+    return _wanted(cases, target)
+
+
+def _wanted(cases: list[Case], target: Target) -> list[Case]:
+    if not target.class_names:
+        return cases
+    names = {name.removeprefix("TF") for name in target.class_names}
+    found = [case for case in cases if case.name.removeprefix("TF") in names]
+    missing = names - {case.name.removeprefix("TF") for case in found}
+    if missing:
+        raise KeraformError(
+            expected=f"classes of {target.name}: {', '.join(case.name for case in cases)}",
+            got=", ".join(sorted(missing)),
+            try_next=f"keraform verify {target.name} --class {cases[0].name if cases else '...'}",
+        )
+    return found
+
+
+def type_cases(model_type: str) -> list[Case]:
+    """One case for each public model class of a type."""
+    try:
+        module = import_upstream(model_type)
+    except ModuleNotFoundError as error:
+        raise KeraformError(
+            expected=f"a modeling file for {model_type!r}",
+            got=str(error),
+            try_next="keraform status, which lists the model types",
+        ) from error
+    return [
+        class_case(upstream_module_name(model_type), torch_class)
+        for torch_class in model_classes(module)
+    ]
+
+
+def class_case(module_name: str, torch_class: type, config: Any = None) -> Case:
+    """The case of one class on a tiny config, its own or the given one."""
+    if config is None:
+        config = shrink_config(config_class_of(torch_class), torch_class.__name__)
+
+    return Case(
+        name=f"TF{torch_class.__name__}",
+        make_twin=lambda: random_twin(torch_class, config),
+        make_port=lambda: port_class(module_name, torch_class.__name__)(eager(config)),
+        load=load_state,
+        make_variants=lambda: input_variants(torch_class, config),
+        find_refusals=lambda: refusals_in(module_name, torch_class.__name__),
+        resized=lambda: resized_inputs(torch_class, config),
+        torch_class=torch_class,
+    )
+
+
+def input_variants(torch_class: type, config: Any) -> tuple[Variant, ...]:
+    """With masks and everything recorded, then bare."""
+    full = make_inputs(scene_of(torch_class, config))
+    bare = make_inputs(scene_of(torch_class, config, masks=False))
+    return Variant("masked", full, dict(RECORDED)), Variant("plain", bare)
+
+
+def eager(config: Any) -> Any:
+    """A copy of the config that asks for eager attention and experts, as the twin's."""
+    import copy
+
+    config = copy.deepcopy(config)
+    config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
+    return config
+
+
+def port_class(module_name: str, torch_name: str) -> type:
+    """The Keras class of a torch class, through the package that users import."""
+    mirror = module_name.replace("transformers.", "keraform.", 1)
+    return getattr(importlib.import_module(mirror), f"TF{torch_name}")
+
+
+def refusals_in(module_name: str, torch_name: str) -> list[Refusal]:
+    """What was refused in a class and in what it uses."""
+    from keraform import translate
+
+    found = [
+        Refusal(each.rule, each.file, each.line, each.reason)
+        for each in translate.translation(module_name).refusals
+    ]
+    return refusals_of(importlib.import_module(module_name).__file__, torch_name, found)
+
+
+CasesOf = Callable[[Target], list[Case]]

@@ -1,0 +1,229 @@
+"""Tiny configurations: a config class's own defaults, shrunk by rules over the names of its fields.
+
+Sizes that can stand on two axes of one array differ from each other, so that a transposition shows as a wrong shape.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, fields
+from typing import Any
+
+from transformers import PreTrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+Table = tuple[tuple[str, Any], ...]
+
+# First match wins. A value may be a callable of (default, salt); salt is 0 for the outermost config and counts the
+# nested ones, which so get widths of their own.
+SIZES: Table = (
+    (r"vocab_size", lambda default, salt: min(default, 99 + 4 * salt)),
+    (r"hidden_size|d_model|n_embd|dim", lambda default, salt: 24 + 4 * salt),
+    (r"embedding_size", 20),
+    (r"embed_dim", 12),
+    (
+        r"intermediate_size|encoder_ffn_dim|d_ff|hidden_dim|n_inner",
+        lambda default, salt: 37 + 2 * salt,
+    ),
+    (r"decoder_ffn_dim", 41),
+    (r"(num_)?decoder_layers|num_hidden_layers|n_layers?", 2),
+    (
+        r"encoder_layers|num_layers",
+        3,
+    ),  # never fewer than the decoder's: BartForCausalLM sizes its cache by them
+    (r"(num_attention|encoder_attention|num|n)_heads?", 4),
+    (r"decoder_attention_heads", 6),
+    (r"num_key_value_heads", 2),
+    (r"head_dim|d_kv", 10),
+    (r"num_hidden_groups", 1),
+    (r"max_position_embeddings|n_positions", 48),
+    (r"max_source_positions", 14),
+    (r"max_target_positions", 32),
+    (r"type_vocab_size", lambda default, salt: 3 if default > 1 else default),
+    (r"sliding_window", 5),
+    (r"relative_attention_num_buckets", 8),
+    (r"relative_attention_max_distance", 20),
+    (r"num_local_experts|num_experts", 5),
+    (r"num_experts_per_tok", 2),
+    (r"image_size", 32),
+    (r"patch_size", 4),
+    (r"encoder_stride", 4),
+    (r"num_channels", 5),
+    (r"projection_dim", 18),
+    (r"pooler_output_size", 22),
+    (r"window_size", 3),
+    (r"num_mel_bins", 10),
+    (r"num_queries", 9),
+    (r"state_size", 5),
+    (r"time_step_rank", 7),
+    (r"conv_dim", [9, 10, 11]),
+    (r"conv_stride", [3, 2, 2]),
+    (r"num_conv_pos_embeddings", 6),
+    (r"num_conv_pos_embedding_groups", 2),
+    (r"num_codevectors_per_group", 9),
+    (r"num_negatives", 6),
+    (r"codevector_dim", 16),
+    (r"proj_codevector_dim", 14),
+    (r"classifier_proj_size", 13),
+    (r"xvector_output_dim", 17),
+    (r"tdnn_dim", [7, 8, 9, 10, 15]),
+    (r"hidden_sizes", lambda default, salt: [8 + 4 * i for i in range(len(default))]),
+    (r"depths", lambda default, salt: [1, 2, *[1] * (len(default) - 2)]),
+)
+
+# Rules of one model type, each with its reason; they come before the general ones. `None` keeps the default.
+EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
+    "wav2vec2": (
+        ("conv_kernel", [5, 3, 2], "the lists of convolutions must have equal length"),
+    ),
+    "swin": (
+        ("depths", [2, 2], "shifted windows need pairs of blocks; two stages show the merging of patches"),
+        ("num_heads", [2, 4], "one entry for each stage"),
+        ("patch_size", 2, "16 windows' positions on a side, padded to whole windows of 3"),
+    ),
+    "detr": (
+        ("backbone_config", {"model_type": "resnet", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
+         "the default backbone is timm's; a residual network of Transformers needs no further package"),
+        ("d_model", 64, "the mask head divides the width by 64"),
+        ("encoder_attention_heads", 8, "the mask head wants width plus heads divisible by 8"),
+        ("decoder_attention_heads", 4, "divides the width of 64"),
+    ),
+    "t5": (
+        ("decoder_start_token_id", 0, "every published config has it; the class gives no default"),
+    ),
+    "deberta-v2": (
+        ("relative_attention", True, "every published checkpoint has it; the default leaves it untested"),
+        ("pos_att_type", ["p2c", "c2p"], "as in every published checkpoint"),
+        ("position_buckets", 4, "as in every published checkpoint, shrunk from 256"),
+        ("norm_rel_ebd", "layer_norm", "as in every published checkpoint"),
+        ("share_att_key", True, "as in every published checkpoint"),
+        ("position_biased_input", False, "as in every published checkpoint"),
+    ),
+    "convnext": (
+        ("layer_scale_init_value", 0.5, "1e-6 would hide the blocks behind their residuals"),
+    ),
+}  # fmt: skip
+
+# Further configs of a model type that reach code its tiny config leaves out.
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "t5": ({"feed_forward_proj": "gated-gelu"},),
+    "wav2vec2": (
+        {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "adapter_attn_dim": 12},
+        {"add_adapter": True, "output_hidden_size": 26, "num_adapter_layers": 2},
+        {"mask_feature_prob": 0.5, "mask_feature_min_masks": 1, "mask_feature_length": 2},
+    ),
+    "whisper": ({"apply_spec_augment": True, "mask_feature_prob": 0.5, "mask_time_length": 2,
+                 "mask_feature_length": 2},),
+    "deberta-v2": (
+        {"conv_kernel_size": 3, "type_vocab_size": 3, "embedding_size": 20, "share_att_key": False,
+         "position_biased_input": True},
+        {"relative_attention": False, "pos_att_type": None},
+    ),
+    "detr": ({"position_embedding_type": "learned"},),
+    "qwen3": ({"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1, "layer_types": None},),
+    "mixtral": ({"sliding_window": 5},),
+    "electra": ({"summary_type": "mean"}, {"summary_use_proj": False}),
+    "gpt2": ({"n_inner": 37}, {"summary_type": "last"}),
+    "llama": ({"head_dim": 10, "num_key_value_heads": 4}, {"pretraining_tp": 2}),
+    "clip": ({"text_config": {"eos_token_id": 2}},),
+    "convnext": ({"layer_scale_init_value": 0.0},),
+    "mamba": ({"time_step_init_scheme": "constant"},),
+    "mistral": ({"sliding_window": None},),
+}  # fmt: skip
+
+# What a class needs of its config, by the end of its name.
+BY_CLASS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("ForQuestionAnswering", {"num_labels": 2}, "the head splits its labels into start and end"),
+    ("ForSequenceClassification", {"num_labels": 6}, "differs from batch, heads and lengths"),
+    ("", {"num_labels": 6}, "differs from batch, heads and lengths"),
+)
+
+
+def tiny_config(model_type: str, class_name: str = "", **overrides: Any) -> PreTrainedConfig:
+    """The tiny config of a model type, as `class_name` needs it."""
+    by_class = next(values for suffix, values, _ in BY_CLASS if class_name.endswith(suffix))
+    return _shrink(CONFIG_MAPPING[model_type], 0, {**by_class, **overrides})
+
+
+def shrink_config(
+    config_class: type[PreTrainedConfig], class_name: str = "", **overrides: Any
+) -> PreTrainedConfig:
+    """Like `tiny_config`, for a config class (of a sub-model such as CLIP's text tower)."""
+    by_class = next(values for suffix, values, _ in BY_CLASS if class_name.endswith(suffix))
+    return _shrink(config_class, 0, {**by_class, **overrides})
+
+
+def _shrink(
+    config_class: type[PreTrainedConfig], salt: int, overrides: dict[str, Any]
+) -> PreTrainedConfig:
+    model_type = config_class.model_type
+    exceptions = {name: value for name, value, _ in EXCEPTIONS.get(model_type, ())}
+    values: dict[str, Any] = {}
+    defaults = _defaults(config_class)
+    for name, default in defaults.items():
+        if name in exceptions:
+            value = exceptions[name]
+            values[name] = (
+                _nested(value, salt) if isinstance(value, dict) and "model_type" in value else value
+            )
+        elif name in config_class.sub_configs:
+            sub = config_class.sub_configs[name]
+            if (
+                isinstance(sub, type)
+                and issubclass(sub, PreTrainedConfig)
+                and sub is not PreTrainedConfig
+            ):
+                order = list(config_class.sub_configs).index(name)
+                values[name] = _shrink(sub, salt + order, {})
+        elif (size := _size(name, default, salt)) is not None:
+            values[name] = size
+    values.update({name: value for name, value in exceptions.items() if name not in defaults})
+    vocab = values.get("vocab_size", defaults.get("vocab_size"))
+    if isinstance(vocab, int):
+        values.update(_special_tokens(defaults, vocab))
+    return config_class(**{**values, **overrides})
+
+
+def _nested(value: dict[str, Any], salt: int) -> PreTrainedConfig:
+    given = {key: entry for key, entry in value.items() if key != "model_type"}
+    return _shrink(CONFIG_MAPPING[value["model_type"]], salt, given)
+
+
+def _defaults(config_class: type[PreTrainedConfig]) -> dict[str, Any]:
+    found = {}
+    for field in fields(config_class):
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def _size(name: str, default: Any, salt: int) -> Any:
+    if default is None or isinstance(default, bool):
+        return None  # derived from other fields by the class itself, or a switch
+    for pattern, value in SIZES:
+        if re.fullmatch(pattern, name):
+            shrunk = value(default, salt) if callable(value) else value
+            if isinstance(default, (list, tuple)) != isinstance(shrunk, list):
+                return [shrunk] * len(default) if isinstance(default, (list, tuple)) else None
+            return shrunk
+    return None
+
+
+def _special_tokens(defaults: dict[str, Any], vocab: int) -> dict[str, Any]:
+    """Ids that fit the vocabulary, equal where the defaults are equal; a padding id where there is none."""
+    given = {
+        name: value
+        for name, value in defaults.items()
+        if name.endswith("_token_id") and isinstance(value, int)
+    }
+    large = sorted({value for value in given.values() if value >= vocab}, reverse=True)
+    moved = {value: vocab - 1 - i for i, value in enumerate(large)}
+    tokens: dict[str, Any] = {name: moved.get(value, value) for name, value in given.items()}
+    if "pad_token_id" in defaults and defaults["pad_token_id"] is None:
+        tokens["pad_token_id"] = vocab - 1 - len(large)
+    for name, value in defaults.items():
+        if name.endswith("suppress_tokens") and value:
+            tokens[name] = [token for token in value if token < vocab]
+    return tokens

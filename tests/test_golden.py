@@ -1,0 +1,40 @@
+"""The golden models: regenerating their ports changes nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+MODELS = ("encoder", "decoder", "convnet")
+
+
+@pytest.fixture(scope="module")
+def regenerate(repository: Path) -> ModuleType:
+    path = repository / "tests" / "golden" / "regenerate.py"
+    spec = importlib.util.spec_from_file_location("keraform_golden_regenerate", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_regenerating_is_a_no_op(repository: Path, regenerate: ModuleType, name: str) -> None:
+    path = repository / "tests" / "golden" / name / "port.py"
+    assert path.exists(), f"expected: {path.name}\ngot: nothing\ntry: make golden"
+    assert regenerate.port_of(name) == path.read_text("utf-8"), "try: make golden"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ports_are_short_and_keep_all_comments(
+    repository: Path, regenerate: ModuleType, name: str
+) -> None:
+    from keraform.translate import translate_source
+
+    source = (repository / "tests" / "golden" / name / "torch_model.py").read_text("utf-8")
+    stats = translate_source(source, module=None, filename=f"{name}/torch_model.py").stats
+    assert stats.comments_kept == stats.comments
+    assert stats.lines - stats.doc_lines <= 1.2 * stats.source_lines

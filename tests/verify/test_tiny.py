@@ -1,0 +1,78 @@
+"""Tiny configs and inputs: distinct sizes, masks of every kind, and every class of the proved types runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from keraform.verify.classes import PROVED_TYPES, config_class_of, import_upstream, model_classes
+from keraform.verify.drives import torch_values
+from keraform.verify.inputs import make_inputs, make_labels, padding, resized_inputs, scene_of
+from keraform.verify.tiny import EXCEPTIONS, VARIANTS, shrink_config, tiny_config
+from keraform.verify.twin import random_twin
+
+
+def test_sizes_that_meet_in_one_array_differ():
+    config = tiny_config("llama", "LlamaForCausalLM")
+    sizes = [
+        config.vocab_size,
+        config.hidden_size,
+        config.intermediate_size,
+        config.num_attention_heads,
+        config.num_key_value_heads,
+        config.num_labels,
+    ]
+    assert len(set(sizes)) == len(sizes)
+    assert config.num_hidden_layers in (2, 3)
+
+
+def test_towers_differ():
+    config = tiny_config("clip")
+    assert config.text_config.hidden_size != config.vision_config.hidden_size
+
+
+def test_special_tokens_fit_the_vocabulary():
+    for model_type in PROVED_TYPES:
+        config = tiny_config(model_type).get_text_config()
+        ids = [v for k, v in config.to_dict().items() if k.endswith("_token_id") and v is not None]
+        assert all(isinstance(i, int) and i < config.vocab_size for i in ids), model_type
+
+
+def test_every_exception_has_a_reason():
+    assert all(reason for rows in EXCEPTIONS.values() for _, _, reason in rows)
+    assert set(EXCEPTIONS) | set(VARIANTS) <= set(PROVED_TYPES)
+
+
+def test_padding_on_both_sides_and_a_masked_row():
+    mask = padding(3, 13)
+    assert mask[0, 0] == 1 and mask[0, -1] == 0
+    assert mask[1, 0] == 0 and mask[1, -1] == 1
+    assert not mask[2].any()
+
+
+def classes_of(model_type):
+    return model_classes(import_upstream(model_type))
+
+
+def test_classes_are_the_public_heads():
+    names = [found.__name__ for found in classes_of("bert")]
+    assert "BertForPreTraining" in names and "BertModel" in names
+    assert "BertLayer" not in names and "BertPreTrainedModel" not in names
+
+
+@pytest.mark.parametrize("model_type", PROVED_TYPES)
+def test_every_class_runs_with_and_without_labels(model_type):
+    for torch_class in classes_of(model_type):
+        config = shrink_config(config_class_of(torch_class), torch_class.__name__)
+        model = random_twin(torch_class, config).build()
+        scene = scene_of(torch_class, config)
+        inputs = make_inputs(scene)
+        again = make_inputs(scene_of(torch_class, config))
+        assert all(np.array_equal(inputs[name], again[name]) for name in inputs)
+        with torch.no_grad():
+            assert model(**torch_values(inputs))
+            labels = make_labels(scene)
+            if labels:
+                assert model(**torch_values({**inputs, **labels})).loss is not None
+            assert model(**torch_values(resized_inputs(torch_class, config)))

@@ -1,0 +1,98 @@
+"""The torch side: random everything, the float64 lift, stages by path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mini import Mini, mini_inputs
+from torch import nn
+
+from keraform.verify.classes import config_class_of, import_upstream
+from keraform.verify.compare import compare
+from keraform.verify.inputs import make_inputs, scene_of
+from keraform.verify.lift import LiftCasts, torch_precision
+from keraform.verify.tiny import shrink_config
+from keraform.verify.twin import random_twin, twin_of
+
+
+def test_every_weight_is_random_and_always_the_same():
+    construct = lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.LayerNorm(4))  # noqa: E731
+    first, second = twin_of(construct).state, twin_of(construct).state
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+    for key, value in first.items():
+        if value.ndim == 1:
+            assert len(np.unique(value)) == value.size, key
+    assert (first["1.running_var"] > 0).all()
+    assert first["1.num_batches_tracked"] == 0
+
+
+def test_lift_reaches_every_way_to_name_a_dtype():
+    x = torch.ones(2, dtype=torch.float64)
+    with torch_precision("float64", lift=True):
+        made = [
+            x.float(),
+            x.half(),
+            x.bfloat16(),
+            x.to(torch.float32),
+            x.to("cpu", torch.float16),
+            x.type(torch.float32),
+            x.to(dtype=torch.bfloat16),
+            torch.softmax(x, 0, dtype=torch.float32),
+            nn.functional.softmax(x, dim=0, dtype=torch.float32),
+            torch.arange(3, dtype=torch.float32),
+            torch.zeros(2),
+            torch.tensor([1.5]),
+            torch.ones(2, dtype=torch.long).float(),
+            x.sum(dtype=torch.float32),
+        ]
+    assert {value.dtype for value in made} == {torch.float64}
+    assert x.float().dtype is torch.float32
+    assert torch.get_default_dtype() is torch.float32
+
+
+def test_lift_leaves_other_dtypes_alone():
+    x = torch.ones(2, dtype=torch.float64)
+    with LiftCasts():
+        assert x.to(torch.int64).dtype is torch.int64
+        assert x.view(torch.int64).dtype is torch.int64
+        assert x.bool().dtype is torch.bool
+
+
+def test_constants_are_made_at_the_precision_of_the_run():
+    module = import_upstream("llama")
+    config = shrink_config(config_class_of(module.LlamaModel))
+    twin = random_twin(module.LlamaModel, config)
+    inputs = make_inputs(scene_of(module.LlamaModel, config))
+    recording = twin.run(inputs, "float64", lift=True)
+    dtypes = {leaf.dtype for stage in recording.stages.values() for leaf in stage.outputs.values()}
+    assert "float32" not in dtypes
+    assert twin.build("float64", lift=True).rotary_emb.inv_freq.dtype is torch.float64
+    assert twin.build("bfloat16").rotary_emb.inv_freq.dtype is torch.float32
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_dtypes_of_the_run(dtype):
+    recording = twin_of(Mini).run(mini_inputs(), dtype)
+    assert recording.outputs["states"].dtype == dtype
+    assert recording.stages["blocks.1.norm"].outputs["output"].dtype == dtype
+
+
+def test_stages_stand_in_the_order_in_which_they_ended():
+    recording = twin_of(Mini).run(mini_inputs())
+    names = list(recording.stages)
+    assert names[:5] == [
+        "blocks.0.query",
+        "blocks.0.key",
+        "blocks.0.value",
+        "blocks.0.norm",
+        "blocks.0",
+    ]
+    assert "blocks.0#2" in names and names[-1] == "head"
+    assert list(recording.stages["blocks.0"].inputs) == ["0", "1"]
+
+
+def test_a_recording_equals_itself():
+    twin = twin_of(Mini)
+    first, second = (twin.run(mini_inputs(), "float64", True) for _ in range(2))
+    assert all(found.within(0) for found in compare(first, second))
