@@ -15,11 +15,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from keraform.cli.console import loading_backend
 
 SENTENCES = [
     "A cat is sleeping on the sofa.",
@@ -82,30 +86,22 @@ def embed(checkpoint: Path, result: Path) -> int:
     """Translates, loads and runs the model in a process that cannot import torch."""
     sys.modules["torch"] = None  # any `import torch` from here on raises ImportError
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("importing Keras and Keraform", total=None)
+    with console.status("loading Keras"), loading_backend(quiet=True):
+        import keras  # noqa: F401  (and TensorFlow)
         import numpy as np
         from transformers import AutoTokenizer
 
         import keraform
         from keraform import translate
-
-        progress.update(task, total=1, completed=1)
-
-        task = progress.add_task("translating bert", total=None)
+    with progress() as step:
+        step("translating bert")
         path = translate.port_module("transformers.models.bert.modeling_bert")
-        progress.update(task, total=1, completed=1)
-
-        task = progress.add_task("loading the checkpoint", total=None)
+        step("loading the checkpoint")
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         model = keraform.TFAutoModel.from_pretrained(checkpoint)
-        progress.update(task, total=1, completed=1)
-
-        task = progress.add_task("embedding the sentences", total=None)
+        step("embedding the sentences")
         inputs = tokenizer(SENTENCES, padding=True, return_tensors="np")
         hidden = np.asarray(model(inputs).last_hidden_state)  # [b, q, m]
-        progress.update(task, total=1, completed=1)
 
     mask = inputs["attention_mask"][..., None]  # 1 is a token, 0 is padding
     vectors = (hidden * mask).sum(axis=1) / mask.sum(axis=1)  # [b, m]
@@ -119,6 +115,28 @@ def embed(checkpoint: Path, result: Path) -> int:
     }
     result.write_text(json.dumps(record), "utf-8")
     return 0
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A line with a clock for each step; a step ends where the next begins."""
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+
+        def step(what: str) -> None:
+            finish()
+            bar.add_task(what, total=1)
+
+        def finish() -> None:
+            for task in bar.task_ids:
+                bar.update(task, completed=1)
+
+        yield step
+        finish()
 
 
 def show(record: dict) -> None:

@@ -29,7 +29,7 @@ def test_every_room_has_its_line(repository: Path) -> None:
     text = (repository / "ARCHITECTURE.md").read_text("utf-8")
     package = repository / "src" / "keraform"
     rooms = [each.parent.name for each in package.glob("*/__init__.py")]
-    assert not [room for room in rooms if f"`{room}/`" not in text]
+    assert not [room for room in rooms if f"`{room}/" not in text]
 
 
 def test_every_command_of_the_readme_exists(repository: Path) -> None:

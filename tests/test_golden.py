@@ -35,6 +35,6 @@ def test_ports_are_short_and_keep_all_comments(
     from keraform.translate import translate_source
 
     source = (repository / "tests" / "golden" / name / "torch_model.py").read_text("utf-8")
-    stats = translate_source(source, module=None, filename=f"{name}/torch_model.py").stats
+    stats = translate_source(source, filename=f"{name}/torch_model.py").stats
     assert stats.comments_kept == stats.comments
     assert stats.lines - stats.doc_lines <= 1.2 * stats.source_lines

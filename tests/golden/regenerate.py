@@ -15,11 +15,13 @@ def port_of(name: str) -> str:
     """The port of one golden model, as the translator writes it now."""
     source = (HERE / name / "torch_model.py").read_text("utf-8")
     filename = f"tests/golden/{name}/torch_model.py"
-    translation = translate_source(source, module=None, filename=filename)
+    translation = translate_source(source, filename=filename)
     if translation.refusals:
         first = translation.refusals[0]
         raise SystemExit(f"{first.file}:{first.line}: refused by {first.rule}: {first.reason}")
-    return translation.code
+    # the rules' version changes with every edit of the translator, and a port need not
+    lines = translation.code.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("# rules: "))
 
 
 def main() -> int:

@@ -33,7 +33,10 @@ class TFBertEmbeddings(Layer):
     def __init__(self, config, **kwargs):
         super().__init__(**kwargs)
         self.word_embeddings = layers.Embedding(
-            config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id, name="word_embeddings"
+            config.vocab_size,
+            config.hidden_size,
+            padding_idx=config.pad_token_id,
+            name="word_embeddings",
         )
         self.position_embeddings = layers.Embedding(
             config.max_position_embeddings, config.hidden_size, name="position_embeddings"
@@ -45,12 +48,12 @@ class TFBertEmbeddings(Layer):
             config.hidden_size, epsilon=config.layer_norm_eps, name="LayerNorm"
         )
         self.dropout = layers.Dropout(config.hidden_dropout_prob, name="dropout")
-        self.position_ids = layers.buffer(ops.arange(config.max_position_embeddings))
+        self.position_ids = layers.buffer(ops.arange(config.max_position_embeddings))  # not saved
 
     def call(self, input_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         if token_type_ids is None:
             token_type_ids = ops.zeros_like(input_ids)
-        position_ids = self.position_ids[: ops.shape(input_ids)[1]]
+        position_ids = ops.arange(ops.shape(input_ids)[1])
         embeddings = self.word_embeddings(input_ids) + self.token_type_embeddings(token_type_ids)
         embeddings = embeddings + self.position_embeddings(position_ids)
         return self.dropout(self.LayerNorm(embeddings))
@@ -241,14 +244,19 @@ class TFBertModel(TFBertPreTrainedModel, Model):
         self.post_init()
 
     @unpack_inputs
-    def call(self, input_ids=None, attention_mask=None, token_type_ids=None, training=None, **kwargs):
+    def call(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, training=None, **kwargs
+    ):
         return self.bert(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, **kwargs
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            **kwargs,
         )
 
 
 class TFBertForMaskedLM(TFBertPreTrainedModel, Model):
-    _tied_weights_keys = {
+    _tied_weights_keys = {  # noqa: RUF012
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }

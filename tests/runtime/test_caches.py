@@ -33,9 +33,9 @@ def assert_same(ours, theirs):
 def update_both(ours, theirs, length, layer=0, seed=0):
     keys, torch_keys = states(length, seed)
     values, torch_values = states(length, seed + 100)
-    for a, b in zip(
-        ours.update(keys, values, layer), theirs.update(torch_keys, torch_values, layer), strict=True
-    ):
+    found = ours.update(keys, values, layer)
+    wanted = theirs.update(torch_keys, torch_values, layer)
+    for a, b in zip(found, wanted, strict=True):
         assert_same(a, b)
 
 
@@ -77,7 +77,7 @@ def pair(kind: str):
 
 
 @pytest.mark.parametrize("kind", list(LAYERS))
-@pytest.mark.parametrize("lengths", [(1, 1, 1, 1, 1, 1), (3, 1, 1), (6, 1, 2), (2, 5), (4, 1), (12,)])
+@pytest.mark.parametrize("lengths", [(1,) * 6, (3, 1, 1), (6, 1, 2), (2, 5), (4, 1), (12,)])
 def test_attention_layers(kind, lengths):
     ours, theirs = pair(kind)
     for step, length in enumerate(lengths):
@@ -198,7 +198,8 @@ def test_encoder_decoder_cache():
         for x, y in zip(a, b, strict=True):
             assert_same(x, y)
     again = caches.EncoderDecoderCache([row[:2] + row[3:5] for row in ours])
-    assert_same(again.cross_attention_cache.layers[1].keys, theirs.cross_attention_cache.layers[1].keys)
+    wanted = theirs.cross_attention_cache.layers[1].keys
+    assert_same(again.cross_attention_cache.layers[1].keys, wanted)
     ours.reset()
     assert ours.get_seq_length() == 0
 

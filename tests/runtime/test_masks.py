@@ -1,8 +1,9 @@
-"""Masks against upstream's eager masks: equal in every element, and None where upstream has None."""
+"""Masks against upstream's eager masks: equal everywhere, and None where upstream has None."""
 
 from __future__ import annotations
 
 import itertools
+import os
 from types import SimpleNamespace
 
 import keras
@@ -32,7 +33,9 @@ FUNCTIONS = (
     "create_chunked_causal_mask",
     "create_recurrent_attention_mask",
 )
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES = ["float32", "float16", "bfloat16"]
+if keras.backend.backend() != "jax" or os.environ.get("JAX_ENABLE_X64"):
+    DTYPES.append("float64")
 
 
 def config(**settings):
@@ -66,8 +69,9 @@ def assert_same(ours, theirs):
         return
     assert ours is not None
     assert keras.backend.standardize_dtype(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
-    found = ops.convert_to_numpy(ops.cast(ours, "float32"))
-    wanted = theirs.to(torch.float32).numpy()
+    wide = "float64" if theirs.dtype is torch.float64 else "float32"
+    found = ops.convert_to_numpy(ops.cast(ours, wide))
+    wanted = theirs.to(getattr(torch, wide)).numpy()
     assert found.shape == wanted.shape
     np.testing.assert_array_equal(found, wanted)
 

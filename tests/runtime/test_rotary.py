@@ -86,8 +86,8 @@ def test_every_type_of_upstream_is_here():
 @pytest.mark.parametrize("seq_len", [None, 10, 100])
 @pytest.mark.parametrize("lifted", [True, False])
 def test_tables_equal_upstreams(case, seq_len, lifted):
-    if keras.backend.backend() == "jax" and lifted:
-        pytest.skip("float64 needs jax_enable_x64")
+    if lifted and keras.backend.result_type("float64", float) != "float64":
+        pytest.skip("Keras computes in float32 on JAX")
     name = CASES[case]["rope_type"]
     with lift_casts() if lifted else contextlib.nullcontext():
         ours, ours_factor = rotary.ROPE_INIT_FUNCTIONS[name](config(case), seq_len=seq_len)

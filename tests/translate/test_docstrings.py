@@ -132,12 +132,13 @@ def test_a_custom_introduction_and_arguments_are_taken() -> None:
         custom_intro="Counts the stones.",
         custom_args="width (`int`):\n    How wide.",
     )
-    assert text == "Counts the stones.\n\nArgs:\n    width (`int`):\n        How wide."
+    assert text.startswith("Counts the stones.\n\nArgs:\n    width (`int`):\n        How wide.\n")
 
 
 def test_training_of_a_port_is_described() -> None:
-    text = expand_call_docstring([("training", None, "None")], class_name="StoneModel")
+    text = expand_call_docstring([], class_name="StoneModel")
     assert "training (`bool`, *optional*):" in text
+    assert "training" not in expand_call_docstring([], class_name="StoneModel", method="pool")
 
 
 @pytest.mark.parametrize(

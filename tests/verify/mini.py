@@ -1,4 +1,6 @@
-"""A small torch module and its port, both written by hand, so that the detector is tested without the translator."""
+"""A small torch module and its port, both written by hand, so that the detector is tested without
+the translator.
+"""
 
 from __future__ import annotations
 

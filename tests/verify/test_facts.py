@@ -12,6 +12,7 @@ import torch
 from transformers import BertConfig, DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from keraform import translate
 from keraform.verify.facts import facts_file_name, read_facts, record_facts, source_hash
 from keraform.verify.instrument import instrumented
 from keraform.verify.kinds import kind_of, merge
@@ -70,7 +71,8 @@ def test_positions_are_those_of_the_source(tmp_path, monkeypatch):
         "    def __secret(self, x, n: int = 2):\n"
         "        y: torch.Tensor = x  # é\n"
         "        é, b = x.shape, y * n\n"
-        "        return (é, f'{n}', [t for t in b], super().__repr__, b[0, :n].sum(-1) if n > 1 else 0)\n"
+        "        z = b[0, :n].sum(-1) if n > 1 else 0\n"
+        "        return é, f'{n}', [t for t in b], super().__repr__, z\n"
         "    def go(self):\n"
         "        return self.__secret(torch.ones(2, 3))\n"
     )
@@ -115,7 +117,7 @@ def test_facts_of_bert_are_complete_and_stable(tmp_path):
 
 
 def test_shipped_facts_belong_to_the_installed_release():
-    folder = Path(importlib.util.find_spec("keraform").origin).parent / "translate" / "facts"
+    folder = Path(translate.__file__).parent / "facts"
     files = sorted(folder.glob("*.json.gz"))
     assert len(files) >= 21
     for path in files:

@@ -18,7 +18,8 @@ def report() -> Report:
 
 
 def test_marks():
-    assert [mark(word) for word in (PASS, "fail: x", "not applicable: y", "not run")] == list("+-n.")
+    words = (PASS, "fail: x", "not applicable: y", "not run")
+    assert [mark(word) for word in words] == list("+-n.")
 
 
 def test_the_ladder_as_a_table():

@@ -13,7 +13,7 @@ from keraform.verify.files import arguments, import_file, read_inputs
 from keraform.verify.refusals import refusals_of
 from keraform.verify.targets import Target, cases_of
 
-TORCH_FILE = '''
+TORCH_FILE = """
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +54,7 @@ class Other(nn.Module):
 
 def make_inputs():
     return {"x": [[1.0, 2.0, 3.0, 4.0]]}
-'''
+"""
 
 
 @pytest.fixture
@@ -109,7 +109,8 @@ def test_a_file_without_inputs(torch_file):
 
 
 def test_a_file_with_inputs_from_a_function(torch_file):
-    target = Target(str(torch_file), ("Outer",), {"config": "Config()"}, f"{torch_file}:make_inputs")
+    given = f"{torch_file}:make_inputs"
+    target = Target(str(torch_file), ("Outer",), {"config": "Config()"}, given)
     (case,) = cases_of(target)
     recording = case.twin.run(case.variants[0].inputs)
     assert recording.outputs["output"].array.shape == (1, 4)

@@ -1,4 +1,6 @@
-"""Tiny configs and inputs: distinct sizes, masks of every kind, and every class of the proved types runs."""
+"""Tiny configs and inputs: distinct sizes, masks of every kind, and every class of the proved types
+runs.
+"""
 
 from __future__ import annotations
 

@@ -178,9 +178,7 @@ def _convert_group(
     target: str, group: _Group, shapes: Mapping[str, Any], config: Any, result: Converted
 ) -> None:
     converter = group.converter
-    context = Context(
-        converter.source_patterns, converter.target_patterns, target, config, shapes
-    )
+    context = Context(converter.source_patterns, converter.target_patterns, target, config, shapes)
     stored = [tensor for tensors in group.tensors.values() for tensor in tensors]
     try:
         tensors = _run(converter, group.tensors, context)
@@ -271,6 +269,4 @@ def savable_rules(model: Any) -> list[Rename]:
 
 
 def _natural(key: str) -> list[tuple[int, Any]]:
-    return [
-        (0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"\.", key)
-    ]
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"\.", key)]

@@ -13,7 +13,7 @@ from keraform.checkpoints.conversion import convert, rules_for
 from keraform.checkpoints.report import LoadingReport, alias_error, shape_error
 from keraform.checkpoints.tensors import StoredTensor, in_memory
 from keraform.runtime.init import settle, torch_shape
-from keraform.runtime.tree import TorchWeight, named_weights
+from keraform.runtime.tree import TorchWeight, named_layers, named_weights
 
 
 def load_torch_state(
@@ -44,6 +44,7 @@ def load_torch_state(
     weights = {weight.key: weight for weight in named_weights(model)}
     shapes = {key: torch_shape(weight) for key, weight in weights.items()}
     stored = in_memory(state)
+    _run_hooks(model, stored)
     report = LoadingReport()
     if convert_keys:
         rules = rules_for(model)
@@ -72,6 +73,13 @@ def load_torch_state(
     ]
     _leave_out_ignored(model, report)
     return report
+
+
+def _run_hooks(model: Any, stored: dict[str, StoredTensor]) -> None:
+    """Models may register torch's load hooks, which rename keys in the dict."""
+    for path, layer in named_layers(model):
+        for hook in vars(layer).get("_load_hooks", ()):
+            hook(stored, f"{path}." if path else "")
 
 
 def _check_alias(

@@ -9,10 +9,10 @@ from typing import Any
 
 
 class Rename:
-    """One renaming, in the pattern language of `transformers.core_model_loading`.
+    r"""One renaming, in the pattern language of `transformers.core_model_loading`.
 
     A source is a regular expression that may match anywhere in the key; the first target replaces
-    what it matched. `\\1` in a target stands for the first group of the source. Seen from the
+    what it matched. `\1` in a target stands for the first group of the source. Seen from the
     other side, targets are sources: anchors, escaped dots and assertions are cleaned away then.
 
     Args:
@@ -48,7 +48,9 @@ class Rename:
 
     def _branches(self) -> list[str]:
         # longest first, so that `weight.absmax` is not taken for `weight`
-        order = sorted(range(len(self.source_patterns)), key=lambda index: -len(self.source_patterns[index]))
+        order = sorted(
+            range(len(self.source_patterns)), key=lambda index: -len(self.source_patterns[index])
+        )
         branches = []
         for index in order:
             pattern = self.source_patterns[index].replace("*.", r".*\.")
@@ -58,7 +60,7 @@ class Rename:
         return branches
 
     def _match(self, key: str) -> tuple[str, str, re.Match[str], int] | None:
-        """The prefix of the scope, the rest of the key, the match in it, and the source's number."""
+        """The scope's prefix, the rest of the key, the match in it, and the source's number."""
         prefix = ""
         if self.scope is not None:
             base, inner = (f"{part}." if part else "" for part in self.scope)
@@ -137,7 +139,7 @@ class PrefixChange(Rename):
 
 
 class GroupRename(Rename):
-    """Renames that chain (`norm0` to `norm1`, `norm1` to `norm2`), used only once the first was seen."""
+    """Renames that chain (`norm0` to `norm1` to `norm2`), used once the first was seen."""
 
     def __init__(self, source_patterns: Sequence[str], target_patterns: Sequence[str]) -> None:
         super().__init__(source_patterns, target_patterns)
@@ -167,7 +169,10 @@ class OffsetRename(Rename):
     """A rename that also shifts the index in its group."""
 
     def __init__(
-        self, source_patterns: str | Sequence[str], target_patterns: str | Sequence[str], offset: int
+        self,
+        source_patterns: str | Sequence[str],
+        target_patterns: str | Sequence[str],
+        offset: int,
     ) -> None:
         self.offset = offset
         super().__init__(source_patterns, target_patterns)

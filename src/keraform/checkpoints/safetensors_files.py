@@ -36,7 +36,15 @@ _DTYPES = {
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
 }
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_UNITS = {
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 
@@ -79,7 +87,7 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
         raise KeraformError(
             expected="a complete safetensors file",
             got=f"{path} ({size} bytes), which cannot be read: {error}",
-            try_next="download it again, for instance with from_pretrained(..., force_download=True)",
+            try_next="download it again, with from_pretrained(..., force_download=True)",
         ) from error
 
     def tensor(key: str) -> StoredTensor:

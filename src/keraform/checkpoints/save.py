@@ -53,7 +53,8 @@ def canonical_weights(model: Any) -> list[TorchWeight]:
 
 def _stored(weight: TorchWeight) -> StoredTensor:
     def read() -> np.ndarray:
-        array = np.asarray(keras.ops.convert_to_numpy(weight.variable))
+        tensor = keras.ops.convert_to_tensor(weight.variable)
+        array = np.asarray(keras.ops.convert_to_numpy(tensor))
         return array if weight.axes is None else np.transpose(array, np.argsort(weight.axes))
 
     return StoredTensor(weight.key, torch_shape(weight), weight.variable._dtype, "", read)

@@ -1,4 +1,4 @@
-"""A tensor of a checkpoint: known by key, shape and dtype at once, read only when its values are needed."""
+"""A tensor of a checkpoint: its key, shape and dtype at once, its values on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transformers' own table of old key names, read from its source text because importing it needs torch."""
+"""Transformers' own table of old key names, read from its source (importing it needs torch)."""
 
 from __future__ import annotations
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+
+from keraform.cli import console
 from keraform.cli.facts import facts
 from keraform.cli.matrix import matrix
+from keraform.cli.port import port
+from keraform.cli.source import source
 from keraform.cli.status import status
 from keraform.cli.stubs import stubs
 from keraform.cli.verify import verify
-
-from keraform.cli import console
-from keraform.cli.port import port
-from keraform.cli.source import source
 from keraform.version import __version__
 
 # In the order in which a newcomer meets them.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,26 @@ def waiting(what: str, quiet: bool = False) -> Iterator[None]:
         return
     with err.status(what):
         yield
+
+
+@contextmanager
+def loading_backend(quiet: bool = False) -> Iterator[None]:
+    """Hides what a backend's native code writes to standard error while it is imported.
+
+    TensorFlow greets before it reads TF_CPP_MIN_LOG_LEVEL, so its lines are held back here; they
+    are shown after all when the import fails.
+    """
+    with tempfile.TemporaryFile() as hidden, os.fdopen(os.dup(2), "w") as terminal:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            with (
+                Console(file=terminal).status("loading the backend") if not quiet else nullcontext()
+            ):
+                yield
+        except BaseException:
+            hidden.seek(0)
+            terminal.write(hidden.read().decode(errors="replace"))
+            raise
+        finally:
+            terminal.flush()
+            os.dup2(terminal.fileno(), 2)

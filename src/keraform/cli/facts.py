@@ -37,8 +37,10 @@ def facts(
         )
     need_torch()
     import keraform.translate as translate_room
-    from keraform.verify.classes import PROVED_TYPES, upstream_module_name
-    from keraform.verify.facts import facts_file_name, record_facts
+
+    with console.loading_backend(quiet=as_json):
+        from keraform.verify.classes import PROVED_TYPES, upstream_module_name
+        from keraform.verify.facts import facts_file_name, record_facts
 
     directory = out or Path(translate_room.__file__).parent / "facts"
     directory.mkdir(parents=True, exist_ok=True)

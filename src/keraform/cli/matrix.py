@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from keraform.cli import console
+from keraform.cli.types import modules_of
 from keraform.cli.verify import parse_rungs
 from keraform.errors import KeraformError
 
@@ -102,6 +103,6 @@ def _hashes(model_type: str) -> dict[str, str]:
     from keraform import translate
 
     return {
-        module: hashlib.sha256(translate.port_module(module).read_bytes()).hexdigest()
-        for module in translate.upstream_modules(model_type)
+        module: hashlib.sha256(translate.translation(module).code.encode()).hexdigest()
+        for module in modules_of(model_type)
     }

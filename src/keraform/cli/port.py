@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from keraform.cli import console
+from keraform.cli.types import folders, modules_of
 from keraform.errors import KeraformError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def port(
 def _type(model_type: str, out: Path | None, force: bool, quiet: bool) -> list[dict]:
     from keraform import translate
 
-    modules = translate.upstream_modules(model_type)
+    modules = modules_of(model_type)
     records = []
     with console.progress(len(modules), "files", quiet) as begin:
         for module in modules:
@@ -78,7 +79,7 @@ def _file(path: Path, out: Path | None, force: bool, quiet: bool) -> dict:
 
     text = console.read_source(path)
     with console.waiting(f"translating {path.name}", quiet):
-        translation = translate.translate_source(text, module=None, filename=path.name)
+        translation = translate.translate_source(text, filename=path.name)
     written = None
     if out is not None:
         written = out / path.name
@@ -92,17 +93,16 @@ def _file(path: Path, out: Path | None, force: bool, quiet: bool) -> dict:
 
 
 def _all(quiet: bool) -> list[dict]:
-    from keraform.cli.status import known_types
 
     from keraform import translate
 
     records: list[dict] = []
     seen: set[str] = set()
-    types = known_types()
+    types = folders()
     with console.progress(len(types), "types", quiet) as begin:
         for model_type in types:
             begin(model_type)
-            for module in translate.upstream_modules(model_type):
+            for module in modules_of(model_type):
                 if module not in seen:
                     seen.add(module)
                     path = translate.port_module(module)
@@ -136,7 +136,7 @@ def _show(records: list[dict], where: console.Console) -> None:
     table = Table("port of", "lines", "ratio", "helper calls", "comments kept", "refused", box=None)
     for record in records:
         table.add_row(
-            record["source"].rsplit(".modeling_", 1)[-1],
+            record["source"].rsplit(".modeling_", 1)[-1].rsplit("/", 1)[-1],
             f"{record['lines']} of {record['source_lines']}",
             f"{record['ratio']:.2f}",
             f"{record['helper_calls']} of {record['operations']} ({record['helper_share']:.1%})",

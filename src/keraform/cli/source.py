@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from keraform.cli import console
+from keraform.cli.types import modules_of
+from keraform.errors import KeraformError
 
 
 def source(
@@ -22,12 +24,17 @@ def source(
     """
     from keraform import translate
 
-    modules = translate.upstream_modules(model_type)
+    modules = modules_of(model_type)
     with console.waiting(f"translating {model_type}", quiet=as_json):
         paths = {module: translate.port_module(module) for module in modules}
+    if None in paths.values():
+        raise KeraformError(
+            expected="a directory for generated files that can be written",
+            got="one that cannot: the ports are kept in memory",
+            try_next=f"KERAFORM_CACHE=/tmp/ports keraform source {model_type}",
+        )
     if as_json:
         console.print_json({"type": model_type, "files": {m: str(p) for m, p in paths.items()}})
         return
-    # the type's own file last, those that it is built on before it
-    for path in reversed(list(paths.values())):
+    for path in paths.values():
         console.out.print(str(path), highlight=False, markup=False)

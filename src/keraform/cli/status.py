@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import runpy
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from keraform.cli import console
+from keraform.cli import console, types
 from keraform.errors import KeraformError
 
 RESULTS = "support.json"
@@ -53,7 +51,7 @@ def overview() -> dict[str, Any]:
     return {
         "target": None,
         "versions": results["versions"],
-        "known": len(known_types()),
+        "known": len(types.folders()),
         "types": [
             {"type": name, "classes": len(entry["classes"]), "rung": _lowest(entry["classes"])}
             for name, entry in results["types"].items()
@@ -67,13 +65,7 @@ def of_type(model_type: str, quiet: bool = False) -> dict[str, Any]:
     Raises:
         KeraformError: Transformers has no such type.
     """
-    if not is_known(model_type):
-        near = difflib.get_close_matches(model_type, known_types(), n=3) or ["bert"]
-        raise KeraformError(
-            expected="a model type of the installed Transformers, or a directory with config.json",
-            got=repr(model_type),
-            try_next=", ".join(f"keraform status {each}" for each in near),
-        )
+    types.folder_of(model_type)
     results = read_results()
     entry = results["types"].get(model_type)
     why = NOT_PROVED if entry is None else _outdated(entry, quiet)
@@ -119,37 +111,6 @@ def of_directory(path: Path, quiet: bool = False) -> dict[str, Any]:
     return record
 
 
-def known_types() -> list[str]:
-    """The model types of the installed Transformers that have a modeling file of their own.
-
-    Read from its files: importing its auto tables would import torch where it is installed.
-    """
-    from keraform.translate.source import transformers_root
-
-    models = transformers_root() / "models"
-    folders = {path.parent.name for path in models.glob("*/modeling_*.py")}
-    file = models / "auto" / "auto_mappings.py"
-    tables = runpy.run_path(str(file)) if file.exists() else {}  # older releases do not have it
-    special = tables.get("SPECIAL_MODEL_TYPE_TO_MODULE_NAME", {})
-    names = {
-        name: special.get(name, name.replace("-", "_"))
-        for name in tables.get("CONFIG_MAPPING_NAMES", ())
-    }
-    return sorted(
-        {name for name, folder in names.items() if folder in folders}
-        | (folders - set(names.values()))
-    )
-
-
-def is_known(model_type: str) -> bool:
-    """Whether Transformers has such a type; rare ones stand only in its imported tables."""
-    if model_type in known_types():
-        return True
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    return model_type in CONFIG_MAPPING_NAMES
-
-
 def read_results() -> dict[str, Any]:
     """What `keraform matrix` computed for this release."""
     file = resources.files("keraform") / RESULTS
@@ -164,7 +125,7 @@ def _outdated(entry: dict[str, Any], quiet: bool) -> str | None:
 
     with console.waiting("looking at the generated files", quiet):
         for module, proved in entry.get("files", {}).items():
-            if hashlib.sha256(translate.port_module(module).read_bytes()).hexdigest() != proved:
+            if hashlib.sha256(translate.translation(module).code.encode()).hexdigest() != proved:
                 return OUTDATED
     return None
 

@@ -62,7 +62,8 @@ def verify(
     choose_backend(backend)
     arguments = parse_init(init or [])
     need_torch()
-    with console.waiting("importing Keras, Transformers and torch", quiet=as_json):
+    with console.loading_backend(quiet=as_json):
+        from keraform.verify import ladder  # noqa: F401  (imports Keras and torch)
         from keraform.verify.targets import Target
     class_names = (class_name,) if class_name else ()
     result = run(Target(target, class_names, arguments, inputs), asked, quiet=as_json)

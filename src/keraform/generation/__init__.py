@@ -4,6 +4,24 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from transformers import GenerationConfig
+
+# Names of upstream's generation that modeling files import for generate() methods of their own.
+_LATER = frozenset(
+    {
+        "BaseStreamer",
+        "ClassifierFreeGuidanceLogitsProcessor",
+        "GenerateDecoderOnlyOutput",
+        "LogitsProcessor",
+        "LogitsProcessorList",
+        "StoppingCriteria",
+        "StoppingCriteriaList",
+    }
+)
+_CONFIGURATION = frozenset({"CompileConfig", "GenerationMode"})
+
+__all__ = ["GenerationConfig", "GenerationMixin"]
+
 
 class GenerationMixin:
     """Marks the classes that will generate, and refuses to until they can."""
@@ -35,3 +53,26 @@ class GenerationMixin:
             f"{type(self).__name__}.prepare_inputs_for_generation() has no base to build on. "
             f"Pass `input_ids`, `attention_mask` and `past_key_values` to the model yourself."
         )
+
+
+def __getattr__(name: str) -> Any:
+    """Upstream's names: its configuration as it is, the machinery as classes that refuse."""
+    if name in _CONFIGURATION:
+        from transformers.generation import configuration_utils
+
+        return getattr(configuration_utils, name)
+    if name in _LATER:
+        return _later(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _later(name: str) -> type:
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(
+            f"Expected a release of Keraform with generation; this one has none, so {name} cannot "
+            f"be made. Call the model itself, with `use_cache=True`."
+        )
+
+    made = type(name, (), {"__init__": refuse, "__doc__": "Not in this release."})
+    globals()[name] = made
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from keraform.hub.resolve import Repository
+from keraform.hub.resolve import HUB_ARGUMENTS, Repository
+from keraform.hub.weights import find_weights
 
-__all__ = ["Repository"]
+__all__ = ["HUB_ARGUMENTS", "Repository", "find_weights"]

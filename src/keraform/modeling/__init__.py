@@ -1,4 +1,4 @@
-"""The base classes of all models: what a translated model inherits, and what composes the rooms below."""
+"""The base classes of all models, which compose the rooms below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models used for their feature maps: which stages they give, and how one is made from a configuration."""
+"""Models used for their feature maps: which stages they give, and how one is made."""
 
 from __future__ import annotations
 
@@ -119,8 +119,7 @@ def load_backbone(config: PreTrainedConfig) -> Any:
     Args:
         config: A configuration with `backbone_config`, or a backbone's own.
     """
-    from keraform.auto import AutoMainLayer
+    import keraform  # the public table: which class it is, is known to a room above this one
 
-    return AutoMainLayer.from_config(
-        getattr(config, "backbone_config", None) or config, auto_class="AutoBackbone"
-    )
+    own = getattr(config, "backbone_config", None) or config
+    return keraform.AutoMainLayer.from_config(own, auto_class="AutoBackbone")

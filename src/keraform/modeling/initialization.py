@@ -80,7 +80,7 @@ def _init_norm(layer: Any, names: Collection[str]) -> None:
 
 
 def _reset_attention(layer: Any, names: Collection[str]) -> None:
-    """torch's own scheme for nn.MultiheadAttention."""
+    """As nn.MultiheadAttention does itself."""
     for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
         if name in names:
             init.xavier_uniform_(layer, name)

@@ -12,13 +12,11 @@ import keras
 from transformers import PreTrainedConfig
 
 from keraform.checkpoints.conversion import upstream_name
-from keraform.checkpoints.files import find_weights
 from keraform.checkpoints.load import load_torch_state, unfilled
 from keraform.checkpoints.safetensors_files import read_safetensors, write_safetensors
 from keraform.checkpoints.save import torch_state
 from keraform.errors import KeraformError
-from keraform.hub import Repository
-from keraform.hub.resolve import HUB_ARGUMENTS
+from keraform.hub import HUB_ARGUMENTS, Repository, find_weights
 from keraform.modeling import initialization
 from keraform.modeling.building import deferred_values, dtype_scope, initialize
 from keraform.modeling.precision import keep_in_float32, resolve_dtype

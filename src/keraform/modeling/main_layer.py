@@ -22,7 +22,7 @@ class MainLayer(Layer):
             args, kwargs = self._named(args, kwargs)
         return super().__call__(*args, **kwargs)
 
-    __call__.autograph_info__ = {}
+    __call__.autograph_info__ = {}  # noqa: RUF012
 
     def _named(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

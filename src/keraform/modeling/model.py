@@ -13,12 +13,12 @@ from keras.src.losses.loss import scale_loss_for_distribution
 from keraform.errors import explain
 from keraform.modeling import labels, signature
 from keraform.modeling.inputs import Arguments, plain, unpack_inputs
+from keraform.modeling.wrapping import adopt, is_foundation
 from keraform.runtime.layers.base import TorchLayer
 from keraform.runtime.outputs import ModelOutput
 
 _OWN_LOSS = "auto"
 _plain: contextvars.ContextVar[bool] = contextvars.ContextVar("plain_outputs", default=False)
-_INNER = ("keras.", "keraform.runtime.", "keraform.modeling.", "tensorflow.")
 
 
 @contextlib.contextmanager
@@ -58,12 +58,14 @@ class Model(TorchLayer, keras.Model):
         own = cls.__dict__.get("call")
         if own is not None and not hasattr(own, "__arguments__"):
             cls.call = unpack_inputs(own)
+        if cls.__dict__.get("main_layer") is not None:
+            adopt(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outputs = super().__call__(*args, **kwargs)
         return as_plain(outputs) if _plain.get() else outputs
 
-    __call__.autograph_info__ = {}
+    __call__.autograph_info__ = {}  # noqa: RUF012
 
     def __getattr__(self, name: str) -> Any:
         inner = self.__dict__.get(type(self).main_layer or "")
@@ -287,8 +289,4 @@ def _is_delegated(inner: Any, name: str) -> bool:
     # private names only where the model itself has them: Keras asks for many that may be absent
     if name in inner.__dict__ and isinstance(inner.__dict__[name], keras.layers.Layer):
         return True
-    return any(name in vars(cls) and not _is_foundation(cls) for cls in type(inner).__mro__)
-
-
-def _is_foundation(cls: type) -> bool:
-    return cls is object or f"{cls.__module__}.".startswith(_INNER)
+    return any(name in vars(cls) and not is_foundation(cls) for cls in type(inner).__mro__)

@@ -1,4 +1,4 @@
-"""What every model has, whether a `keras.Model` or an inner layer: a configuration, weights, ties."""
+"""What every model has, a `keras.Model` or an inner layer: configuration, weights, ties."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import GenerationConfig, PreTrainedConfig
 from keraform.errors import explain
 from keraform.modeling import initialization, tying
 from keraform.modeling.attention import choose_implementations
-from keraform.modeling.building import dtype_scope, is_deferred
+from keraform.modeling.building import deferred_values, dtype_scope, initialize, is_deferred
 from keraform.modeling.embeddings import EmbeddingAccess
 from keraform.modeling.loading import Loading
 from keraform.modeling.serialization import Serializable
@@ -30,7 +30,6 @@ _COLLECTED = (
     "_keep_in_fp32_modules",
     "_keep_in_fp32_modules_strict",
 )
-_LOCAL_TO_INNER = "_own_generation_config"
 
 
 class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
@@ -96,7 +95,7 @@ class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
             self.generation_config = _generation_config(type(self), config)
 
     def post_init(self) -> None:
-        """Ends a model's constructor: collects what inner models declare, sets weights, ties them."""
+        """Ends a constructor: collects what inner models declare, sets weights, ties them."""
         self.all_tied_weights_keys = {
             **tying.expanded_ties(self),
             **tying.inherited_ties(self),
@@ -136,6 +135,14 @@ class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
             self.all_tied_weights_keys = ties
         tying.tie_weights(self, dict(self.all_tied_weights_keys))
 
+    def _register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> None:
+        """Lets `hook(state_dict, prefix)` change a checkpoint's keys before it is loaded.
+
+        Args:
+            hook: As in torch.
+        """
+        self.__dict__.setdefault("_load_hooks", []).append(hook)
+
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """The ties of this model as {key: key of the weight it shares}.
 
@@ -158,8 +165,11 @@ class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
         for name in ("attn_implementation", "experts_implementation"):
             if name in kwargs:
                 setattr(config, f"_{name}", kwargs.pop(name))
-        with dtype_scope(dtype):
-            return cls(config, **kwargs)
+        with dtype_scope(dtype), deferred_values():
+            model = cls(config, **kwargs)
+        initialization.init_tree(model)
+        initialize(keras.layers.Layer.variables.fget(model))
+        return model
 
     @classmethod
     def can_generate(cls) -> bool:

@@ -1,1 +1,1 @@
-"""What generated code runs on: layers, torch-like ops, attention, masks, caches and initialisers."""
+"""What generated code runs on: layers, torch-like ops, attention, masks, caches, initialisers."""

@@ -23,7 +23,7 @@ SOFTPLUS_THRESHOLD = 20.0
 
 
 def gelu(input: Tensor) -> Tensor:
-    """x times the normal distribution function of x."""
+    """X times the normal distribution function of x."""
     return input * 0.5 * (1.0 + ops.erf(input / SQRT_2))
 
 
@@ -40,12 +40,12 @@ def gelu_fast(input: Tensor) -> Tensor:
 
 
 def quick_gelu(input: Tensor) -> Tensor:
-    """x sigmoid(1.702 x)."""
+    """X sigmoid(1.702 x)."""
     return input * ops.sigmoid(1.702 * input)
 
 
 def silu(input: Tensor) -> Tensor:
-    """x sigmoid(x)."""
+    """X sigmoid(x)."""
     return input * ops.sigmoid(input)
 
 
@@ -56,12 +56,12 @@ def softplus(input: Tensor) -> Tensor:
 
 
 def mish(input: Tensor) -> Tensor:
-    """x tanh(softplus(x))."""
+    """X tanh(softplus(x))."""
     return input * ops.tanh(softplus(input))
 
 
 def linear_act(input: Tensor) -> Tensor:
-    """x."""
+    """X."""
     return input
 
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from keraform.runtime.interface import GeneralInterface
 from keraform.runtime.layers import Tensor
-from keraform.runtime.masks.functions import minimum_of
+from keraform.runtime.masks.functions import to_float
 
 
 def repeat_kv(hidden_states: Tensor, n_rep: int) -> Tensor:
@@ -47,6 +47,7 @@ def sdpa_attention_forward(
         scaling: factor of the scores, 1 / sqrt(d) when None.
         is_causal: with no mask and more than one query, whether later keys are closed.
         position_bias: added to the scores, [1 or b, h, q, k].
+        **kwargs: what other implementations read; `softcap` is refused.
 
     Returns:
         The mixed values, [b, q, h, e], and None in place of attention weights.
@@ -97,7 +98,7 @@ def _softmax_dtype(dtype: Any) -> str:
 def _additive(mask: Tensor | None, dtype: Any) -> Tensor | None:
     if mask is None or keras.backend.standardize_dtype(mask.dtype) != "bool":
         return mask
-    return ops.where(mask, ops.cast(0.0, dtype), ops.cast(minimum_of(dtype), dtype))
+    return to_float(mask, dtype)
 
 
 def _grouped(bias: Tensor | None, groups: int) -> Tensor | None:

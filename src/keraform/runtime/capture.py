@@ -354,3 +354,38 @@ def _with_causality(
             config.is_causal = before
         else:
             del config.is_causal
+
+
+check_model_inputs = merge_with_config_defaults  # the older name
+
+_MODALITIES = ("image", "video", "audio")
+# of the text model's packed attention; an encoder's own arguments have similar names
+_TEXT_ONLY = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
+
+
+def accepts_precomputed_kwargs(modality: str) -> Callable:
+    """Give `get_<modality>_features` its own keyword arguments, without their prefix.
+
+    `image_grid` reaches `get_image_features` as `grid`, unless it has a parameter `image_grid`;
+    arguments of the other modalities stay out.
+    """
+    prefix = f"{modality}_"
+    others = tuple(f"{other}_" for other in _MODALITIES if other != modality)
+
+    def decorator(func: Callable) -> Callable:
+        own = set(inspect.signature(func).parameters)
+
+        def name_of(key: str) -> str | None:
+            if key.startswith(others) or (key in _TEXT_ONLY and key not in own):
+                return None
+            return key.removeprefix(prefix) if key not in own else key
+
+        @functools.wraps(func)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            named = {name_of(key): value for key, value in kwargs.items()}
+            named.pop(None, None)
+            return func(*args, **named)
+
+        return wrapper
+
+    return decorator

@@ -148,4 +148,4 @@ def get_max_seqlen(
     cu_seqlens: Any, config: Any, kwargs: dict | None = None, kwarg_name: str = "max_seqlen"
 ) -> int | None:
     """The longest packed sequence when the caller computed it; else None (no flash attention)."""
-    return (kwargs or {}).pop(kwarg_name, None) if kwargs is not None else None
+    return None if kwargs is None else kwargs.pop(kwarg_name, None)

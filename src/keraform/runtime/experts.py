@@ -15,12 +15,13 @@ from keras import ops
 
 from keraform.runtime.interface import GeneralInterface
 from keraform.runtime.layers import Tensor
+from keraform.runtime.observe import unobserved
 
 
 def _project(
     inputs: Tensor, weight: Tensor, bias: Tensor | None, is_transposed: bool, equation: str
 ) -> Tensor:
-    """einsum of inputs and weights; `equation` is written for weights [..., out, in]."""
+    """Einsum of inputs and weights; `equation` is written for weights [..., out, in]."""
     if is_transposed:  # the weights are [..., in, out]
         left, right = equation.split("->")
         first, second = left.split(",")
@@ -35,10 +36,14 @@ def _first_names(self: Any) -> tuple[str, str]:
 
 
 def _activated(self: Any, projected: Tensor) -> Tensor:
-    """The gate or activation, on rows [n, i] as the model wrote it."""
+    """The gate or activation, on rows [n, i] as the model wrote it.
+
+    Unobserved: upstream activates the rows of one expert at a time, so these are no stages of the model.
+    """
     lead, width = ops.shape(projected)[:-1], projected.shape[-1]
     rows = ops.reshape(projected, (-1, width))
-    rows = self._apply_gate(rows) if self.has_gate else self.act_fn(rows)
+    with unobserved():
+        rows = self._apply_gate(rows) if self.has_gate else self.act_fn(rows)
     return ops.reshape(rows, (*lead, rows.shape[-1]))
 
 

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keraform.runtime.tree import TorchWeight, WeightSpec, find_weight, inverse_axes
+from keraform.runtime.tree import TorchWeight, WeightSpec, find_weight, inverse_axes, own_weights, read
 
 _PROTECTED: ContextVar[frozenset[int]] = ContextVar("keraform_protected", default=frozenset())
 
@@ -87,7 +87,7 @@ def _fill(target: Target, name: str | None, make: Maker, index: Any, free: bool 
     return variable
 
 
-def _entry(target: Target, name: str | None) -> TorchWeight | None | Any:
+def _entry(target: Target, name: str | None) -> TorchWeight | Any | None:
     """The weight; None where a parametrisation computes it; the tensor where it is a buffer."""
     if isinstance(target, keras.Variable):
         return TorchWeight("", target, None, "")
@@ -97,6 +97,8 @@ def _entry(target: Target, name: str | None) -> TorchWeight | None | Any:
             entries = list(source.entries(target, attribute, WeightSpec(str(name))))
             return entries[0] if len(entries) == 1 and entries[0].alias else None
     value = getattr(target, name, None)
+    if isinstance(value, keras.Variable):  # tf.is_tensor is true of Keras variables
+        return find_weight(target, name)
     if ops.is_tensor(value) and name in vars(target):
         return value
     return find_weight(target, name)
@@ -126,7 +128,7 @@ def _to_keras(value: Any, entry: TorchWeight) -> Any:
 
 
 def _as_numpy(entry: TorchWeight) -> np.ndarray:
-    value = ops.convert_to_numpy(entry.variable)
+    value = ops.convert_to_numpy(read(entry.variable))
     return (value if entry.axes is None else np.transpose(value, inverse_axes(entry.axes))).copy()
 
 
@@ -268,7 +270,7 @@ _GAINS: dict[str, Callable[[float], float]] = {
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """torch's recommended gain; `param` is the slope of leaky_relu (0.01 when None)."""
+    """Torch's recommended gain; `param` is the slope of leaky_relu (0.01 when None)."""
     if nonlinearity not in _GAINS:
         raise ValueError(
             f"expected a nonlinearity among {', '.join(sorted(_GAINS))}; got {nonlinearity!r}; "
@@ -330,9 +332,7 @@ def kaiming_normal_(target: Target, name: str | None = None, a: float = 0.0,
 
 def _kaiming(a: float, mode: str, nonlinearity: str) -> Callable[[int, int], float]:
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(
-            f"expected mode 'fan_in' or 'fan_out'; got {mode!r}; pass mode='fan_in'."
-        )
+        raise ValueError(f"expected mode 'fan_in' or 'fan_out'; got {mode!r}; pass mode='fan_in'.")
     gain = calculate_gain(nonlinearity, a)
     return lambda *both: gain / math.sqrt(both[mode == "fan_out"])
 
@@ -352,3 +352,25 @@ def default_flax_embed_init_(target: Target, name: str | None = None, *, index: 
                              generator: Any = None) -> Any:  # fmt: skip
     """Normal with variance `1 / fan_in`, as Flax starts embeddings."""
     return _scaled(target, name, index, False, lambda fan_in, _: fan_in**-0.5, generator)
+
+
+def reset_parameters(layer: Any) -> None:
+    """Starts the weights of a layer as torch's own module of that kind does.
+
+    Normalisations get ones and zeros, embeddings a standard normal with a zero row for padding, all others
+    Kaiming-uniform weights and biases uniform within `1 / sqrt(fan_in)` (torch 2.13, `nn.Linear.reset_parameters`).
+    """
+    names = {entry.key for entry in own_weights(layer)}
+    if hasattr(layer, "padding_idx"):
+        normal_(layer, "weight")
+        if layer.padding_idx is not None:
+            zeros_(layer, "weight", index=layer.padding_idx)
+    elif "Normalization" in type(layer).__name__:
+        for name, function in (("weight", ones_), ("bias", zeros_), ("running_mean", zeros_), ("running_var", ones_)):
+            if name in names:
+                function(layer, name)
+    elif "weight" in names:
+        kaiming_uniform_(layer, "weight", a=math.sqrt(5))
+        if "bias" in names:
+            bound = 1.0 / math.sqrt(fans(torch_shape(find_weight(layer, "weight")))[0])
+            uniform_(layer, "bias", -bound, bound)

@@ -1,4 +1,4 @@
-"""Reports each finished layer call to whoever watches; recording, verifying and capturing build on it."""
+"""Reports each finished layer call to whoever watches: recording, verifying, capturing outputs."""
 
 from __future__ import annotations
 

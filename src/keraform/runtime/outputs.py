@@ -1,4 +1,4 @@
-"""What a model returns: named fields that also behave as a tuple, and that tree libraries can open."""
+"""What a model returns: named fields that also read as a tuple, and that tree libraries open."""
 
 from __future__ import annotations
 

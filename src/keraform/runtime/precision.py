@@ -73,6 +73,25 @@ def lift_casts() -> Iterator[None]:
         _LIFTING.reset(token)
 
 
+@contextmanager
+def keep_float64() -> Iterator[None]:
+    """Let Keras compute float64 in float64 on every backend; proofs need it beside the policy.
+
+    Outside TensorFlow Keras 3.15's promotion rules turn float64 into float32 (`ops.mean` and
+    `ops.tanh` of a float64 tensor are off by 1e-8 on JAX, whatever `jax_enable_x64` says). Their
+    table is changed for the duration. A private table: tests/runtime/test_precision.py pins it.
+    """
+    from keras.src.backend.common import dtypes
+
+    table = dtypes.BIT64_TO_BIT32_DTYPE
+    before = table["float64"]
+    table["float64"] = "float64"
+    try:
+        yield
+    finally:
+        table["float64"] = before
+
+
 def _resolving(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` with its `dtype` argument, positional or by keyword, passed through `resolve`."""
     position = list(inspect.signature(function).parameters).index("dtype")

@@ -83,7 +83,7 @@ def _compute_proportional_rope_parameters(
 def _compute_dynamic_ntk_parameters(
     config: Any, device: Any = None, seq_len: Any = None, layer_type: str | None = None
 ) -> RopeTable:
-    """theta grown with the sequence: theta (f n / N - (f - 1)) ** (d / (d - 2)).
+    """Theta grown with the sequence: theta (f n / N - (f - 1)) ** (d / (d - 2)).
 
     `seq_len` n may be a scalar tensor; below `max_position_embeddings` N it counts as N.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def is_known(value: Any) -> bool:
-    """True when the numbers inside `value` can be read now (eager tensors, arrays, Python numbers)."""
+    """True when the numbers inside `value` can be read now (eager tensors, arrays, numbers)."""
     if value is None or isinstance(value, (bool, int, float, np.ndarray, np.generic)):
         return True
     if isinstance(value, keras.KerasTensor):
@@ -36,5 +36,6 @@ def is_tracing(tensor: Any = None) -> bool:
     if backend == "jax":
         import jax
 
-        return not jax.core.trace_state_clean()
+        # under a trace even a constant belongs to it
+        return isinstance(jax.numpy.zeros(()), jax.core.Tracer)
     return False

@@ -331,6 +331,12 @@ def inverse_axes(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(axis) for axis in np.argsort(axes))
 
 
+def read(variable: keras.Variable) -> Any:
+    """The variable's value as a tensor; `ops.convert_to_tensor` gives TensorFlow's variable."""
+    value = variable.value
+    return value.read_value() if hasattr(value, "read_value") else value
+
+
 def find_weight(layer: Any, name: str) -> TorchWeight:
     """The entry of `layer` itself that torch calls `name`.
 
@@ -358,7 +364,7 @@ def get_torch_weight(layer: Any, name: str) -> Any:
             if spec.name == name:
                 return source.torch_value()
     entry = find_weight(layer, name)
-    value = ops.convert_to_tensor(entry.variable)
+    value = read(entry.variable)
     return value if entry.axes is None else ops.transpose(value, inverse_axes(entry.axes))
 
 
@@ -403,3 +409,26 @@ def name_weights(root: Any, prefix: str | None = None) -> None:
                 named.add(id(variable))
                 variable._path = f"{place}/{variable.name}" if place else variable.name
 
+
+def replace_child(layer: Any, name: str, child: Any) -> None:
+    """Puts another layer in the place that `children` calls `name` (`conv`, `layers.0`, `norms.stage1`).
+
+    Args:
+        layer: the layer that holds the child.
+        name: the child's path below `layer`.
+        child: the layer to hold instead.
+    """
+    attribute, *keys = name.split(".")
+    if not keys:
+        setattr(layer, attribute, child)
+        return
+    holder = dict(members(layer))[attribute]
+    for key in keys[:-1]:
+        holder = holder[int(key)] if isinstance(holder, list | tuple) else holder[key]
+    holder[int(keys[-1]) if isinstance(holder, list) else keys[-1]] = child
+
+
+def named_variables(root: Any) -> Iterator[tuple[str, keras.Variable]]:
+    """Torch keys and variables, each variable once, as torch's `named_parameters`."""
+    for weight in named_weights(root, aliases=False):
+        yield weight.key, weight.variable

@@ -142,7 +142,7 @@ def ForQuestionAnsweringLoss(
     end_positions: Tensor | None,
     **kwargs: Any,
 ) -> Tensor | None:
-    """The mean of two cross entropies over positions, [b, q] and [b]; positions past q are left out."""
+    """Half of both cross entropies over positions, [b, q] and [b]; those past q do not count."""
     if start_positions is None or end_positions is None:
         return None
     limit = ops.shape(start_logits)[1]

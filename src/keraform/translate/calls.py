@@ -15,7 +15,7 @@ from keraform.translate.rules.functions import AS_METHOD, FUNCTIONS
 from keraform.translate.rules.methods import AMBIGUOUS, METHODS
 from keraform.translate.rules.modules import MODULES, NAMELESS
 from keraform.translate.rules.record import Code, Refusal, Rule, bind, fill, result_kind
-from keraform.translate.rules.seams import CONSTANT_CALLS, DEVICE_CALLS, UNAVAILABLE
+from keraform.translate.rules.seams import CONSTANT_CALLS, DEVICE_CALLS, TREE_METHODS, UNAVAILABLE
 from keraform.translate.rules.torch_names import canonical
 
 if TYPE_CHECKING:
@@ -287,6 +287,8 @@ class CallTranslator:
                 kind = module.call_kind(function.kind.name) if function.kind.tag == "layer" else idioms.activation_kind(function)
             return self.generic(function, node, kind=kind)
         receiver = module.expressions(func.value)
+        if name in {**TREE_METHODS, "children": "", "modules": ""} and not node.args and not receiver.kind.is_tensor:
+            return self.tree_walk(receiver, name)
         if receiver.kind.is_tensor or (receiver.kind.is_unknown and (name.removesuffix("_") in METHODS or name in idioms.METHODS)):
             if receiver.kind.is_unknown and name in AMBIGUOUS:
                 return self.unknown_method(receiver, name, node)
@@ -295,6 +297,9 @@ class CallTranslator:
             return Code(doc("kf.prod", Group("(", [Item(receiver.doc)], ")")), DIM)
         if name == "parameters" and not node.args:
             return Code(doc(receiver.operand(), ".variables"), LIST)
+        if name == "reset_parameters" and receiver.kind.tag == "layer" and "nn." in (receiver.kind.name or "nn."):
+            module.imports.need("keraform.runtime", "init")
+            return Code(doc("init.reset_parameters", Group("(", [Item(receiver.doc)], ")")), UNKNOWN)
         if name == "forward":
             name = "call"
         attribute = module.expressions.attribute_of(receiver, name)
@@ -309,6 +314,15 @@ class CallTranslator:
         elif name in ("get_seq_length", "get_max_length"):
             kind = DIM
         return self.generic(attribute, node, kind=kind)
+
+    def tree_walk(self, receiver: Code, name: str) -> Code:
+        """`module.named_children()` and its kin walk the layers by torch's names."""
+        self.module.imports.need("keraform.runtime", "tree")
+        function = TREE_METHODS.get(name) or TREE_METHODS[f"named_{name}"]
+        walk = doc(f"tree.{function}", Group("(", [Item(receiver.doc)], ")"))
+        if name in TREE_METHODS:
+            return Code(walk, Kind("list", items=(Kind("tuple", items=(STR, Kind("layer") if name != "named_parameters" else TENSOR)),)))
+        return Code(doc("[layer for _, layer in ", walk, "]"), Kind("layers"))
 
     def unknown_method(self, receiver: Code, name: str, node: cst.Call) -> Code:
         """A method that tensors and Python objects share, on a receiver of unknown kind: decided at run time."""

@@ -55,6 +55,8 @@ class DefinitionTranslator:
             group = Group("(", [Item(d) for d in documents], ")", exploded, not (documents and str(documents[-1][0]).startswith("**") and False))
             head = statement(doc(f"def {name}", group, f"{returns}:"), indent)
             trailing = node.body.header.comment if isinstance(node.body, cst.IndentedBlock) else None
+            if name == "call" and method_of is not None and self.is_entry(method_of):
+                decorators.insert(0, f"{indent}@{module.imports.need('keraform.modeling', 'unpack_inputs')}")
             lines = [*decorators, *(indent + head).split("\n")]
             if trailing is not None:
                 lines[-1] += f"  {trailing.value}"
@@ -119,7 +121,7 @@ class DefinitionTranslator:
                 scope.names["device"] = DEVICE
                 continue
             result.append(self.parameter(parameter, scope))
-        if layer and owner is not None and owner.is_model and name == "call" and not module.main_layer and module.is_keras_model(owner):
+        if owner is not None and name == "call" and self.is_entry(owner):
             result.append(("training=None",))
         if node.star_kwarg is not None:
             scope.names[node.star_kwarg.name.value] = DICT
@@ -128,6 +130,12 @@ class DefinitionTranslator:
             scope.names["kwargs"] = DICT
             result.append(("**kwargs",))
         return result
+
+    def is_entry(self, owner: ClassInfo) -> bool:
+        """Whether users call the class itself: Keras models, and mixins that give a model its `call`."""
+        if not owner.is_layer or self.module.main_layer:
+            return False
+        return self.module.is_keras_model(owner) if owner.is_model else not owner.bases
 
     @staticmethod
     def _is_device(parameter: cst.Param) -> bool:
@@ -200,6 +208,8 @@ class DefinitionTranslator:
         if trailing is not None:
             head_lines[-1] += f"  {trailing.value}"
         body = body[1:] if trailing is not None and body and body[0].strip() == trailing.value else body
+        if len(doc_lines) > 1 and body and body[0].strip():
+            doc_lines = [*doc_lines, ""]
         lines = [*decorators, *head_lines, *doc_lines, *body]
         return _drop_needless_pass(lines, doc_lines, indent)
 

@@ -138,15 +138,18 @@ def expand_call_docstring(
         The text, without quotes and without indentation.
     """
     name = class_name.removeprefix("TF")
+    is_call = method in ("call", "forward")
     written = _merge(docstring, custom_args)
+    if is_call and all(each[0] != "training" for each in parameters):
+        parameters = [*parameters, ("training", None, "None")]  # every public call of a port has it
     intro = inspect.cleandoc(custom_intro) if custom_intro else written.intro
-    if not intro and method in ("call", "forward"):
+    if not intro and is_call:
         intro = (
             f"Calls [`{ported_name(name)}`] on a batch: tensors in the order of the\n"
             "arguments, a list or a dict of them."
         )
     sample = written.example
-    if not sample and method in ("call", "forward"):
+    if not sample and is_call:
         sample = example(ported_name(name), checkpoint or tables.checkpoint(model_type))
     blocks = [
         intro,

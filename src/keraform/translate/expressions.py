@@ -377,7 +377,9 @@ class ExpressionTranslator:
             functions.append(function)
             rights.append(right)
         if DEVICE in kinds:
-            return Code((str(isinstance(node.comparisons[0].operator, (cst.NotEqual, cst.IsNot, cst.NotIn))),), BOOL)
+            # Ports are built like modules on torch's meta device: weights come later.
+            differs = isinstance(node.comparisons[0].operator, (cst.NotEqual, cst.IsNot, cst.NotIn))
+            return Code((str(differs != ("meta" in self.module.text(node))),), BOOL)
         if all(functions) and any(k.tag in ("dim", "size", "tensor") for k in kinds):
             self.module.symbolic = True
         tensors = [k for k in kinds if k.is_tensor]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 
 from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, PY, UNKNOWN, Kind
 from keraform.translate.layout import Doc, flat, group, render
 from keraform.translate.rules.record import Refusal
-from keraform.translate.rules.seams import DROPPED_NAMES, SEAM_MODULES, SEAM_NAMES
+from keraform.translate.rules.seams import DROPPED_NAMES, SEAM_MODULES, SEAM_NAMES, SHARED_MODULES
 from keraform.translate.source import module_path, uses_torch
 
 MASK = Kind("tensor", "float", 4, optional=True)
@@ -78,10 +82,14 @@ class ImportTable:
             return self.need(package, leaf, local if local != leaf else None), UNKNOWN
         for upstream, seam in SEAM_MODULES.items():
             if module == upstream or module.startswith(upstream + "."):
+                if name not in public_names(seam):
+                    raise Refusal(f"import.{name}", f"{seam} has no counterpart of it")
                 return self.need(seam, name, local if local != name else None), _seam_kind(name)
         if name in DROPPED_NAMES:
             raise Refusal(f"import.{name}", "this helper of Transformers has no counterpart in a port")
         if module.startswith("transformers") and uses_torch(module):
+            if not module.startswith("transformers.models.") and not re.fullmatch(SHARED_MODULES.get(module, ""), name):
+                raise Refusal(f"import.{name}", f"the runtime has no counterpart of {module}.{name}")
             port = "keraform.models" + module.removeprefix("transformers").replace(".models.", ".", 1)
             if name[0].isupper() and not name.isupper():
                 return self.need(port, self.component_name(module, name)), Kind("class", name=None)
@@ -105,8 +113,6 @@ class ImportTable:
 
     def text(self, used: str) -> str:
         """The import block, for the names that occur in `used`."""
-        import re
-
         words = set(re.findall(r"[A-Za-z_]\w*", used))
         plain = [(m, a) for m, a in self.modules.items() if (a or m.split(".")[0]) in words]
         grouped: dict[str, list[tuple[str, str]]] = {}
@@ -128,6 +134,23 @@ class ImportTable:
                 one = f"from {module} import " + render((group("(", [(n,) for n in names], ")", exploded=True),), "")
             sections[_section(module)].append(one)
         return "\n\n".join("\n".join(s) for s in sections if s)
+
+
+@lru_cache(maxsize=None)
+def public_names(module: str) -> frozenset[str]:
+    """The names at the top of a module of Keraform, read from its source so that no backend is imported."""
+    base = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
+    path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+    names: set[str] = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names.update(target.id for target in targets if isinstance(target, ast.Name))
+    return frozenset(names)
 
 
 def _section(module: str) -> int:

@@ -21,7 +21,7 @@ from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, PY, TENSOR, UNKNOWN, 
 from keraform.translate.layout import Doc, doc, flat
 from keraform.translate.rules.modules import layer_class
 from keraform.translate.rules.record import Refusal
-from keraform.translate.rules.seams import CONSTANT_CALLS
+from keraform.translate.rules.seams import CONSTANT_CALLS, SHARED_MODULES
 from keraform.translate.rules.torch_names import canonical
 from keraform.translate.scope import ClassInfo, RefusalRecord, Scope, Stats
 from keraform.translate.source import Source
@@ -122,7 +122,9 @@ class ModuleTranslator:
         return ["#", "# KERAFORM-BANNER", "#"]
 
     def skipped(self, node: cst.BaseStatement | cst.SimpleStatementLine) -> bool:
-        """Statements at the top of a file that have no place in a port: conditional imports of accelerators."""
+        """Statements at the top of a file that have no place in a port: conditional imports, unwanted classes."""
+        if isinstance(node, (cst.ClassDef, cst.FunctionDef)) and self.source.module in SHARED_MODULES:
+            return re.fullmatch(SHARED_MODULES[self.source.module], node.name.value) is None
         if isinstance(node, cst.If):
             test = self.text(node.test)
             names = re.findall(r"\bis_\w+|TYPE_CHECKING", test)

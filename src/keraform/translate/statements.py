@@ -12,7 +12,7 @@ from keraform.translate.layout import Doc, Group, Item, doc, flat, statement
 from keraform.translate.rules import idioms
 from keraform.translate.rules.methods import METHODS
 from keraform.translate.rules.record import Code, Refusal
-from keraform.translate.rules.seams import DROPPED_CALLS, DROPPED_CONTEXTS
+from keraform.translate.rules.seams import DROPPED_CALLS, DROPPED_CONTEXTS, HOOKS
 from keraform.translate.rules.torch_names import canonical
 
 if TYPE_CHECKING:
@@ -149,11 +149,25 @@ class StatementTranslator:
                 name = canonical(dotted) or dotted
                 if name in DROPPED_CALLS or name.rsplit(".", 1)[-1] in DROPPED_CALLS:
                     return None
+            document = self.hook(node) if isinstance(node.func, cst.Attribute) else None
+            if document is not None:
+                return document or None
             document = self.in_place(node)
             if document is not None:
                 return document
         code = module.expressions(node)
         return None if code.kind == DEVICE else code.doc
+
+    def hook(self, node: cst.Call) -> Doc | None:
+        """Statements about a module that have a Keras form, or none (an empty document) in a port."""
+        assert isinstance(node.func, cst.Attribute)
+        name = node.func.attr.value
+        if name in HOOKS:
+            return ()
+        if name == "requires_grad_":
+            value = self.module.expressions(node.args[0].value).doc if node.args else ("True",)
+            return doc(self.module.expressions(node.func.value).operand(), ".trainable = ", value)
+        return None
 
     def in_place(self, node: cst.Call) -> Doc | None:
         """`x.add_(y)` as a statement binds the new tensor to `x`."""
@@ -190,6 +204,11 @@ class StatementTranslator:
             for target in targets:
                 module.bind_target(target, DEVICE)
             return None
+        if len(targets) == 1 and isinstance(first, cst.Subscript) and isinstance(first.value, cst.Attribute) and first.value.attr.value == "_modules":
+            index = module.subscripts.elements(first)[0].document
+            module.imports.need("keraform.runtime", "tree")
+            owner = module.expressions(first.value.value).doc
+            return doc("tree.replace_child", Group("(", [Item(owner), Item(index), Item(value.doc)], ")"))
         if len(targets) == 1 and isinstance(first, cst.Subscript):
             document = module.subscripts.assign(first, value)
             if document is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Index elements that TensorFlow's and JAX's own slicing understands.
 BASIC = frozenset({"int", "dim", "none", "slice", "ellipsis"})
-SEQUENCES = frozenset({"tuple", "list", "dict", "size", "py", "layers", "object", "numpy", "function", "class", "torch", "config"})
+SEQUENCES = frozenset({"tuple", "list", "dict", "size", "py", "layer", "layers", "object", "numpy", "function", "class", "torch", "config"})
 
 
 @dataclass(frozen=True, slots=True)

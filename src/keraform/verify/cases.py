@@ -13,7 +13,9 @@ from keraform.verify.twin import State, Twin
 
 @dataclass(frozen=True)
 class Variant:
-    """One set of inputs; `flags` are such as `output_attentions`, given to a forward pass that takes them."""
+    """One set of inputs; `flags` are such as `output_attentions`, given to a forward pass that
+    takes them.
+    """
 
     name: str
     inputs: Inputs

@@ -9,8 +9,9 @@ from transformers import PreTrainedConfig
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 
 PROVED_TYPES = (
-    "bert", "albert", "distilbert", "roberta", "electra", "gpt2", "llama", "mistral", "qwen3", "t5", "bart",
-    "whisper", "vit", "clip", "convnext", "wav2vec2", "mamba", "deberta-v2", "swin", "detr", "mixtral",
+    "bert", "albert", "distilbert", "roberta", "electra", "gpt2", "llama", "mistral", "qwen3",
+    "t5", "bart", "whisper", "vit", "clip", "convnext", "wav2vec2", "mamba", "deberta-v2", "swin",
+    "detr", "mixtral",
 )  # fmt: skip
 
 

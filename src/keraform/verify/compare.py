@@ -16,7 +16,9 @@ FILLER = 1e30
 
 @dataclass(frozen=True)
 class Difference:
-    """The distance of one stage; `problem` names what has no number (a key, a shape, a dtype, a NaN)."""
+    """The distance of one stage; `problem` names what has no number (a key, a shape, a dtype, a
+    NaN).
+    """
 
     stage: str
     error: float
@@ -30,8 +32,8 @@ class Difference:
 def distance(torch: np.ndarray, keras: np.ndarray) -> float:
     """Largest difference, relative to the larger of 1 and torch's rms.
 
-    NaN anywhere gives infinity, on both sides too. Equal infinities and mask fillers count as equal; they take no part
-    in the rms. Integers and booleans are compared as they are.
+    NaN anywhere gives infinity, on both sides too. Equal infinities and mask fillers count as
+    equal; they take no part in the rms. Integers and booleans are compared as they are.
     """
     if torch.size == 0:
         return 0.0
@@ -91,10 +93,11 @@ def compare_outputs(torch: Leaves, keras: Leaves) -> Iterator[Difference]:
 
 
 def compare_stages(torch: Recording, keras: Recording) -> Iterator[Difference]:
-    """Every module stage that both sides have, in torch's order; the worst leaf speaks for the stage.
+    """Every module stage that both sides have, in torch's order; the worst leaf speaks for the
+    stage.
 
-    A leaf that only one side has is passed over (fused attention gives no weights unless asked), but the stage's first
-    one has to be there.
+    A leaf that only one side has is passed over (fused attention gives no weights unless asked),
+    but the stage's first one has to be there.
     """
     for name, stage in torch.stages.items():
         other = keras.stages.get(name)
@@ -117,8 +120,20 @@ def compare(torch: Recording, keras: Recording) -> list[Difference]:
     return [*compare_stages(torch, keras), *compare_outputs(torch.outputs, keras.outputs)]
 
 
-def compare_dtypes(torch: Recording, keras: Recording) -> list[Difference]:
-    """Where dtypes differ, which the lift of rung 4 would hide."""
+def compare_dtypes(
+    torch: Recording, keras: Recording, integer_width: bool = True
+) -> list[Difference]:
+    """Where dtypes differ, which the lift of rung 4 would hide.
+
+    Args:
+        torch: torch's run.
+        keras: the port's run.
+        integer_width: whether int32 differs from int64 (not on JAX, where Keras narrows integers).
+    """
+
+    def word(leaf: Leaf) -> str:
+        return leaf.dtype if integer_width else leaf.dtype.replace("int64", "int32")
+
     pairs = [
         (f"outputs/{key}", leaf, keras.outputs[key])
         for key, leaf in torch.outputs.items()
@@ -130,5 +145,5 @@ def compare_dtypes(torch: Recording, keras: Recording) -> list[Difference]:
     return [
         Difference(name, 0.0, f"{ours.dtype}, torch has {theirs.dtype}")
         for name, theirs, ours in pairs
-        if theirs.dtype != ours.dtype
+        if word(theirs) != word(ours)
     ]

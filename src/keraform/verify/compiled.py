@@ -1,4 +1,6 @@
-"""Rung 7: the port as a graph with unknown batch and length, and under XLA, gives what it gives eagerly."""
+"""Rung 7: the port as a graph with unknown batch and length, and under XLA, gives what it gives
+eagerly.
+"""
 
 from __future__ import annotations
 
@@ -87,4 +89,5 @@ def _sizes(inputs: dict[str, Any]) -> str:
 
 
 def _named(difference: Difference) -> str:
-    return f"{difference.stage} {difference.problem or f'is off by {difference.error:.1e} from the eager call'}"
+    far = f"is off by {difference.error:.1e} from the eager call"
+    return f"{difference.stage} {difference.problem or far}"

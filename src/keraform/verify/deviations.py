@@ -26,7 +26,8 @@ class Deviation:
 DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         "loss", "nan", "zero",
-        "a batch whose labels are all -100 has nothing to learn from: torch divides 0 by 0, which ends a training run",
+        "a batch whose labels are all -100 has nothing to learn from: torch divides 0 by 0, which "
+        "ends a training run",
     ),
 )  # fmt: skip
 

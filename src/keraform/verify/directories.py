@@ -1,4 +1,6 @@
-"""Checkpoint directories as targets: real weights, read on each side by its own `from_pretrained`."""
+"""Checkpoint directories as targets: real weights, read on each side by its own
+`from_pretrained`.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ def _resized(folder: Path, torch_class: type, config: Any) -> Any:
 def text_inputs(
     folder: Path, torch_class: type, config: Any, count: int = 3
 ) -> dict[str, np.ndarray] | None:
-    """Sentences through the checkpoint's tokenizer, padded; None where there is none or the model reads no text."""
+    """Sentences through the checkpoint's tokenizer, padded; None where there is none or the model
+    reads no text.
+    """
     names = scene_of(torch_class, config).names
     if "input_ids" not in names:
         return None

@@ -1,6 +1,7 @@
 """Drives: the runs of one torch class that show what its expressions can be.
 
-Each drive may fail (a flag that a class does not have, a combination that upstream refuses); what ran until then counts.
+Each drive may fail (a flag that a class does not have, a combination that upstream refuses); what
+ran until then counts.
 """
 
 from __future__ import annotations
@@ -197,7 +198,9 @@ def _positions(model: Any, scene: Scene) -> None:
 
 
 def _cached(model: Any, scene: Scene) -> None:
-    """A first call that fills the cache and a second that continues it by two tokens, without and with a mask."""
+    """A first call that fills the cache and a second that continues it by two tokens, without and
+    with a mask.
+    """
     for masks in (False, True):
         scene.masks = masks
         _attempt(lambda: _continue(model, scene))
@@ -269,7 +272,8 @@ def _encoder_states(scene: Scene) -> Inputs:
 Run = Callable[[Any, Scene], None]
 SHORT: tuple[Run, ...] = (_plain, _masked, _labels, _training, _cached)
 FULL: tuple[Run, ...] = (
-    *SHORT, _bare, _labels_alone, _encoder_given, _recorded, _as_tuple, _problems, _embedded, _positions, _generated, _features, _resized,
+    *SHORT, _bare, _labels_alone, _encoder_given, _recorded, _as_tuple, _problems, _embedded,
+    _positions, _generated, _features, _resized,
 )  # fmt: skip
 
 

@@ -1,7 +1,9 @@
-"""Recorded facts: the kind of every expression of an upstream modeling file, from runs of all its classes.
+"""Recorded facts: the kind of every expression of an upstream modeling file, from runs of all its
+classes.
 
-A fact file is JSON under gzip, keyed by the source's hash: `{"module", "source_hash", "transformers", "facts":
-{"line:col:end_line:end_col": kind}}`. Lines count from 1, columns from 0 in characters, both ends as in `ast`.
+A fact file is JSON under gzip, keyed by the source's hash: `{"module", "source_hash",
+"transformers", "facts": {"line:col:end_line:end_col": kind}}`. Lines count from 1, columns from 0
+in characters, both ends as in `ast`.
 """
 
 from __future__ import annotations
@@ -51,16 +53,20 @@ def read_facts(path: Path) -> Facts:
 
 
 def facts_file_name(module_name: str) -> str:
-    """`transformers.models.bert.modeling_bert` -> `bert.json.gz`; other modules go by their last name."""
+    """`transformers.models.bert.modeling_bert` -> `bert.json.gz`; other modules go by their last
+    name.
+    """
     return module_name.rsplit(".", 1)[-1].removeprefix("modeling_") + ".json.gz"
 
 
 def record_facts(module_name: str, through: Sequence[str] = ()) -> Facts:
-    """Run all classes of an upstream modeling module on tiny inputs and record what its expressions are.
+    """Run all classes of an upstream modeling module on tiny inputs and record what its expressions
+    are.
 
     Args:
         module_name: for instance `transformers.models.bert.modeling_bert`.
-        through: for a module without model classes (`transformers.modeling_layers`), the modeling modules that use it.
+        through: for a module without model classes (`transformers.modeling_layers`), the modeling
+            modules that use it.
     """
     with instrumented(module_name, *through) as made, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,6 @@
-"""Plain Python files as targets: any torch module, with constructor arguments and inputs from the user."""
+"""Plain Python files as targets: any torch module, with constructor arguments and inputs from the
+user.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from keras import ops
 from torch import nn
 
 from keraform.errors import KeraformError
+from keraform.modeling.building import set_value
 from keraform.runtime.tree import named_weights
 from keraform.verify.cases import Case, Refusal, Variant
 from keraform.verify.inputs import Inputs
@@ -25,7 +29,9 @@ from keraform.verify.twin import State, twin_of
 
 
 def file_cases(target: Target) -> list[Case]:
-    """The named classes of a file; without names, the one class that no other class of the file uses."""
+    """The named classes of a file; without names, the one class that no other class of the file
+    uses.
+    """
     path = Path(target.name)
     if not path.is_file():
         raise KeraformError(
@@ -71,7 +77,9 @@ def _translation(path: str) -> Any:
 
 @lru_cache(maxsize=8)
 def import_port(path: str) -> ModuleType:
-    """The port of a file as a module; its text stays in a temporary folder, so that tracebacks show lines."""
+    """The port of a file as a module; its text stays in a temporary folder, so that tracebacks show
+    lines.
+    """
     folder = Path(tempfile.mkdtemp(prefix="keraform_port_"))
     written = folder / f"{Path(path).stem}_port.py"
     written.write_text(_translation(path).code, encoding="utf-8")
@@ -127,7 +135,7 @@ def read_inputs(source: str | None, path: Path) -> Inputs:
         raise KeraformError(
             expected="inputs for the forward pass",
             got="no --inputs",
-            try_next=f"keraform verify {path} --inputs inputs.npz, with one array for each argument",
+            try_next=f"keraform verify {path} --inputs inputs.npz, one array for each argument",
         )
     if source.endswith(".npz"):
         with np.load(source) as arrays:
@@ -157,7 +165,7 @@ def load_by_tree(model: Any, state: State) -> LoadReport:
         if tuple(weight.variable.shape) != value.shape:
             mismatched.append(f"{key}: {tuple(weight.variable.shape)}, torch has {value.shape}")
         else:
-            weight.variable.assign(value)
+            set_value(weight.variable, ops.convert_to_tensor(value, weight.variable.dtype))
     return LoadReport(
         missing=tuple(sorted(own.keys() - state.keys())),
         unexpected=tuple(sorted(state.keys() - own.keys())),

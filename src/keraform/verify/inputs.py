@@ -1,7 +1,7 @@
 """Inputs for a model class, derived from its forward signature and its config.
 
-Three rows: one padded on the right, one padded on the left, one fully masked. Everything is NumPy; floats are float64
-and are cast by whoever runs them.
+Three rows: one padded on the right, one padded on the left, one fully masked. Everything is NumPy;
+floats are float64 and are cast by whoever runs them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def padding(batch: int, length: int) -> np.ndarray:
 
 
 def tokens(scene: Scene, length: int, batch: int | None = None, masked: bool = True) -> np.ndarray:
-    """Random ids without special ones, one end token closing each row, padding ids where the mask is 0."""
+    """Random ids without special ones, one end token closing each row, padding ids where the mask
+    is 0.
+    """
     batch = scene.batch if batch is None else batch
     config = scene.text_config
     special = {
@@ -117,7 +119,9 @@ def _attention_mask(scene: Scene) -> np.ndarray | None:
 
 
 def _audio_mask(scene: Scene) -> np.ndarray:
-    """Counts of samples; no empty row, since its count of frames would be -1, which torch's own losses refuse."""
+    """Counts of samples; no empty row, since its count of frames would be -1, which torch's own
+    losses refuse.
+    """
     mask = np.ones((scene.batch, scene.samples), "int64")
     mask[0, -60:] = 0
     if scene.batch > 1:
@@ -292,7 +296,8 @@ LABELS: tuple[tuple[str, dict[str, Maker]], ...] = (
         "start_positions": lambda s: s.rng.integers(0, s.length, (s.batch,)),
         "end_positions": lambda s: s.rng.integers(0, s.length, (s.batch,))}),
     ("ForMultipleChoice", {"labels": lambda s: s.rng.integers(0, CHOICES, (s.batch,))}),
-    ("DoubleHeadsModel", {"labels": _lm_labels, "mc_labels": lambda s: s.rng.integers(0, CHOICES, (s.batch,))}),
+    ("DoubleHeadsModel", {
+        "labels": _lm_labels, "mc_labels": lambda s: s.rng.integers(0, CHOICES, (s.batch,))}),
     ("ForNextSentencePrediction", {"labels": lambda s: s.rng.integers(0, 2, (s.batch,))}),
     ("BertForPreTraining", {
         "labels": _lm_labels, "next_sentence_label": lambda s: s.rng.integers(0, 2, (s.batch,)),

@@ -1,4 +1,6 @@
-"""A copy of a Python module in which every expression inside a function reports its value's kind by position."""
+"""A copy of a Python module in which every expression inside a function reports its value's kind by
+position.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,15 @@ from keraform.verify.kinds import kind_of
 
 HOOK = "keraform_record"  # one name, no leading underscores: those would be mangled inside classes
 REPORTED = (
-    ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp,
+    ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Compare,
+    ast.BoolOp, ast.IfExp,
 )  # fmt: skip
 
 
 class Recorder:
-    """Collects kinds by position; positions are `line:col:end_line:end_col`, lines from 1, columns in characters from 0."""
+    """Collects kinds by position; positions are `line:col:end_line:end_col`, lines from 1, columns
+    in characters from 0.
+    """
 
     def __init__(self) -> None:
         self.positions: list[str] = []
@@ -93,7 +98,8 @@ def _is_super(node: ast.AST) -> bool:
 def instrumented(*module_names: str) -> Iterator[dict[str, tuple[ModuleType, Recorder]]]:
     """Run copies of the named modules under their own names; the originals come back at the end.
 
-    Modules that others import from come first. `torch.jit.script` compiles from source text, so it is left out here.
+    Modules that others import from come first. `torch.jit.script` compiles from source text, so it
+    is left out here.
     """
     kept = {name: sys.modules.get(name) for name in module_names}
     script, torch.jit.script = torch.jit.script, lambda function, *args, **kwargs: function
@@ -116,7 +122,7 @@ def _load(name: str) -> tuple[ModuleType, Recorder]:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
             f"Expected an importable module with a source file.\nGot: {name!r}.\n"
-            "Try: python -c 'import transformers; print(transformers.__version__)' to see the installed release."
+            "Try: python -c 'import transformers; print(transformers.__version__)'."
         )
     source = Path(spec.origin).read_text(encoding="utf-8")
     recorder = Recorder()

@@ -1,4 +1,6 @@
-"""Kinds: the short words for what a value is at run time, and how the words of several runs are merged."""
+"""Kinds: the short words for what a value is at run time, and how the words of several runs are
+merged.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from transformers import PreTrainedConfig
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.utils import ModelOutput
 
-# First match wins; bool before int and ModelOutput before dict, since the one is a subclass of the other.
+# First match wins; bool before int and ModelOutput before dict, since the one is a subclass of the
+# other.
 KINDS: tuple[tuple[Any, str], ...] = (
     (bool, "bool"),
     (int, "int"),
@@ -33,7 +36,9 @@ KINDS: tuple[tuple[Any, str], ...] = (
 
 
 def kind_of(value: Any) -> str | None:
-    """The kind of one value, `tensor:float32:3` for a tensor; None for Python modules, which carry no news."""
+    """The kind of one value, `tensor:float32:3` for a tensor; None for Python modules, which carry
+    no news.
+    """
     if isinstance(value, torch.Tensor):
         return f"tensor:{str(value.dtype).removeprefix('torch.')}:{value.dim()}"
     if value is None:
@@ -44,7 +49,8 @@ def kind_of(value: Any) -> str | None:
 
 
 def merge(kinds: Iterable[str]) -> str:
-    """One kind for all runs: ranks that vary are dropped, dtypes that vary are `mixed`, the rest is joined by `|`.
+    """One kind for all runs: ranks that vary are dropped, dtypes that vary are `mixed`, the rest is
+    joined by `|`.
 
     Example:
         >>> merge(["none", "tensor:float32:3", "tensor:float32:4"])

@@ -1,4 +1,6 @@
-"""The ladder: every asked rung of every class of a target, each on its own, none able to stop the others."""
+"""The ladder: every asked rung of every class of a target, each on its own, none able to stop the
+others.
+"""
 
 from __future__ import annotations
 

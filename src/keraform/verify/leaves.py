@@ -1,4 +1,6 @@
-"""Leaves: nested outputs of either framework as one flat table of named arrays with their dtypes."""
+"""Leaves: nested outputs of either framework as one flat table of named arrays with their
+dtypes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ CACHE_PARTS = ("keys", "values", "conv_states", "recurrent_states")
 
 @dataclass(frozen=True)
 class Leaf:
-    """One array and the dtype it had in its framework (bfloat16 has none in NumPy, and is held as float32)."""
+    """One array and the dtype it had in its framework (bfloat16 has none in NumPy, and is held as
+    float32).
+    """
 
     dtype: str
     array: np.ndarray
@@ -26,7 +30,9 @@ ReadLeaf = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """What one call of one module gave; `name` is its path, with `#2` for a second call of the same module."""
+    """What one call of one module gave; `name` is its path, with `#2` for a second call of the same
+    module.
+    """
 
     name: str
     inputs: Leaves
@@ -50,10 +56,12 @@ class Recording:
 
 
 def leaves(value: Any, read: ReadLeaf, caches: bool = False) -> dict[str, Any]:
-    """Flatten `value`; names join attribute names and indices with dots, `output` stands for a bare tensor.
+    """Flatten `value`; names join attribute names and indices with dots, `output` stands for a bare
+    tensor.
 
     Args:
-        value: tensors in tuples, lists, dicts and model outputs; None and everything else is left out.
+        value: tensors in tuples, lists, dicts and model outputs; None and everything else is left
+            out.
         read: gives the leaf of a tensor, None for anything that is not one.
         caches: also look into caches.
     """

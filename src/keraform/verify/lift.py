@@ -1,7 +1,7 @@
 """The float64 lift on torch's side: explicit casts to smaller floats become casts to float64.
 
-376 modeling files cast to float32 inside (softmax, norms, rotary tables), which moves float64 results by 1e-7. The
-runtime's `precision.lift_casts` does the same on the Keras side.
+376 modeling files cast to float32 inside (softmax, norms, rotary tables), which moves float64
+results by 1e-7. The runtime's `precision.lift_casts` does the same on the Keras side.
 """
 
 from __future__ import annotations

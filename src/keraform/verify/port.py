@@ -1,4 +1,6 @@
-"""Ports under proof: the Keras model built in a given dtype, loaded with the twin's weights, run on record."""
+"""Ports under proof: the Keras model built in a given dtype, loaded with the twin's weights, run on
+record.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keraform.modeling.building import deferred_values, initialize
 from keraform.runtime import precision
 from keraform.runtime.observe import observe
 from keraform.runtime.tree import named_layers, named_weights
@@ -52,12 +55,15 @@ def _some(keys: tuple[str, ...], most: int = 3) -> str:
 
 @contextmanager
 def keras_precision(dtype: str, lift: bool) -> Iterator[None]:
-    """Dtype policy `dtype` inside; in float64 also the default for floats, with casts lifted where asked."""
+    """Dtype policy `dtype` inside; in float64 also the default for floats, with casts lifted where
+    asked.
+    """
     policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
     keras.config.set_dtype_policy(dtype)
     keras.config.set_floatx("float64" if dtype == "float64" else "float32")
+    wide = precision.keep_float64() if dtype == "float64" else nullcontext()
     try:
-        with precision.lift_casts() if lift else nullcontext():
+        with wide, precision.lift_casts() if lift else nullcontext():
             yield
     finally:
         keras.config.set_dtype_policy(policy)
@@ -73,10 +79,16 @@ class Port:
     state: State
 
     def build(self, dtype: str = "float32", lift: bool = False) -> Any:
-        """The model in `dtype`, loaded; whoever cares about what was missing calls `load` itself."""
+        """The model in `dtype`, loaded; no random weights are made first, as for users.
+
+        Raises:
+            ValueError: weights are missing or left over.
+        """
         with keras_precision(dtype, lift):
-            model = self.construct()
+            with deferred_values() as made:
+                model = self.construct()
             report = self.load(model, self.state)
+            initialize(made)
         if not report.complete:
             raise ValueError(f"the weights do not fit: {report}")
         return model
@@ -85,9 +97,15 @@ class Port:
         self, inputs: Mapping[str, Any], dtype: str = "float32", lift: bool = False, **flags: Any
     ) -> Recording:
         """Build in `dtype`, run once, and give what was recorded."""
-        model = self.build(dtype, lift)
-        with keras_precision(dtype, lift):
-            return record(model, keras_values(dict(inputs), dtype), **flags)
+        return run_model(self.build(dtype, lift), inputs, dtype, lift, **flags)
+
+
+def run_model(
+    model: Any, inputs: Mapping[str, Any], dtype: str, lift: bool, **flags: Any
+) -> Recording:
+    """Run a port that was built in `dtype`."""
+    with keras_precision(dtype, lift):
+        return record(model, keras_values(dict(inputs), dtype), **flags)
 
 
 def load_state(model: Any, state: State) -> LoadReport:

@@ -1,6 +1,7 @@
 """Rung 9: rungs 4 and 5 on JAX, in a process of its own, since a process has one backend for life.
 
-`python -m keraform.verify.portable` reads a target as JSON on standard input and writes one JSON line for each class.
+`python -m keraform.verify.portable` reads a target as JSON on standard input and writes one JSON
+line for each class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Which refusals of a file concern a class: those inside it and inside what it uses, however far down."""
+"""Which refusals of a file concern a class: those inside it and inside what it uses, however far
+down.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ Definition = ast.ClassDef | ast.FunctionDef
 
 
 def refusals_of(path: str | None, class_name: str, refusals: list[Refusal]) -> list[Refusal]:
-    """The refusals at lines of `class_name` or of definitions it reaches; all of them if the file is not known.
+    """The refusals at lines of `class_name` or of definitions it reaches; all of them if the file
+    is not known.
 
     Args:
         path: the PyTorch source.

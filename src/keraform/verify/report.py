@@ -1,4 +1,6 @@
-"""The ladder as tables of words, which the command line draws and a terminal without it can print."""
+"""The ladder as tables of words, which the command line draws and a terminal without it can
+print.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,10 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+import keras
+
+from keraform.verify import port as ports
+from keraform.verify import twin
 from keraform.verify.cases import Case, Variant
 from keraform.verify.compare import Difference, compare, compare_dtypes
 from keraform.verify.leaves import Recording
@@ -22,7 +26,8 @@ def translated(case: Case, report: ClassReport) -> str:
         return PASS
     first = report.refusals[0]
     return failed(
-        f"{len(report.refusals)} refused, first {first.file}:{first.line}: {first.rule}: {first.reason}"
+        f"{len(report.refusals)} refused, first {first.file}:{first.line}: "
+        f"{first.rule}: {first.reason}"
     )
 
 
@@ -56,8 +61,8 @@ def release(case: Case, report: ClassReport) -> str:
     richest = case.variants[0]
     for dtype in LOW_DTYPES:
         torch = case.twin.run(richest.inputs, dtype, **richest.flags)
-        keras = case.port.run(richest.inputs, dtype, **richest.flags)
-        wrong = compare_dtypes(torch, keras)
+        port = case.port.run(richest.inputs, dtype, **richest.flags)
+        wrong = compare_dtypes(torch, port, keras.backend.backend() != "jax")
         if wrong:
             return failed(
                 f"{dtype}: {len(wrong)} dtypes differ, first {wrong[0].stage}: {wrong[0].problem}"
@@ -67,10 +72,11 @@ def release(case: Case, report: ClassReport) -> str:
 
 def _values(case: Case, report: ClassReport, dtype: str, lift: bool) -> str:
     beyond: list[tuple[Variant, Difference]] = []
+    original, model = case.twin.build(dtype, lift), case.port.build(dtype, lift)
     for variant in case.variants:
-        torch = case.twin.run(variant.inputs, dtype, lift, **variant.flags)
-        keras = case.port.run(variant.inputs, dtype, lift, **variant.flags)
-        found = compare(torch, keras)
+        torch = twin.run_model(original, variant.inputs, dtype, lift, **variant.flags)
+        port = ports.run_model(model, variant.inputs, dtype, lift, **variant.flags)
+        found = compare(torch, port)
         _note(report, dtype, found)
         if dtype == "float32":
             _note_noise(report, case, variant, torch)
@@ -107,7 +113,9 @@ def _words(beyond: list[tuple[Variant, Difference]], dtype: str) -> str:
 
 
 def crash(error: BaseException) -> str:
-    """One line about an exception: what, and where in the innermost file that is Keraform's or generated."""
+    """One line about an exception: what, and where in the innermost file that is Keraform's or
+    generated.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]
     frame = (own or frames)[-1] if frames else None

@@ -1,4 +1,6 @@
-"""Targets: what can be proved (a model type, a checkpoint's directory, a plain Python file), and its cases."""
+"""Targets: what can be proved (a model type, a checkpoint's directory, a plain Python file), and
+its cases.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Tiny configurations: a config class's own defaults, shrunk by rules over the names of its fields.
 
-Sizes that can stand on two axes of one array differ from each other, so that a transposition shows as a wrong shape.
+Sizes that can stand on two axes of one array differ from each other, so that a transposition shows
+as a wrong shape.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 Table = tuple[tuple[str, Any], ...]
 
-# First match wins. A value may be a callable of (default, salt); salt is 0 for the outermost config and counts the
-# nested ones, which so get widths of their own.
+# First match wins. A value may be a callable of (default, salt); salt is 0 for the outermost config
+# and counts the nested ones, which so get widths of their own.
 SIZES: Table = (
     (r"vocab_size", lambda default, salt: min(default, 99 + 4 * salt)),
     (r"hidden_size|d_model|n_embd|dim", lambda default, salt: 24 + 4 * salt),
@@ -71,19 +72,25 @@ SIZES: Table = (
     (r"depths", lambda default, salt: [1, 2, *[1] * (len(default) - 2)]),
 )
 
-# Rules of one model type, each with its reason; they come before the general ones. `None` keeps the default.
+# Fields that get a size even where the class would derive them: groups of heads must not be
+# trivial.
+GIVEN = frozenset({"num_key_value_heads"})
+
+# Rules of one model type, each with its reason; they come before the general ones. `None` keeps the
+# default.
 EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
     "wav2vec2": (
         ("conv_kernel", [5, 3, 2], "the lists of convolutions must have equal length"),
     ),
     "swin": (
-        ("depths", [2, 2], "shifted windows need pairs of blocks; two stages show the merging of patches"),
+        ("depths", [2, 2], "shifted windows need pairs of blocks; two stages show a merging"),
         ("num_heads", [2, 4], "one entry for each stage"),
         ("patch_size", 2, "16 windows' positions on a side, padded to whole windows of 3"),
     ),
     "detr": (
-        ("backbone_config", {"model_type": "resnet", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
-         "the default backbone is timm's; a residual network of Transformers needs no further package"),
+        ("backbone_config",
+         {"model_type": "resnet", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
+         "the default backbone is timm's; Transformers' own residual network needs no package"),
         ("d_model", 64, "the mask head divides the width by 64"),
         ("encoder_attention_heads", 8, "the mask head wants width plus heads divisible by 8"),
         ("decoder_attention_heads", 4, "divides the width of 64"),
@@ -92,7 +99,7 @@ EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
         ("decoder_start_token_id", 0, "every published config has it; the class gives no default"),
     ),
     "deberta-v2": (
-        ("relative_attention", True, "every published checkpoint has it; the default leaves it untested"),
+        ("relative_attention", True, "every published checkpoint has it; not the default"),
         ("pos_att_type", ["p2c", "c2p"], "as in every published checkpoint"),
         ("position_buckets", 4, "as in every published checkpoint, shrunk from 256"),
         ("norm_rel_ebd", "layer_norm", "as in every published checkpoint"),
@@ -120,7 +127,10 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"relative_attention": False, "pos_att_type": None},
     ),
     "detr": ({"position_embedding_type": "learned"},),
-    "qwen3": ({"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1, "layer_types": None},),
+    "qwen3": (
+        {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1,
+         "layer_types": None},
+    ),
     "mixtral": ({"sliding_window": 5},),
     "electra": ({"summary_type": "mean"}, {"summary_use_proj": False}),
     "gpt2": ({"n_inner": 37}, {"summary_type": "last"}),
@@ -200,8 +210,8 @@ def _defaults(config_class: type[PreTrainedConfig]) -> dict[str, Any]:
 
 
 def _size(name: str, default: Any, salt: int) -> Any:
-    if default is None or isinstance(default, bool):
-        return None  # derived from other fields by the class itself, or a switch
+    if isinstance(default, bool) or (default is None and name not in GIVEN):
+        return None  # a switch, or derived from other fields by the class itself
     for pattern, value in SIZES:
         if re.fullmatch(pattern, name):
             shrunk = value(default, salt) if callable(value) else value
@@ -212,7 +222,9 @@ def _size(name: str, default: Any, salt: int) -> Any:
 
 
 def _special_tokens(defaults: dict[str, Any], vocab: int) -> dict[str, Any]:
-    """Ids that fit the vocabulary, equal where the defaults are equal; a padding id where there is none."""
+    """Ids that fit the vocabulary, equal where the defaults are equal; a padding id where there is
+    none.
+    """
     given = {
         name: value
         for name, value in defaults.items()

@@ -1,4 +1,6 @@
-"""How far a stage may be off: one table, each entry with its reason, and those that were not needed."""
+"""How far a stage may be off: one table, each entry with its reason, and those that were not
+needed.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,9 @@ import re
 from dataclasses import dataclass
 
 LIMITS = {"float64": 1e-9, "float32": 1e-5}
-# Float64 decides right or wrong: the lift leaves no smaller float, and one ulp moves outputs by 1e-15 to 1e-12.
-# Float32 decides release; torch's own distance to float64 is printed beside each stage.
+# Float64 decides right or wrong: the lift leaves no smaller float, and one ulp moves outputs by
+# 1e-15 to 1e-12. Float32 decides release; torch's own distance to float64 is printed beside each
+# stage.
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def unneeded(
 
     Args:
         errors: for each class its `(stage, dtype) -> error`.
+        table: the entries.
     """
     idle = []
     for entry in table:

@@ -1,4 +1,6 @@
-"""Twins: the PyTorch original with random weights, run with every module's inputs and outputs on record."""
+"""Twins: the PyTorch original with random weights, run with every module's inputs and outputs on
+record.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +48,19 @@ class Twin:
         self, inputs: Mapping[str, Any], dtype: str = "float32", lift: bool = False, **flags: Any
     ) -> Recording:
         """Build in `dtype`, run once, and give what was recorded."""
-        model = self.build(dtype, lift)
-        # Upstream builds with the model's dtype as the default and calls with torch's own default.
-        with torch_precision("float64" if dtype == "float64" else "float32", lift), torch.no_grad():
-            return record(model, torch_values(dict(inputs), getattr(torch, dtype)), **flags)
+        return run_model(self.build(dtype, lift), inputs, dtype, lift, **flags)
+
+
+def run_model(
+    model: nn.Module, inputs: Mapping[str, Any], dtype: str, lift: bool, **flags: Any
+) -> Recording:
+    """Run a twin that was built in `dtype`.
+
+    Upstream builds with the model's dtype as the default and calls with torch's own default.
+    """
+    default = "float64" if dtype == "float64" else "float32"
+    with torch_precision(default, lift), torch.no_grad():
+        return record(model, torch_values(dict(inputs), getattr(torch, dtype)), **flags)
 
 
 def random_twin(model_class: type, config: Any, seed: int = 0) -> Twin:
@@ -65,7 +76,9 @@ def random_twin(model_class: type, config: Any, seed: int = 0) -> Twin:
 
 
 def twin_of(construct: Callable[[], nn.Module], seed: int = 0) -> Twin:
-    """A twin whose weights are the constructor's own plus noise, which depends on `seed` and each key alone."""
+    """A twin whose weights are the constructor's own plus noise, which depends on `seed` and each
+    key alone.
+    """
     torch.manual_seed(seed)
     with torch_precision("float32", lift=False):
         model = construct()

@@ -1,10 +1,10 @@
 """Caches of keys, values and recurrent states, with upstream's names and methods."""
 
-from keraform.runtime.caches.cache import (
-    Cache,
+from keraform.runtime.caches.cache import Cache
+from keraform.runtime.caches.encoder_decoder import EncoderDecoderCache
+from keraform.runtime.caches.kinds import (
     DFlashCache,
     DynamicCache,
-    EncoderDecoderCache,
     KVSharingDict,
     MtpCache,
     QuantizedCache,

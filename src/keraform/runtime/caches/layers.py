@@ -30,7 +30,7 @@ def joined(past: Tensor | None, new: Tensor, axis: int) -> Tensor:
 
 
 class CacheLayerMixin(CacheState):
-    """One attention layer's keys and values; nothing is changed in place, attributes are rebound."""
+    """One attention layer's keys and values; attributes are rebound, tensors never changed."""
 
     is_compileable = False
     is_croppable = False

@@ -31,7 +31,9 @@ def _last(states: Tensor, size: int) -> Tensor:
         lead = ops.shape(states)[:-1]
         states = ops.concatenate([ops.zeros((*lead, missing), dtype=states.dtype), states], axis=-1)
     states = states[..., -size:]
-    return states if states.shape[-1] == size else ops.reshape(states, (*ops.shape(states)[:-1], size))
+    if states.shape[-1] == size:
+        return states
+    return ops.reshape(states, (*ops.shape(states)[:-1], size))
 
 
 class LinearAttentionCacheLayerMixin(CacheState):

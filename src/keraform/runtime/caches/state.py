@@ -1,4 +1,4 @@
-"""Caches taken apart into tensors and a recipe, so that compiled functions can take and return them."""
+"""Caches as tensors and a recipe, for compiled functions that take or return them."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from keraform.runtime.layers import Tensor
 
 def written(buffer: Tensor, position: Any, states: Tensor, axis: int) -> Tensor:
     """`buffer` with `states` written over it from `position` on, along `axis`."""
-    start = [0] * len(buffer.shape)
-    start[axis] = position
+    start = [ops.zeros((), dtype="int32")] * len(buffer.shape)  # JAX wants one integer type
+    start[axis] = ops.cast(position, "int32")
     return ops.slice_update(buffer, tuple(start), ops.cast(states, buffer.dtype))
 
 

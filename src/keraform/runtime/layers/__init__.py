@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import keras
+
 _TABLE = {
     "base": (
         "GradientCheckpointingLayer",
@@ -115,8 +117,17 @@ def __getattr__(name: str) -> Any:
             f"expected a layer of {__name__}; got {name!r}; see {__name__}.__all__ for the names."
         )
     value = getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    if isinstance(value, type) and issubclass(value, keras.layers.Layer):
+        # Keras imports classes from .keras files only when they are registered
+        keras.saving.register_keras_serializable(package="keraform")(value)
     globals()[name] = value
     return value
+
+
+def register_all() -> None:
+    """Make every layer of the table known to `keras.saving.load_model` in this process."""
+    for name in __all__:
+        __getattr__(name)
 
 
 def __dir__() -> list[str]:

@@ -126,9 +126,7 @@ class CELU(ELU):
 class LeakyReLU(_Activation):
     """`x` where positive, else `negative_slope * x`."""
 
-    def __init__(
-        self, negative_slope: float = 0.01, inplace: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False, **kwargs: Any) -> None:
         super().__init__(inplace, **kwargs)
         self.negative_slope = negative_slope
 

@@ -55,7 +55,7 @@ class _AdaptivePooling(Layer):
 
     rank = 2
 
-    def __init__(self, output_size: int | None | Sequence[int | None], **kwargs: Any) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.output_size = output_size
 

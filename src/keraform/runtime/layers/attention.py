@@ -10,6 +10,7 @@ from keras import ops
 
 from keraform.runtime.layers.base import Layer, Tensor
 from keraform.runtime.layers.linear import Dense
+from keraform.runtime.tree import read
 
 
 class MultiheadAttention(Layer):
@@ -119,7 +120,7 @@ class MultiheadAttention(Layer):
 
     def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
         if self._qkv_same_embed_dim:
-            weights = ops.split(ops.convert_to_tensor(self.in_proj_weight), 3, axis=0)
+            weights = ops.split(read(self.in_proj_weight), 3, axis=0)
         else:
             weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         inputs = [self.cast_input(x) for x in (query, key, value)]
@@ -128,7 +129,7 @@ class MultiheadAttention(Layer):
         ]
         if self.in_proj_bias is None:
             return parts
-        biases = ops.split(ops.convert_to_tensor(self.in_proj_bias), 3, axis=0)
+        biases = ops.split(read(self.in_proj_bias), 3, axis=0)
         return [part + bias for part, bias in zip(parts, biases, strict=True)]
 
     def _attend(
@@ -176,7 +177,7 @@ def _append(x: Tensor, end: Tensor | None) -> Tensor:
     """`x` with one more position: `end` `[1, 1, m]`, or zeros."""
     last = ops.zeros_like(x[:, :1])
     if end is not None:
-        last = last + ops.convert_to_tensor(end)
+        last = last + read(end)
     return ops.concatenate([x, last], axis=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -14,7 +14,10 @@ from keras.src.backend.common import global_state
 from keras.src.distribution import distribution_lib
 
 from keraform.runtime import observe
-from keraform.runtime.tree import TorchTree
+from keraform.runtime.tree import TorchTree, read
+
+# AutoGraph calls a function that carries this mark as it stands
+_UNCONVERTED: dict[str, Any] = {}
 
 
 class _TensorType(type):
@@ -82,7 +85,7 @@ class TorchLayer(TorchTree):
     """
 
     # AutoGraph leaves alone what carries this mark; nothing here depends on it
-    autograph_info__: Any = {}
+    autograph_info__: ClassVar = _UNCONVERTED
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = kwargs.get("name")
@@ -107,7 +110,7 @@ class TorchLayer(TorchTree):
             observe.report(self, args, kwargs, output)
         return output
 
-    __call__.autograph_info__ = {}
+    __call__.autograph_info__ = _UNCONVERTED
 
     def _lean_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         context = global_state.get_global_attribute("current_call_ctx")
@@ -202,7 +205,9 @@ class TorchLayer(TorchTree):
 
     def save_own_variables(self, store: Any) -> None:
         if self._dtype_policy.quantization_mode is None and not self._has_lora():
-            keras.layers.Layer.save_own_variables(self, store)
+            variables = [*self._trainable_variables, *self._non_trainable_variables]
+            for index, variable in enumerate(variables):
+                store[str(index)] = ops.convert_to_numpy(read(variable))
         else:
             super().save_own_variables(store)
 
@@ -250,4 +255,4 @@ class GradientCheckpointingLayer(Layer):
             )
         return super().__call__(*args, **kwargs)
 
-    __call__.autograph_info__ = {}
+    __call__.autograph_info__ = _UNCONVERTED

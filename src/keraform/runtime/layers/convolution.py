@@ -19,19 +19,22 @@ from keraform.runtime.tree import WeightSpec, torch_property
 
 
 def as_tuple(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """One number for each of `rank` axes."""
     return (int(value),) * rank if isinstance(value, int) else tuple(int(item) for item in value)
 
 
 def channels_last(inputs: Tensor) -> Tensor:
+    """`[b, c, ...]` to `[b, ..., c]`."""
     return ops.moveaxis(inputs, 1, -1)
 
 
 def channels_first(inputs: Tensor) -> Tensor:
+    """`[b, ..., c]` to `[b, c, ...]`."""
     return ops.moveaxis(inputs, -1, 1)
 
 
 def kernel_axes(rank: int) -> tuple[int, ...]:
-    """torch's `[out, in, *k]` to Keras's `[*k, in, out]`; for transposed ones `[*k, out, in]`."""
+    """Torch's `[out, in, *k]` to Keras's `[*k, in, out]`; for transposed ones `[*k, out, in]`."""
     return (*range(2, rank + 2), 1, 0)
 
 

@@ -13,7 +13,7 @@ from keraform.runtime.tree import WeightSpec, torch_property
 
 
 def fan_in_uniform(fan_in: int) -> keras.initializers.Initializer:
-    """torch's default for linear and convolution layers: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+    """Torch's default for linear and convolution layers: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
     bound = 1.0 / math.sqrt(fan_in) if fan_in > 0 else 0.0
     return keras.initializers.RandomUniform(-bound, bound)
 
@@ -34,9 +34,7 @@ class Dense(TorchLayer, keras.layers.Dense):
     }
     weight = torch_property("weight")
 
-    def __init__(
-        self, in_features: int, units: int, use_bias: bool = True, **kwargs: Any
-    ) -> None:
+    def __init__(self, in_features: int, units: int, use_bias: bool = True, **kwargs: Any) -> None:
         kwargs.setdefault("kernel_initializer", fan_in_uniform(in_features))
         kwargs.setdefault("bias_initializer", fan_in_uniform(in_features))
         super().__init__(units, use_bias=use_bias, **kwargs)

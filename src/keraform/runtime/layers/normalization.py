@@ -21,6 +21,7 @@ _MACHINE_EPSILON = {
 
 
 def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """The sizes as a tuple; one number is one axis."""
     return (shape,) if isinstance(shape, int) else tuple(int(size) for size in shape)
 
 

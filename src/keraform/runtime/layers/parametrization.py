@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keraform.runtime.layers.tying import drop_variable, own_axes, put_derived
-from keraform.runtime.tree import TorchWeight, WeightSpec, find_weight, inverse_axes
+from keraform.runtime.tree import TorchWeight, WeightSpec, find_weight, inverse_axes, read
 
 
 class _Parametrized:
@@ -55,7 +55,7 @@ class WeightNorm(_Parametrized):
         self.dim = dim
 
     def value(self) -> Any:
-        magnitude, direction = (ops.convert_to_tensor(self._variable(i)) for i in (0, 1))
+        magnitude, direction = (read(self._variable(i)) for i in (0, 1))
         if self.axes is not None and self.dim is not None:
             magnitude = ops.transpose(magnitude, self.axes)
         return direction * (magnitude / norm_except(direction, self._kept(direction)))
@@ -75,7 +75,7 @@ def norm_except(value: Any, kept: int | None) -> Any:
 
 
 def weight_norm(layer: Any, name: str = "weight", dim: int | None = 0) -> Any:
-    """torch's `parametrizations.weight_norm`: `layer`'s weight becomes magnitude times direction.
+    """Torch's `parametrizations.weight_norm`: `layer`'s weight becomes magnitude times direction.
 
     The keys are `parametrizations.{name}.original0` (magnitude) and `original1` (direction).
 
@@ -96,7 +96,7 @@ def weight_norm(layer: Any, name: str = "weight", dim: int | None = 0) -> Any:
     variable = entry.variable
 
     def magnitude(shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        value = ops.convert_to_tensor(variable)
+        value = read(variable)
         value = value if axes is None else ops.transpose(value, inverse_axes(axes))
         return ops.cast(norm_except(value, kept), dtype)
 
@@ -138,18 +138,18 @@ class SpectralNorm(_Parametrized):
         self.dim, self.steps, self.epsilon = dim, steps, epsilon
 
     def value(self) -> Any:
-        original = ops.convert_to_tensor(self._variable(0))
+        original = read(self._variable(0))
         matrix = self._matrix(original)
         left, right = self._variable(1), self._variable(2)
         if self.layer.training:
             frozen = ops.stop_gradient(matrix)
-            u, v = ops.convert_to_tensor(left), ops.convert_to_tensor(right)
+            u, v = read(left), read(right)
             for _ in range(self.steps):
                 u = _unit(ops.matmul(frozen, v), self.epsilon)
                 v = _unit(ops.matmul(ops.transpose(frozen), u), self.epsilon)
             left.assign(u)
             right.assign(v)
-        u, v = (ops.stop_gradient(ops.convert_to_tensor(side)) for side in (left, right))
+        u, v = (ops.stop_gradient(read(side)) for side in (left, right))
         return original / ops.sum(u * ops.matmul(matrix, v))
 
     def _matrix(self, value: Any) -> Any:
@@ -170,7 +170,7 @@ def spectral_norm(
     eps: float = 1e-12,
     dim: int | None = None,
 ) -> Any:
-    """torch's `parametrizations.spectral_norm` for weights with two axes or more.
+    """Torch's `parametrizations.spectral_norm` for weights with two axes or more.
 
     The keys are `parametrizations.{name}.original`, `.0._u` and `.0._v`.
 
@@ -205,9 +205,7 @@ def spectral_norm(
             name=place, shape=(size,), initializer=_random_unit, trainable=False
         )
         setattr(layer, place, vector)
-    put_derived(
-        layer, attribute, SpectralNorm(layer, axes, held, dim, n_power_iterations, eps)
-    )
+    put_derived(layer, attribute, SpectralNorm(layer, axes, held, dim, n_power_iterations, eps))
     return layer
 
 

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from keraform.runtime.layers.base import Layer, Tensor
+from keraform.runtime.tree import read
 
 Step = Callable[[Tensor, tuple[Tensor, ...], Tensor, Tensor | None], tuple[Tensor, ...]]
 
@@ -149,7 +150,7 @@ class _Recurrent(Layer):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         def weight(name: str) -> Tensor | None:
             held = getattr(self, f"{name}_{end}", None)
-            return None if held is None else ops.convert_to_tensor(held)
+            return None if held is None else read(held)
 
         recurrent, bias, narrow = weight("weight_hh"), weight("bias_hh"), weight("weight_hr")
         projected = _linear(values, weight("weight_ih"), weight("bias_ih"))  # all steps at once
@@ -157,20 +158,21 @@ class _Recurrent(Layer):
         width = start[0].shape[-1]
 
         def step(packed: Tensor, current: Tensor) -> tuple[Tensor, Tensor]:
-            # one tensor of state, since TensorFlow's scan takes no tuples eagerly
+            # one tensor, state and output alike: TensorFlow's scan wants no other structure
             state = tuple(ops.split(packed, [width], axis=-1))[: self.states]
             new = type(self).step(current, state, recurrent, bias)
             if narrow is not None:
                 new = (_linear(new[0], narrow, None), *new[1:])
-            return ops.concatenate(new, axis=-1), new[0]
+            packed = ops.concatenate(new, axis=-1)
+            return packed, packed
 
         packed = ops.concatenate(start, axis=-1)
         if values.shape[0] == 1:
-            packed, output = step(packed, projected[0])
-            outputs = ops.expand_dims(output, 0)
+            packed, _ = step(packed, projected[0])
+            outputs = ops.expand_dims(packed, 0)
         else:
             packed, outputs = ops.scan(step, packed, projected, reverse=reverse)
-        return outputs, tuple(ops.split(packed, [width], axis=-1))[: self.states]
+        return outputs[..., :width], tuple(ops.split(packed, [width], axis=-1))[: self.states]
 
 
 class LSTM(_Recurrent):
@@ -194,9 +196,7 @@ class _Cell(Layer):
     states = 2
     step: Step
 
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any
-    ) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         bound = 1.0 / math.sqrt(hidden_size) if hidden_size else 0.0

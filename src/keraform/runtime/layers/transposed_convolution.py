@@ -106,7 +106,7 @@ class _TransposedConvolution(TorchLayer):
         return outputs if batched else ops.squeeze(outputs, 0)
 
     def _extra(self, values: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
-        """torch's output_padding, or what `output_size` makes it."""
+        """Torch's output_padding, or what `output_size` makes it."""
         if output_size is None:
             return self.output_padding
         sizes = tuple(output_size)[-self.torch_rank :]

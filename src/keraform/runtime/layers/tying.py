@@ -13,6 +13,7 @@ from keraform.runtime.tree import (
     find_weight,
     inverse_axes,
     own_variable,
+    read,
 )
 
 
@@ -28,7 +29,7 @@ class Tie:
         self.variable, self.owner_axes, self.axes = owner.variable, owner.axes, axes
 
     def torch_value(self) -> Any:
-        value = ops.convert_to_tensor(self.variable)
+        value = read(self.variable)
         if self.owner_axes is None:
             return value
         return ops.transpose(value, inverse_axes(self.owner_axes))
@@ -44,9 +45,7 @@ class Tie:
         return ops.matmul(inputs, self.value())
 
     def entries(self, layer: Any, attribute: str, spec: WeightSpec) -> Iterator[TorchWeight]:
-        yield TorchWeight(
-            spec.name, self.variable, layer, attribute, self.owner_axes, alias=True
-        )
+        yield TorchWeight(spec.name, self.variable, layer, attribute, self.owner_axes, alias=True)
 
 
 def matmul_transposed(inputs: Any, table: Any) -> Any:
@@ -121,5 +120,6 @@ def put_derived(layer: Any, attribute: str, source: Any) -> None:
 
 
 def drop_derived(layer: Any, attribute: str) -> None:
+    """Let `layer.current_weight(attribute)` be the layer's own again."""
     derived = vars(layer).get("_derived") or {}
     object.__setattr__(layer, "_derived", {k: v for k, v in derived.items() if k != attribute})

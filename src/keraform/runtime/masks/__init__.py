@@ -1,5 +1,9 @@
 """Attention masks: what upstream's masking modules make for eager attention."""
 
+from keraform.runtime.masks.by_layer_type import (
+    LAYER_PATTERN_TO_MASK_FUNCTION_MAPPING,
+    create_masks_for_generate,
+)
 from keraform.runtime.masks.converter import (
     AttentionMaskConverter,
     _create_4d_causal_attention_mask,
@@ -9,16 +13,12 @@ from keraform.runtime.masks.converter import (
     _prepare_4d_causal_attention_mask_for_sdpa,
 )
 from keraform.runtime.masks.create import (
-    LAYER_PATTERN_TO_MASK_FUNCTION_MAPPING,
     create_bidirectional_mask,
     create_bidirectional_sliding_window_mask,
     create_causal_mask,
     create_chunked_causal_mask,
-    create_masks_for_generate,
     create_recurrent_attention_mask,
     create_sliding_window_causal_mask,
-    find_first_full_attention_index,
-    find_packed_sequence_indices,
 )
 from keraform.runtime.masks.functions import (
     add_offsets_to_mask_function,
@@ -45,6 +45,11 @@ from keraform.runtime.masks.interface import (
     maybe_pad_block_sequence_ids,
     prepare_padding_mask,
 )
+from keraform.runtime.masks.measure import (
+    _preprocess_mask_arguments,
+    find_first_full_attention_index,
+    find_packed_sequence_indices,
+)
 
 __all__ = [
     "ALL_MASK_ATTENTION_FUNCTIONS",
@@ -56,6 +61,7 @@ __all__ = [
     "_prepare_4d_attention_mask_for_sdpa",
     "_prepare_4d_causal_attention_mask",
     "_prepare_4d_causal_attention_mask_for_sdpa",
+    "_preprocess_mask_arguments",
     "add_offsets_to_mask_function",
     "and_masks",
     "bidirectional_mask_function",

@@ -8,8 +8,7 @@ import keras
 from keras import ops
 
 from keraform.runtime.layers import Tensor
-from keraform.runtime.masks.functions import minimum_of
-from keraform.runtime.masks.interface import to_float
+from keraform.runtime.masks.functions import closed, to_float
 
 
 class AttentionMaskConverter:
@@ -71,7 +70,7 @@ class AttentionMaskConverter:
             past_key_values_length=key_value_length - query_length,
             sliding_window=self.sliding_window,
         )
-        return ops.where(ops.cast(padding, "bool"), ops.cast(minimum_of(dtype), dtype), causal)
+        return ops.where(ops.cast(padding, "bool"), closed(dtype), causal)
 
     def _has_pattern(self, query_length: Any) -> bool:
         one = isinstance(query_length, int) and query_length == 1
@@ -100,11 +99,9 @@ class AttentionMaskConverter:
         dtype = keras.backend.standardize_dtype(dtype)
         batch_size, kv_length = ops.shape(mask)
         q_length = kv_length if tgt_len is None else tgt_len
-        closed = ops.cast(1.0, dtype) - ops.cast(mask, dtype)
-        closed = ops.where(
-            ops.cast(closed, "bool"), ops.cast(minimum_of(dtype), dtype), closed
-        )[:, None, None, :]
-        return ops.broadcast_to(closed, (batch_size, 1, q_length, kv_length))
+        padding = ops.cast(1.0, dtype) - ops.cast(mask, dtype)
+        padding = ops.where(ops.cast(padding, "bool"), closed(dtype), padding)
+        return ops.broadcast_to(padding[:, None, None, :], (batch_size, 1, q_length, kv_length))
 
 
 def _prepare_4d_causal_attention_mask(
@@ -126,16 +123,14 @@ def _prepare_4d_causal_attention_mask(
         )
     expected = (input_shape[0], 1, input_shape[1], kv_length)
     found = ops.shape(attention_mask)
-    known = [
-        (e, f) for e, f in zip(expected, found, strict=True) if isinstance(e, int) and type(f) is int
-    ]
-    if any(e != f for e, f in known):
+    pairs = zip(expected, found, strict=True)
+    if any(isinstance(e, int) and isinstance(f, int) and e != f for e, f in pairs):
         raise ValueError(
             f"Expected a 4D attention mask of shape {expected}; got {tuple(found)}. "
             f"Pass a mask [batch, keys], or one for every query and key."
         )
-    closed = 1.0 - ops.cast(attention_mask, dtype)
-    return ops.where(ops.cast(closed, "bool"), ops.cast(minimum_of(dtype), dtype), closed)
+    padding = 1.0 - ops.cast(attention_mask, dtype)
+    return ops.where(ops.cast(padding, "bool"), closed(dtype), padding)
 
 
 def _prepare_4d_attention_mask(mask: Tensor, dtype: Any, tgt_len: Any = None) -> Tensor:

@@ -2,171 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import keras
 from keras import ops
 
 from keraform.runtime.caches import Cache
 from keraform.runtime.layers import Tensor
 from keraform.runtime.masks.functions import (
     MaskFunction,
-    and_masks,
     bidirectional_mask_function,
-    blockwise_overlay,
     causal_mask_function,
     chunked_causal_mask_function,
-    or_masks,
-    packed_sequence_compatibility_function,
     sliding_window_bidirectional_mask_function,
     sliding_window_causal_mask_function,
 )
-from keraform.runtime.masks.interface import (
-    ALL_MASK_ATTENTION_FUNCTIONS,
-    maybe_pad_block_sequence_ids,
+from keraform.runtime.masks.measure import (
+    find_first_full_attention_index,
+    first_sliding_index,
+    make,
+    measure,
+    setting,
 )
 from keraform.runtime.tracing import is_known
-
-
-@dataclass
-class _Sizes:
-    """What is known of a mask before its pattern; `done` means that `mask` is the answer."""
-
-    mask: Tensor | None
-    done: bool = False
-    packed: Tensor | None = None
-    q_length: Any = None
-    kv_length: Any = None
-    q_offset: Any = 0
-    kv_offset: Any = 0
-
-
-def find_packed_sequence_indices(position_ids: Tensor) -> Tensor | None:
-    """Which packed sequence each token [b, q] belongs to; None when each row is one sequence.
-
-    A new sequence begins where a position is not its predecessor plus 1. In a graph the answer
-    is always a tensor, since its numbers cannot be read.
-    """
-    positions = ops.cast(position_ids, "int32")
-    breaks = ops.not_equal(positions[:, 1:] - positions[:, :-1], 1)
-    breaks = ops.concatenate([ops.zeros_like(positions[:, :1]), ops.cast(breaks, "int32")], axis=-1)
-    packed = ops.cumsum(breaks, axis=-1)
-    if is_known(packed) and not bool(ops.any(packed[:, -1] != 0)):
-        return None
-    return packed
-
-
-def find_first_full_attention_index(cache: Any) -> int:
-    """The first layer of `cache` with full attention, else 0."""
-    if not isinstance(cache, Cache):
-        return 0
-    kinds = zip(cache.is_sliding, cache.is_linear, cache.is_dummy, strict=True)
-    return next((index for index, kind in enumerate(kinds) if not any(kind)), 0)
-
-
-def _first_sliding_index(cache: Any) -> int:
-    """The first layer of `cache` with sliding attention, else 0."""
-    sliding = list(getattr(cache, "is_sliding", ()))
-    return sliding.index(True) if True in sliding else 0
-
-
-def _implementation(config: Any) -> str:
-    return getattr(config, "_attn_implementation", None) or "eager"
-
-
-def _expand_batch(position_ids: Tensor, batch_size: Any) -> Tensor:
-    """Position ids [1 or b, q] for every row [b, q]."""
-    if position_ids.shape[0] != 1:
-        return position_ids
-    return ops.broadcast_to(position_ids, (batch_size, ops.shape(position_ids)[1]))
-
-
-def _sizes(
-    config: Any,
-    inputs_embeds: Tensor,
-    attention_mask: Tensor | None,
-    past_key_values: Cache | None,
-    position_ids: Tensor | None,
-    layer_idx: int | None,
-    encoder_hidden_states: Tensor | None = None,
-) -> _Sizes:
-    """Lengths and offsets of queries and keys, from the cache, the mask or the inputs."""
-    if attention_mask is not None and len(getattr(attention_mask, "shape", ())) == 4:
-        return _Sizes(attention_mask, done=True)
-    if _implementation(config) not in ALL_MASK_ATTENTION_FUNCTIONS:
-        return _Sizes(None, done=True)
-    if attention_mask is not None and len(attention_mask.shape) == 2:
-        attention_mask = ops.cast(attention_mask, "bool")
-    sizes = _Sizes(attention_mask, q_length=ops.shape(inputs_embeds)[1])
-    if past_key_values is not None:
-        sizes.q_offset = past_key_values.get_query_offset(layer_idx)
-        lengths = past_key_values.get_mask_sizes(sizes.q_length, layer_idx)
-        sizes.kv_length, sizes.kv_offset = lengths
-    elif attention_mask is not None:
-        sizes.kv_length = ops.shape(attention_mask)[-1]
-    elif encoder_hidden_states is not None:
-        sizes.kv_length = ops.shape(encoder_hidden_states)[1]
-    else:
-        sizes.kv_length = sizes.q_length
-    if position_ids is not None and attention_mask is None and past_key_values is None:
-        batch_size = ops.shape(inputs_embeds)[0]
-        sizes.packed = find_packed_sequence_indices(_expand_batch(position_ids, batch_size))
-    return sizes
-
-
-def _make(
-    config: Any,
-    embeds: Tensor,
-    sizes: _Sizes,
-    pattern: MaskFunction,
-    position_ids: Tensor | None = None,
-    or_mask_function: MaskFunction | None = None,
-    and_mask_function: MaskFunction | None = None,
-    block_sequence_ids: Tensor | None = None,
-    local_size: int | None = None,
-    skip: bool = False,
-) -> Tensor | None:
-    """The mask of a pattern, with the caller's changes, packing and blocks, in this order."""
-    batch_size = ops.shape(embeds)[0]
-    if or_mask_function is not None:
-        pattern, skip = or_masks(pattern, or_mask_function), False
-    if and_mask_function is not None:
-        pattern, skip = and_masks(pattern, and_mask_function), False
-    if sizes.packed is not None:
-        positions = _expand_batch(position_ids, batch_size)
-        pattern = packed_sequence_compatibility_function(pattern, positions, sizes.packed)
-    if block_sequence_ids is not None:
-        blocks = maybe_pad_block_sequence_ids(
-            block_sequence_ids, sizes.mask, sizes.kv_length, sizes.kv_offset
-        )
-        pattern = or_masks(pattern, blockwise_overlay(blocks))
-    return ALL_MASK_ATTENTION_FUNCTIONS[_implementation(config)](
-        batch_size=batch_size,
-        q_length=sizes.q_length,
-        kv_length=sizes.kv_length,
-        q_offset=sizes.q_offset,
-        kv_offset=sizes.kv_offset,
-        mask_function=pattern,
-        attention_mask=sizes.mask,
-        dtype=keras.backend.standardize_dtype(embeds.dtype),
-        allow_is_causal_skip=False,
-        allow_is_bidirectional_skip=skip,
-        local_size=local_size,
-        config=config,
-    )
-
-
-def _setting(config: Any, name: str) -> int:
-    value = getattr(config, name, None)
-    if value is None:
-        raise ValueError(
-            f"Expected `{name}` in the config for this mask; {type(config).__name__} has none. "
-            f"Set config.{name} to a number of tokens."
-        )
-    return value
 
 
 def create_causal_mask(
@@ -207,10 +64,10 @@ def create_causal_mask(
         )
     if layer_idx is None:
         layer_idx = find_first_full_attention_index(past_key_values)
-    sizes = _sizes(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
+    sizes = measure(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
     if sizes.done:
         return sizes.mask
-    return _make(
+    return make(
         config,
         inputs_embeds,
         sizes,
@@ -239,7 +96,7 @@ def create_bidirectional_mask(
     if there is no padding). With `encoder_hidden_states` [b, k, m] the keys are the encoder's.
     """
     layer_idx = find_first_full_attention_index(past_key_values)
-    sizes = _sizes(
+    sizes = measure(
         config,
         inputs_embeds,
         attention_mask,
@@ -250,7 +107,7 @@ def create_bidirectional_mask(
     )
     if sizes.done:
         return sizes.mask
-    return _make(
+    return make(
         config,
         inputs_embeds if encoder_hidden_states is None else encoder_hidden_states,
         sizes,
@@ -285,12 +142,12 @@ def create_sliding_window_causal_mask(
             allow_is_bidirectional_skip=allow_is_causal_skip,
         )
     if layer_idx is None:
-        layer_idx = _first_sliding_index(past_key_values)
-    sizes = _sizes(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
+        layer_idx = first_sliding_index(past_key_values)
+    sizes = measure(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
     if sizes.done:
         return sizes.mask
-    window = _setting(config, "sliding_window")
-    return _make(
+    window = setting(config, "sliding_window")
+    return make(
         config,
         inputs_embeds,
         sizes,
@@ -315,19 +172,19 @@ def create_bidirectional_sliding_window_mask(
     **kwargs: Any,
 ) -> Tensor | None:
     """As `create_bidirectional_mask`, open up to `config.sliding_window` positions away."""
-    sizes = _sizes(
+    sizes = measure(
         config,
         inputs_embeds,
         attention_mask,
         past_key_values,
         None,
-        _first_sliding_index(past_key_values),
+        first_sliding_index(past_key_values),
         encoder_hidden_states,
     )
     if sizes.done:
         return sizes.mask
-    window = _setting(config, "sliding_window")
-    return _make(
+    window = setting(config, "sliding_window")
+    return make(
         config,
         inputs_embeds if encoder_hidden_states is None else encoder_hidden_states,
         sizes,
@@ -356,17 +213,17 @@ def create_chunked_causal_mask(
     Chunks are counted from each row's first token that is no padding.
     """
     if layer_idx is None:
-        layer_idx = _first_sliding_index(past_key_values)
-    sizes = _sizes(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
+        layer_idx = first_sliding_index(past_key_values)
+    sizes = measure(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
     if sizes.done:
         return sizes.mask
-    chunk_size = _setting(config, "attention_chunk_size")
+    chunk_size = setting(config, "attention_chunk_size")
     if sizes.mask is not None:
         seen = ops.cumsum(ops.cast(sizes.mask, "int32"), axis=-1)
         left_padding = ops.sum(ops.cast(ops.equal(seen, 0), "int32"), axis=-1)  # [b]
     else:
         left_padding = ops.zeros((ops.shape(inputs_embeds)[0],), dtype="int32")
-    return _make(
+    return make(
         config,
         inputs_embeds,
         sizes,
@@ -400,70 +257,3 @@ def create_recurrent_attention_mask(
     start = ops.shape(attention_mask)[1] - ops.shape(inputs_embeds)[1]
     start = max(start, 0) if isinstance(start, int) else ops.maximum(start, 0)
     return attention_mask[:, start:]
-
-
-LAYER_PATTERN_TO_MASK_FUNCTION_MAPPING: dict[str, Callable | dict[str, Callable]] = {
-    "full_attention": create_causal_mask,
-    "sliding_attention": create_sliding_window_causal_mask,
-    "chunked_attention": create_chunked_causal_mask,
-    "compressed_sparse_attention": create_sliding_window_causal_mask,
-    "heavily_compressed_attention": create_sliding_window_causal_mask,
-    "minimax_m3_sparse": create_causal_mask,
-    "indexed_attention": partial(create_causal_mask, allow_is_causal_skip=False),
-    "linear_attention": create_recurrent_attention_mask,
-    "conv": create_recurrent_attention_mask,
-    "hybrid": {
-        "full_attention": create_causal_mask,
-        "linear_attention": create_recurrent_attention_mask,
-    },
-    "hybrid_sliding": {
-        "sliding_attention": create_causal_mask,
-        "linear_attention": create_recurrent_attention_mask,
-    },
-}
-
-
-def create_masks_for_generate(
-    config: Any,
-    inputs_embeds: Tensor,
-    attention_mask: Tensor | None,
-    past_key_values: Cache | None = None,
-    position_ids: Tensor | None = None,
-    or_mask_function: MaskFunction | None = None,
-    and_mask_function: MaskFunction | None = None,
-    block_sequence_ids: Tensor | None = None,
-    **kwargs: Any,
-) -> Tensor | dict[str, Tensor | None] | None:
-    """The mask or, for a config with `layer_types`, the masks by layer type that a model needs.
-
-    A config with a layer type that is not in the table gets its `attention_mask` back.
-    """
-    config = config.get_text_config()
-    arguments = {
-        "config": config,
-        "inputs_embeds": inputs_embeds,
-        "attention_mask": attention_mask,
-        "past_key_values": past_key_values,
-        "position_ids": position_ids,
-        "or_mask_function": or_mask_function,
-        "and_mask_function": and_mask_function,
-        "block_sequence_ids": block_sequence_ids,
-    }
-    if hasattr(config, "layer_types"):
-        table = LAYER_PATTERN_TO_MASK_FUNCTION_MAPPING
-        patterns = dict.fromkeys(config.layer_types)
-        if any(pattern not in table for pattern in patterns):
-            return attention_mask
-        makers: dict[str, Callable] = {}
-        for pattern in patterns:
-            maker = table[pattern]
-            if isinstance(maker, dict):
-                makers = {**maker, **makers}
-            else:
-                makers[pattern] = maker
-        return {pattern: maker(**arguments) for pattern, maker in makers.items()}
-    if getattr(config, "sliding_window", None) is not None:
-        return create_sliding_window_causal_mask(**arguments)
-    if getattr(config, "attention_chunk_size", None) is not None:
-        return create_chunked_causal_mask(**arguments)
-    return create_causal_mask(**arguments)

@@ -23,6 +23,16 @@ def minimum_of(dtype: Any) -> float:
     return float(ml_dtypes.finfo(keras.backend.standardize_dtype(dtype)).min)
 
 
+def closed(dtype: Any) -> Tensor:
+    """`minimum_of` as a scalar of `dtype` (a cast would go through float32, and overflow)."""
+    return ops.convert_to_tensor(minimum_of(dtype), dtype=keras.backend.standardize_dtype(dtype))
+
+
+def to_float(mask: Tensor, dtype: Any) -> Tensor:
+    """0 where `mask` is True, the minimum of `dtype` where it is False."""
+    return ops.where(mask, ops.cast(0.0, dtype), closed(dtype))
+
+
 def at(tensor: Tensor, batch_idx: Tensor, idx: Tensor) -> Tensor:
     """tensor[batch_idx, idx] for a tensor [b, n] and index tensors of one broadcast shape."""
     length = ops.shape(tensor)[1]
@@ -159,7 +169,7 @@ def packed_sequence_mask_function(packed_sequence_mask: Tensor) -> MaskFunction:
 def remap_positions_for_packed_sequence(
     mask_function: MaskFunction, position_ids: Tensor
 ) -> MaskFunction:
-    """`mask_function` on each token's position in its own sequence, as `position_ids` [b, n] say."""
+    """`mask_function` on each token's position in its own sequence (`position_ids` [b, n])."""
     positions = ops.cast(position_ids, "int32")
 
     def inner_mask(batch_idx: Tensor, head_idx: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:

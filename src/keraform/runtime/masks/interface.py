@@ -13,8 +13,8 @@ from keraform.runtime.masks.functions import (
     MaskFunction,
     and_masks,
     causal_mask_function,
-    minimum_of,
     padding_mask_function,
+    to_float,
 )
 from keraform.runtime.tracing import is_known
 
@@ -117,11 +117,6 @@ def eager_mask(
         local_size=kwargs.get("local_size"),
     )
     return None if mask is None else to_float(mask, dtype)
-
-
-def to_float(mask: Tensor, dtype: Any) -> Tensor:
-    """0 where `mask` is True, the minimum of `dtype` where it is False."""
-    return ops.where(mask, ops.cast(0.0, dtype), ops.cast(minimum_of(dtype), dtype))
 
 
 class AttentionMaskInterface(GeneralInterface):

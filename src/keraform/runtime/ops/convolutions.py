@@ -122,9 +122,12 @@ def convolve(
     """Convolves channels-last `x` with kernel [..., in / groups, out]; pads by `pairs`."""
     if any(n for pair in pairs for n in pair):
         x = pad_constant(x, [(0, 0), *pairs, (0, 0)])
-    if groups > 1 and groups * kernel.shape[-2] != x.shape[-1]:
+    channels = groups * kernel.shape[-2]
+    if groups > 1 and x.shape[-1] is None:
+        x = ops.reshape(x, (*sizes(x)[:-1], channels))
+    if groups > 1 and channels != x.shape[-1]:
         raise refuse(
-            f"{groups * kernel.shape[-2]} channels ({groups} groups of {kernel.shape[-2]})",
+            f"{channels} channels ({groups} groups of {kernel.shape[-2]})",
             f"shape {tuple(x.shape)}",
             "groups=1",
         )
@@ -364,7 +367,7 @@ def col2im(
         (n + 2 * q - e * (w - 1) - 1) // t + 1
         for n, q, e, w, t in zip(size, p, d, k, s, strict=True)
     ]
-    channels = x.shape[1] // math.prod(k)
+    channels = sizes(x)[1] // math.prod(k)
     patches = ops.reshape(x, (-1, channels, *k, *places))
     spans = [n + 2 * q for n, q in zip(size, p, strict=True)]
     total = None

@@ -28,6 +28,14 @@ TORCH_NAMES: dict[str, str] = {
 }
 CATEGORIES: tuple[str, ...] = ("bool", "integer", "float", "complex")
 COMPLEX_OF: dict[str, str] = {"float64": "complex128", "int64": "complex64"}
+FLOAT_BITS: dict[str, int] = {
+    "float16": 16,
+    "bfloat16": 16,
+    "float32": 32,
+    "float64": 64,
+    "complex64": 32,
+    "complex128": 64,
+}
 HALVES: frozenset[str] = frozenset({"float16", "bfloat16"})
 
 # Keras's own, also while `precision.lift_casts()` has replaced them: no dtype here is the model's
@@ -129,7 +137,14 @@ def promote_names(names: Sequence[str]) -> str | None:
     chosen = floats or distinct
     if len(chosen) == 1:
         return chosen[0]
-    return keras.backend.result_type(*chosen)
+    if (
+        floats
+    ):  # of one width or mixed halves: the next wider one (Keras's rule loses float64 on JAX)
+        widest = max(FLOAT_BITS.get(n, 0) for n in chosen)
+        complex_too = any(category(n) == "complex" for n in chosen)
+        wide = "float64" if widest == 64 else "float32"
+        return COMPLEX_OF.get(wide, "complex64") if complex_too else wide
+    return str(np.result_type(*chosen))
 
 
 def result_type(*values: Any) -> str:
@@ -212,7 +227,7 @@ def finfo(type: Any = None) -> FloatLimits:
         float(limits.eps),
         tiny,
         tiny,
-        float(limits.resolution),
+        10.0**-limits.precision,
     )
 
 

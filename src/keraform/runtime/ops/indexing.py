@@ -48,11 +48,13 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
     n depends on the data, which JAX cannot trace.
     """
-    columns = _places(input)
+    columns = tuple(as_tensor(column) for column in _places(input))
     return columns if as_tuple else ops.stack(columns, axis=-1)
 
 
 def _places(mask: Any) -> tuple[Tensor, ...]:
+    if isinstance(mask, np.ndarray):
+        return tuple(column.astype(dtypes.integer()) for column in np.nonzero(mask))
     if on_jax() and not is_known(mask):
         raise ValueError(
             explain(
@@ -226,9 +228,12 @@ def setitem(input: Tensor, index: Any, value: Any) -> Tensor:
     """
     x = as_tensor(input)
     value = dtypes.as_dtype(value, dtypes.name_of(x.dtype))
-    mask = _single_mask(x, index)
-    if mask is not None:
-        return _write_mask(x, *mask, value)
+    masked = _single_mask(x, index)
+    if masked is not None:
+        mask, first, around = masked
+        if all(item is Ellipsis or _is_full(item) for item in around):
+            return _write_mask(x, mask, first, value)
+        return setitem(x, around, _write_mask(getitem(x, around), mask, first, value))
     entries = _entries(x, index)
     while entries and entries[-1] == Entry("slice", FULL):
         entries.pop()
@@ -301,28 +306,55 @@ def _part(entry: Entry, size: Any) -> Tensor:
     return dtypes.to(ops.arange(size, dtype="int32"), dtypes.integer())[entry.value]
 
 
-def _single_mask(x: Tensor, index: Any) -> tuple[Tensor, int] | None:
-    """Returns (mask, first axis) when one bool mask is all that the index holds."""
+def _single_mask(x: Tensor, index: Any) -> tuple[Tensor, int, tuple[Any, ...]] | None:
+    """Reads an index of one bool mask among numbers, slices and Ellipsis.
+
+    Returns:
+        The mask, its first axis in what the others leave, and the index of the others; None when
+        the index is of another form.
+    """
     items = list(index) if isinstance(index, tuple) else [index]
     items = [
-        np.asarray(i) if isinstance(i, list) and i and isinstance(i[0], (bool, list)) else i
-        for i in items
+        np.asarray(i) if isinstance(i, list) and i and _is_nested_bool(i) else i for i in items
     ]
-    masks = [i for i in items if is_array(i) and dtypes.name_of(i.dtype) == "bool"]
-    if len(masks) != 1:
-        return None
-    place = next(i for i, item in enumerate(items) if item is masks[0])
-    others = items[:place] + items[place + 1 :]
-    if not all(
-        item is Ellipsis or (isinstance(item, builtins.slice) and item == FULL) for item in others
+    places = [i for i, item in enumerate(items) if _is_mask(item)]
+    if len(places) != 1 or builtins.any(
+        not (_is_number(item) or item is Ellipsis or isinstance(item, builtins.slice))
+        for i, item in enumerate(items)
+        if i != places[0]
     ):
         return None
-    after = items[place + 1 :]
-    if any(item is Ellipsis for item in items[:place]):
-        first = rank(x) - len(after) - len(masks[0].shape)
+    mask = as_tensor(items[places[0]])
+    before, after = items[: places[0]], items[places[0] + 1 :]
+    around = (*before, *(FULL,) * rank(mask), *after)
+    if builtins.any(item is Ellipsis for item in before):
+        left = rank(x) - builtins.sum(_is_number(item) for item in around)
+        first = left - builtins.sum(not _is_number(item) for item in after) - rank(mask)
     else:
-        first = place
-    return as_tensor(masks[0]), first
+        first = builtins.sum(not _is_number(item) for item in before)
+    return mask, first, around
+
+
+def _is_nested_bool(items: Any) -> bool:
+    return (
+        _is_nested_bool(items[0])
+        if isinstance(items, list) and items
+        else (isinstance(items, (bool, np.bool_)))
+    )
+
+
+def _is_mask(item: Any) -> bool:
+    return is_array(item) and len(item.shape) > 0 and dtypes.name_of(item.dtype) == "bool"
+
+
+def _is_number(item: Any) -> bool:
+    if isinstance(item, bool):
+        return False
+    return isinstance(item, (int, np.integer)) or (is_array(item) and len(item.shape) == 0)
+
+
+def _is_full(item: Any) -> bool:
+    return isinstance(item, builtins.slice) and item == FULL
 
 
 def _write_mask(x: Tensor, mask: Tensor, first: int, value: Tensor) -> Tensor:

@@ -149,6 +149,8 @@ def resize_matrix(
     old: Any, new: Any, factor: float | None, mode: str, align_corners: bool, antialias: bool
 ) -> Any:
     """Returns weights [new, old] in float64: an array where both sizes are static."""
+    if mode == "area":
+        return _area_weights(old, new)
     static = isinstance(old, int) and isinstance(new, int)
     numeric: Any = np if static else ops
     if static:
@@ -159,8 +161,6 @@ def resize_matrix(
         out = ops.expand_dims(ops.cast(ops.arange(new, dtype="int32"), "float64"), 1)
         places = ops.expand_dims(ops.cast(ops.arange(old, dtype="int32"), "float64"), 0)
         size_old, size_new = ops.cast(old, "float64"), ops.cast(new, "float64")
-    if mode == "area":
-        return area_weights(numeric, out, places, size_old, size_new)
     if align_corners:
         scale = (size_old - 1) / numeric.maximum(size_new - 1, 1.0)
         if not static:
@@ -186,12 +186,16 @@ def resize_matrix(
     return total
 
 
-def area_weights(numeric: Any, out: Any, places: Any, old: Any, new: Any) -> Any:
-    """Returns even weights over `[floor(o old / new), ceil((o + 1) old / new))`."""
-    start = numeric.floor(out * old / new)
-    stop = numeric.ceil((out + 1) * old / new)
+def _area_weights(old: Any, new: Any) -> Any:
+    """Returns even weights over `[floor(o old / new), ceil((o + 1) old / new))`, by integers."""
+    static = isinstance(old, int) and isinstance(new, int)
+    numeric: Any = np if static else ops
+    out = np.arange(new)[:, None] if static else ops.expand_dims(ops.arange(new, dtype="int32"), 1)
+    places = np.arange(old) if static else ops.arange(old, dtype="int32")
+    start = out * old // new
+    stop = ((out + 1) * old + new - 1) // new
     inside = numeric.logical_and(places >= start, places < stop)
-    even = 1.0 / (stop - start)
+    even = 1.0 / (stop - start if static else ops.cast(stop - start, "float64"))
     return numeric.where(inside, even, 0.0 * even)
 
 

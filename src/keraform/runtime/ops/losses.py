@@ -53,6 +53,11 @@ def cross_entropy(
     )
 
 
+def _classes(log_probabilities: Tensor) -> Any:
+    count = sizes(log_probabilities)[-1]
+    return count if isinstance(count, int) else ops.cast(count, log_probabilities.dtype)
+
+
 def _soft_targets(
     log_probabilities: Tensor,
     target: Tensor,
@@ -60,7 +65,7 @@ def _soft_targets(
     reduction: str,
     smoothing: float,
 ) -> Tensor:
-    classes = log_probabilities.shape[-1]
+    classes = _classes(log_probabilities)
     target = move(target, 0 if rank(target) == 1 else 1, -1)
     target = dtypes.to(target, dtypes.name_of(log_probabilities.dtype))
     if smoothing:
@@ -93,7 +98,7 @@ def _hard_targets(
         counts = ops.where(kept, each, zero)
     if smoothing:
         terms = log_probabilities if weight is None else log_probabilities * weight
-        even = -ops.sum(terms, axis=-1) / log_probabilities.shape[-1]
+        even = -ops.sum(terms, axis=-1) / _classes(log_probabilities)
         loss = loss * (1.0 - smoothing) + even * smoothing
     loss = ops.where(kept, loss, zero)
     if reduction != "mean":

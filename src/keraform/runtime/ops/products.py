@@ -104,7 +104,7 @@ def scaled_dot_product_attention(
     if enable_gqa and query.shape[-3] != key.shape[-3]:
         key = ops.repeat(key, query.shape[-3] // key.shape[-3], axis=-3)
         value = ops.repeat(value, query.shape[-3] // value.shape[-3], axis=-3)
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    factor = _root(sizes(query)[-1], query) if scale is None else scale
     scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) * factor  # [b, h, q, k]
     lowest = dtypes.as_dtype(dtypes.finfo(scores.dtype).min, dtypes.name_of(scores.dtype))
     if is_causal:
@@ -122,9 +122,14 @@ def scaled_dot_product_attention(
     return ops.matmul(weights, value)
 
 
+def _root(size: Any, like: Tensor) -> Any:
+    return size**-0.5 if isinstance(size, int) else ops.rsqrt(ops.cast(size, like.dtype))
+
+
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """Returns the cross product of vectors of size 3 along `dim`."""
     axis = axis_of(dim, rank(input))
-    a, b = ops.unstack(input, axis=axis), ops.unstack(other, axis=axis)
+    before = (slice(None),) * axis
+    a, b = ([x[(*before, i)] for i in range(3)] for x in (as_tensor(input), as_tensor(other)))
     parts = [a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)]
     return ops.stack(parts, axis=axis)

@@ -11,7 +11,7 @@ from typing import Any
 from keras import ops
 
 from keraform.runtime.ops import dtypes
-from keraform.runtime.ops.tensors import Tensor, as_tensor, rank, refuse, scalar, sizes
+from keraform.runtime.ops.tensors import Tensor, as_tensor, rank, refuse, sizes
 
 NEVER = -1e30  # stands for log(0): its gradient is zero, not NaN
 
@@ -88,7 +88,7 @@ def _log_likelihood(
     between = ops.pad(labels, ((0, 0), (0, 1)), constant_values=blank)
     padded = ops.reshape(ops.stack([ops.full_like(between, blank), between], axis=-1), (batch, -1))
     symbols = padded[:, :width]
-    classes = scalar(log_probs.shape[-1], "the number of classes", "padding must stay inside it")
+    classes = sizes(log_probs)[-1]
     symbols = ops.minimum(ops.maximum(symbols, 0), classes - 1)
     before = ops.pad(symbols, ((0, 0), (2, 0)), constant_values=-1)[:, :width]
     may_skip = ops.logical_and(is_label, ops.not_equal(symbols, before))
@@ -110,10 +110,18 @@ def _log_likelihood(
         summed = ops.logsumexp(ops.stack([alpha, one, two]), axis=0) + emitted(frame)
         active = ops.expand_dims(time < lengths, 1)
         alpha = ops.where(active, ops.maximum(summed, never), alpha)
-        return alpha, ops.zeros((), dtype="int32")
+        return alpha, alpha  # Keras wants the collected outputs to look like the carry
 
-    times = ops.arange(1, sizes(log_probs)[0], dtype="int32")
-    alpha, _ = ops.scan(step, start, (log_probs[1:], times))
+    frames = sizes(log_probs)[0]
+    if isinstance(frames, int):
+        times = ops.arange(1, frames, dtype="int32")
+        alpha, _ = ops.scan(step, start, (log_probs[1:], times))
+    else:  # Keras's scan wants a static length on TensorFlow
+        _, alpha = ops.while_loop(
+            lambda time, _: time < frames,
+            lambda time, alpha: (time + 1, step(alpha, (log_probs[time], time))[0]),
+            (ops.ones((), dtype="int32"), start),
+        )
     last = ops.take_along_axis(alpha, ops.expand_dims(2 * counts, 1), axis=1)[:, 0]
     earlier = ops.take_along_axis(alpha, ops.expand_dims(ops.maximum(2 * counts - 1, 0), 1), axis=1)
     earlier = ops.where(counts > 0, earlier[:, 0], never)

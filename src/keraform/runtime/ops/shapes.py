@@ -160,6 +160,7 @@ def _cut(x: Tensor, axis: int, lengths: Sequence[Any]) -> tuple[Tensor, ...]:
             )
         if len(lengths) == 1:
             return (x,)
+    if size is not None and builtins.all(isinstance(length, int) for length in lengths):
         cuts = [int(at) for at in np.cumsum(lengths)[:-1]]
         return tuple(ops.split(x, cuts, axis=axis))
     parts, at = [], 0

@@ -291,6 +291,17 @@ def softmax_method(name: str) -> Method:
     return method
 
 
+def uniform(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+    """`x.uniform_(low, high)`."""
+    bound = _bound("Tensor.uniform_", "low?, high?, generator!", arguments) | {"self": receiver}
+    kind = Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else "float")
+    draw = _call(calls, "kf.rand(ops.shape({self}), dtype={self!o}.dtype)", bound, kind)
+    if "high" not in bound:
+        return draw
+    bound["draw"] = draw
+    return _call(calls, "{low!o} + ({high!o} - {low!o}) * {draw}", bound, kind, 9)
+
+
 def backward(_calls: CallTranslator, _receiver: Code, _arguments: Arguments) -> Code:
     """Refused."""
     raise Refusal("Tensor.backward", "gradients are Keras's matter")
@@ -298,7 +309,7 @@ def backward(_calls: CallTranslator, _receiver: Code, _arguments: Arguments) -> 
 
 METHODS: dict[str, Method] = {
     "size": size, "to": to, "max": max_method("max"), "min": max_method("min"), "chunk": chunk, "clamp": clamp,
-    "clip": clamp, "expand": expand, "type": type_, "squeeze": squeeze, "backward": backward,
+    "clip": clamp, "expand": expand, "type": type_, "squeeze": squeeze, "uniform": uniform, "backward": backward,
     "softmax": softmax_method("softmax"), "log_softmax": softmax_method("log_softmax"),
     "sum": plain_when_float("sum", "dim?, keepdim?, dtype?", "ops.sum({self}, axis={dim}, keepdims={keepdim})"),
     "cumsum": plain_when_float("cumsum", "dim, dtype?", "ops.cumsum({self}, axis={dim})"),
@@ -337,7 +348,8 @@ def number(name: str) -> Special:
             return None
         value = calls.module.expressions(node.args[0].value)
         if value.kind.is_tensor or value.kind.tag == "dim":
-            return _call(calls, f"kf.to_{name}({{self}})", {"self": value}, DIM if name == "int" else PY)
+            calls.module.imports.need("keraform.runtime.chunking", f"torch_{name}")
+            return _call(calls, f"torch_{name}({{self}})", {"self": value}, DIM if name == "int" else PY)
         return None
 
     return special  # type: ignore[return-value]

@@ -110,7 +110,6 @@ INDEXING = (
     _simple("fill", "ops.full_like({self}, {value})", signature="value"),
     _simple("zero", "ops.zeros_like({self})"),
     _simple("copy", "ops.broadcast_to(ops.cast({src}, {self!o}.dtype), ops.shape({self}))", signature="src, non_blocking!"),
-    _simple("uniform", "kf.uniform(ops.shape({self}), {low}, {high}, dtype={self!o}.dtype)", signature="low=0.0, high=1.0"),
 )  # fmt: skip
 
 NEW = (
@@ -123,8 +122,8 @@ NEW = (
 
 OTHER = (
     _simple("detach", "ops.stop_gradient({self})"),
-    _simple("item", "kf.item({self})", "py"),
-    _simple("tolist", "kf.tolist({self})", "list"),
+    _simple("item", "ops.convert_to_numpy({self}).item()", "py"),
+    _simple("tolist", "ops.convert_to_numpy({self}).tolist()", "list"),
     _simple("numpy", "ops.convert_to_numpy({self})", "numpy"),
     _simple("is_floating_point", "kf.is_floating_point({self})", "bool"),
     _simple("addmm", "kf.addmm({self}, {mat1}, {mat2}, beta={beta}, alpha={alpha})", signature="mat1, mat2, beta?, alpha?"),
@@ -138,7 +137,7 @@ OTHER = (
     _simple("add", "ops.add({self}, {other})", signature="other"),
     _simple("sub", "ops.subtract({self}, {other})", signature="other"),
     _simple("mul", "ops.multiply({self}, {other})", signature="other"),
-    _simple("div", "kf.div({self}, {other}, rounding_mode={rounding_mode})", "tensor", "other, rounding_mode?"),
+    _simple("div", "kf.divide({self}, {other}, rounding_mode={rounding_mode})", "tensor", "other, rounding_mode?"),
     _simple("pow", "ops.power({self}, {exponent})", signature="exponent"),
     _simple("clamp_min", "ops.maximum({self}, {min})", signature="min"),
     _simple("clamp_max", "ops.minimum({self}, {max})", signature="max"),

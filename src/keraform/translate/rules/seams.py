@@ -42,6 +42,12 @@ SEAM_NAMES: dict[str, str] = {
     "transformers.models.whisper.generation_whisper.WhisperGenerationMixin": "keraform.generation.GenerationMixin",
 }
 
+# Modules of Transformers' infrastructure that are translated as models are, and which of their classes.
+SHARED_MODULES: dict[str, str] = {
+    "transformers.modeling_layers": r"Generic\w+",
+    "transformers.modeling_outputs": r"\w+",
+}
+
 # Names that a port does not need: typing of keyword arguments, kernels of the Hub, distributed engines.
 DROPPED_NAMES = frozenset(
     "Unpack TransformersKwargs FlashAttentionKwargs auto_docstring use_kernel_forward_from_hub use_kernelized_func "
@@ -98,6 +104,15 @@ UNAVAILABLE = re.compile(r"is_(?!torch_available|vision_available|scipy_availabl
 
 # Functions that give a device.
 DEVICE_CALLS = frozenset({"get_torch_context_manager_or_global_device", "torch.device", "torch.get_default_device"})
+
+# Methods of modules that register hooks of torch; the statement vanishes.
+HOOKS = frozenset(
+    "_register_load_state_dict_pre_hook register_load_state_dict_pre_hook register_load_state_dict_post_hook "
+    "_register_state_dict_hook register_state_dict_post_hook register_forward_hook register_forward_pre_hook".split()
+)
+
+# Walks over the module tree, as functions of `keraform.runtime.tree`.
+TREE_METHODS = {"named_children": "children", "named_modules": "named_layers", "named_parameters": "named_variables"}
 
 # Statements that vanish when they call one of these.
 DROPPED_CALLS = frozenset(

@@ -11,7 +11,7 @@ from keraform.checkpoints.safetensors_files import (
     read_index,
 )
 from keraform.errors import KeraformError
-from keraform.hub import Repository
+from keraform.hub.resolve import Repository
 
 _KERAS2_NAMES = ("tf_model.h5", "tf_model.h5.index.json")
 

@@ -1,0 +1,230 @@
+"""What the base classes owe to KERAS3.md, as functions that run on any backend.
+
+`python tests/modeling/battery.py NAME...` runs them in a process of their own (for JAX).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from transformers import BatchEncoding
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    import mini_bert
+else:
+    from modeling import mini_bert
+
+from keraform.runtime.observe import observe
+
+
+def array(value):
+    return keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(value))
+
+
+
+def classifier(**changes):
+    return mini_bert.TFBertForSequenceClassification(mini_bert.tiny_config(**changes))
+
+
+def training_data():
+    inputs = {name: np.repeat(value, 4, axis=0) for name, value in mini_bert.tiny_inputs().items()}
+    return inputs, np.array([0, 1] * 4)
+
+
+def seeds(model):
+    return [array(v) for v in model.variables if "seed_generator" in v.path]
+
+
+def moved(before, after):
+    return any((one != other).any() for one, other in zip(before, after, strict=True))
+
+
+def same(one, other):
+    assert np.array_equal(array(one), array(other))
+
+
+def point_2_dropout_is_on_in_fit_only():
+    model = classifier(hidden_dropout_prob=0.5)
+    inputs, labels = training_data()
+    model.compile("sgd")
+    before = seeds(model)
+    assert before
+    model.fit(inputs, labels, batch_size=4, verbose=0)
+    trained = seeds(model)
+    assert moved(before, trained)
+    model.evaluate(inputs, labels, batch_size=4, verbose=0)
+    model.predict(inputs, batch_size=4, verbose=0)
+    assert not moved(trained, seeds(model))
+
+
+def point_2_call_itself_sets_the_context():
+    model = classifier(hidden_dropout_prob=0.5)
+    seen = []
+    with observe(lambda layer, args, kwargs, output: seen.append(layer.training)):
+        model.call(mini_bert.tiny_inputs(), training=True)
+    assert len(seen) > 20 and all(seen)
+    assert model.training is False
+
+
+def point_4_quantize_is_refused_by_name():
+    try:
+        classifier().quantize("int8")
+    except NotImplementedError as error:
+        assert "quantize('int8') on TFBertForSequenceClassification" in str(error)
+    else:
+        raise AssertionError("int8 was not refused")
+
+
+def point_5_configurations_rebuild_the_model():
+    model = mini_bert.TFBertModel(mini_bert.tiny_config(), add_pooling_layer=False, name="encoder")
+    config = model.get_config()
+    again = mini_bert.TFBertModel.from_config(config)
+    assert again.name == "encoder" and again.bert.pooler is None
+    assert again.config.to_dict() == model.config.to_dict()
+    twin = keras.models.clone_model(model)
+    assert type(twin) is type(model) and twin.num_parameters() == model.num_parameters()
+
+
+def point_6_weights_are_named_after_attributes():
+    paths = {v.path for v in classifier().trainable_variables}
+    start = "tf_bert_for_sequence_classification"
+    model = mini_bert.TFBertForSequenceClassification(mini_bert.tiny_config(), name=start)
+    paths = {v.path for v in model.trainable_variables}
+    assert f"{start}/bert/encoder/layer/1/attention/self/query/kernel" in paths
+    assert len(paths) == len(model.trainable_variables)
+
+
+def point_7_labels_wherever_they_are():
+    inputs, labels = training_data()
+    for data in ((inputs, labels), (inputs, {"labels": labels}), ({**inputs, "labels": labels},)):
+        model = classifier()
+        model.compile("adam", metrics=["accuracy"])
+        expected = float(array(model({**inputs, "labels": labels}).loss))
+        found = model.evaluate(*data, batch_size=8, verbose=0, return_dict=True)
+        assert abs(found["loss"] - expected) < 1e-5, (found, expected)
+        assert 0 <= found["accuracy"] <= 1
+        history = model.fit(*data, batch_size=4, epochs=2, verbose=0).history
+        assert history["loss"][0] > 0.1
+
+
+def point_7_a_users_loss_gets_logits_and_weights():
+    inputs, labels = training_data()
+    model = classifier()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss=loss, metrics=["accuracy"])
+    found = model.evaluate(inputs, labels, batch_size=8, verbose=0, return_dict=True)
+    own = float(array(model({**inputs, "labels": labels}).loss))
+    assert abs(found["loss"] - own) < 1e-5
+    model.fit(inputs, labels, sample_weight=np.ones(8), batch_size=4, verbose=0)
+
+
+def point_7_a_missing_label_is_named():
+    inputs, labels = training_data()
+    model = classifier()
+    model.compile("adam", run_eagerly=keras.backend.backend() == "tensorflow")
+    for data, weight, words in (
+        ((inputs,), None, "labels for TFBertForSequenceClassification's own loss (labels)"),
+        ((inputs, labels), np.ones(8), "no sample_weight"),
+    ):
+        try:
+            model.fit(*data, sample_weight=weight, verbose=0)
+        except ValueError as error:
+            assert words in str(error), error
+        else:
+            raise AssertionError("nothing was said")
+
+
+def point_8_functional_models_get_outputs_by_name():
+    inputs = {
+        name: keras.Input((None,), dtype="int32", name=name) for name in mini_bert.tiny_inputs()
+    }
+    model = classifier()
+    outputs = model(inputs)
+    assert type(outputs).__name__ == "TFHeadOutput"
+    whole = keras.Model(inputs, keras.layers.Dense(3)(outputs.logits))
+    assert whole(mini_bert.tiny_inputs()).shape == (2, 3)
+    main = mini_bert.TFBertMainLayer(mini_bert.tiny_config(), name="encoder")
+    whole = keras.Model(inputs, main(inputs).pooler_output)
+    same(whole(mini_bert.tiny_inputs()), main(mini_bert.tiny_inputs()).pooler_output)
+
+
+def point_9_dtype_reaches_every_layer():
+    model = mini_bert.TFBertModel.from_config(mini_bert.tiny_config(), dtype="bfloat16")
+    assert {v.dtype for v in model.trainable_variables} == {"bfloat16"}
+    found = model(mini_bert.tiny_inputs()).last_hidden_state
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def saved_models_come_back():
+    model = classifier()
+    model.compile("adam", metrics=["accuracy"])
+    inputs, labels = training_data()
+    model.fit(inputs, labels, batch_size=4, verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/model.keras")
+        again = keras.saving.load_model(f"{folder}/model.keras")
+        model.save_weights(f"{folder}/m.weights.h5")
+        other = classifier()
+        other.load_weights(f"{folder}/m.weights.h5")
+    same(model(inputs).logits, again(inputs).logits)
+    same(model(inputs).logits, other(inputs).logits)
+    assert again.optimizer.variables[0].path == model.optimizer.variables[0].path
+    again.fit(inputs, labels, batch_size=4, verbose=0)
+
+
+def all_forms_of_input_are_one():
+    model, inputs = classifier(), mini_bert.tiny_inputs()
+    expected = model(inputs).logits
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    forms = [
+        BatchEncoding(inputs),
+        [ids, mask],
+        (ids, mask),
+        {name: value.tolist() for name, value in inputs.items()},
+        {name: value.astype("int32") for name, value in inputs.items()},
+        {name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()},
+    ]
+    for form in forms:
+        same(model(form).logits, expected)
+    same(model(ids, mask).logits, expected)
+    same(model(ids, attention_mask=mask).logits, expected)
+    same(model(input_ids=ids, attention_mask=mask).logits, expected)
+    same(model({"input_ids": ids}, attention_mask=mask).logits, expected)
+    same(model.predict(BatchEncoding(inputs), verbose=0).logits, expected)
+    model.compile("sgd")
+    model.train_on_batch(BatchEncoding(inputs), np.array([0, 1]))
+
+
+def summary_needs_no_call():
+    lines = []
+    classifier().summary(print_fn=lines.append)
+    assert "Total params" in "\n".join(lines)
+
+
+def freezing_and_counting():
+    model = classifier()
+    total = model.num_parameters()
+    model.bert.trainable = False
+    assert model.num_parameters(only_trainable=True) == 12 * 2 + 2 < total
+    assert model.num_parameters(exclude_embeddings=True) == total - (61 + 17 + 2) * 12
+
+
+BATTERY = [
+    value
+    for name, value in list(globals().items())
+    if callable(value) and getattr(value, "__module__", "") == __name__ and value.__code__.co_argcount == 0
+    and not value.__code__.co_kwonlyargcount and not value.__code__.co_flags & 8
+    and name not in ("training_data", "array")
+]  # fmt: skip
+
+if __name__ == "__main__":
+    for function in BATTERY:
+        if len(sys.argv) == 1 or function.__name__ in sys.argv[1:]:
+            function()
+            print("passed", function.__name__)

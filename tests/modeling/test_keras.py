@@ -1,0 +1,99 @@
+"""The base classes keep KERAS3.md's points, on TensorFlow here and on JAX in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modeling import battery, mini_bert
+
+
+@pytest.mark.parametrize("function", battery.BATTERY, ids=lambda function: function.__name__)
+def test_on_tensorflow(function):
+    function()
+
+
+def test_on_jax():
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, battery.__file__], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("passed") == len(battery.BATTERY)
+
+
+def test_point_10_export_has_a_signature(tmp_path):
+    import tensorflow as tf
+
+    model = battery.classifier()
+    model.export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "saved"))
+    inputs = mini_bert.tiny_inputs(batch=3, length=5)
+    inputs["token_type_ids"] = inputs["input_ids"] * 0
+    found = served.serve({name: tf.constant(value) for name, value in inputs.items()})
+    assert set(found) == {"logits"}
+    assert abs(found["logits"].numpy() - battery.array(model(inputs).logits)).max() < 1e-5
+
+
+def test_point_11_nothing_depends_on_autograph():
+    import tensorflow as tf
+
+    model = battery.classifier()
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None), tf.int64)])
+    def run(ids):
+        return model(ids).logits
+
+    for length in (4, 6):
+        ids = mini_bert.tiny_inputs(length=length)["input_ids"]
+        assert abs(run(ids).numpy() - battery.array(model(ids).logits)).max() < 1e-5
+
+
+def test_wrappers_delegate_to_the_main_layer():
+    model = mini_bert.TFBertModel(mini_bert.tiny_config())
+    assert model.embeddings is model.bert.embeddings
+    assert model._private_of_model() == "private"
+    assert model.get_input_embeddings() is model.bert.embeddings.word_embeddings
+    assert model.base_model is model.bert
+    for name in ("nothing", "_nothing"):
+        with pytest.raises(AttributeError, match=f"'TFBertModel' object has no attribute '{name}'"):
+            getattr(model, name)
+
+
+def test_errors_name_what_was_expected():
+    model = battery.classifier()
+    inputs = mini_bert.tiny_inputs()
+    with pytest.raises(TypeError, match="input_ids both inside the inputs and as a keyword"):
+        model(inputs, input_ids=inputs["input_ids"])
+    with pytest.raises(TypeError, match="first argument of TFBertModel"):
+        mini_bert.TFBertModel({"hidden_size": 12})
+    with pytest.raises(ValueError, match="attn_implementation='flash_attention_2' for bert"):
+        mini_bert.TFBertModel(mini_bert.tiny_config(attn_implementation="flash_attention_2"))
+
+
+def test_a_port_is_found_in_saved_files_by_a_fresh_process(tmp_path):
+    import keras
+
+    from keraform.models.bert import TFBertModel
+
+    model = TFBertModel(mini_bert.tiny_config())
+    inputs = {n: keras.Input((None,), dtype="int32", name=n) for n in mini_bert.tiny_inputs()}
+    model.save(tmp_path / "model.keras")
+    keras.Model(inputs, model(inputs).pooler_output).save(tmp_path / "functional.keras")
+    code = (
+        "import keraform, keras, sys\n"
+        "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
+        "assert type(model).__module__ == 'keraform.models.bert.modeling_bert', type(model)\n"
+        "keras.saving.load_model(sys.argv[1] + '/functional.keras')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert Path(tmp_path / "model.keras").is_file()
