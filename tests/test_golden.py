@@ -10,6 +10,13 @@ import pytest
 
 MODELS = ("encoder", "decoder", "convnet")
 
+# Each model's class, and the end of its configuration's name (a port adds a prefix).
+CLASSES: dict[str, tuple[str, str]] = {
+    "encoder": ("EncoderForSequenceClassification", "EncoderConfig"),
+    "decoder": ("DecoderForCausalLM", "DecoderConfig"),
+    "convnet": ("ConvNetForImageClassification", "ConvNetConfig"),
+}
+
 
 @pytest.fixture(scope="module")
 def regenerate(repository: Path) -> ModuleType:
@@ -38,3 +45,22 @@ def test_ports_are_short_and_keep_all_comments(
     stats = translate_source(source, filename=f"{name}/torch_model.py").stats
     assert stats.comments_kept == stats.comments
     assert stats.lines - stats.doc_lines <= 1.2 * stats.source_lines
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ports_equal_torch(repository: Path, name: str) -> None:
+    from keraform.verify.ladder import climb
+    from keraform.verify.targets import Target
+
+    class_name, config = CLASSES[name]
+    # the expression is read in the names of the torch file and in those of the port
+    expression = f"next(v for k, v in globals().items() if k.endswith({config!r}))()"
+    golden = repository / "tests" / "golden"
+    target = Target(
+        str(golden / name / "torch_model.py"),
+        (class_name,),
+        {"config": expression},
+        f"{golden / 'inputs.py'}:{name}",
+    )
+    (report,) = climb(target, range(1, 6)).classes
+    assert {rung: report.rungs[rung] for rung in range(1, 6)} == dict.fromkeys(range(1, 6), "pass")

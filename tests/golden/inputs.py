@@ -1,4 +1,4 @@
-"""Inputs of the golden models: pairwise distinct sizes, padding on both sides, odd and even images."""
+"""Inputs of the golden models: distinct sizes, padding on both sides, odd and even images."""
 
 from __future__ import annotations
 

@@ -23,8 +23,7 @@ from keraform.runtime.observe import observe
 
 
 def array(value):
-    return keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(value))
-
+    return np.asarray(value)
 
 
 def classifier(**changes):
@@ -125,12 +124,12 @@ def point_7_a_users_loss_gets_logits_and_weights():
 
 def point_7_a_missing_label_is_named():
     inputs, labels = training_data()
-    model = classifier()
-    model.compile("adam", run_eagerly=keras.backend.backend() == "tensorflow")
     for data, weight, words in (
         ((inputs,), None, "labels for TFBertForSequenceClassification's own loss (labels)"),
         ((inputs, labels), np.ones(8), "no sample_weight"),
     ):
+        model = classifier()
+        model.compile("adam")
         try:
             model.fit(*data, sample_weight=weight, verbose=0)
         except ValueError as error:
@@ -196,7 +195,8 @@ def all_forms_of_input_are_one():
     same(model(ids, attention_mask=mask).logits, expected)
     same(model(input_ids=ids, attention_mask=mask).logits, expected)
     same(model({"input_ids": ids}, attention_mask=mask).logits, expected)
-    same(model.predict(BatchEncoding(inputs), verbose=0).logits, expected)
+    predicted = model.predict(BatchEncoding(inputs), verbose=0).logits
+    assert abs(predicted - array(expected)).max() < 1e-6
     model.compile("sgd")
     model.train_on_batch(BatchEncoding(inputs), np.array([0, 1]))
 
@@ -218,10 +218,8 @@ def freezing_and_counting():
 BATTERY = [
     value
     for name, value in list(globals().items())
-    if callable(value) and getattr(value, "__module__", "") == __name__ and value.__code__.co_argcount == 0
-    and not value.__code__.co_kwonlyargcount and not value.__code__.co_flags & 8
-    and name not in ("training_data", "array")
-]  # fmt: skip
+    if name.startswith(("point_", "saved_", "all_", "summary_", "freezing_"))
+]
 
 if __name__ == "__main__":
     for function in BATTERY:

@@ -1,4 +1,4 @@
-"""The base classes keep KERAS3.md's points, on TensorFlow here and on JAX in a process of its own."""
+"""The base classes keep KERAS3.md's points, on TensorFlow and (in its own process) on JAX."""
 
 from __future__ import annotations
 
@@ -78,7 +78,6 @@ def test_errors_name_what_was_expected():
 
 def test_a_port_is_found_in_saved_files_by_a_fresh_process(tmp_path):
     import keras
-
     from keraform.models.bert import TFBertModel
 
     model = TFBertModel(mini_bert.tiny_config())

@@ -134,7 +134,8 @@ def test_linear_layers(record, kernel, lengths):
     kwargs = {} if kernel is None else {"conv_kernel_size": kernel}
     for step, length in enumerate(lengths):
         for state in (0, 1):
-            values = np.random.default_rng(step + state).normal(size=(2, 5, length))
+            rng = np.random.default_rng(step + state)
+            values = rng.normal(size=(2, 5, length)).astype("float32")
             assert_same(
                 ours.update_conv_state(ops.convert_to_tensor(values), 0, state, **kwargs),
                 theirs.update_conv_state(torch.tensor(values), 0, state, **kwargs),
@@ -164,7 +165,7 @@ def test_indexer_keys():
     for kind in ("indexed", "static indexed"):
         ours, theirs = pair(kind)
         for step, length in enumerate((3, 1)):
-            values = np.random.default_rng(step).normal(size=(2, length, 6))
+            values = np.random.default_rng(step).normal(size=(2, length, 6)).astype("float32")
             assert_same(
                 ours.update_indexer(ops.convert_to_tensor(values), 0),
                 theirs.update_indexer(torch.tensor(values), 0),

@@ -23,7 +23,8 @@ BERT = "transformers.models.bert.modeling_bert"
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (torch.zeros(2, 3), "tensor:float32:2"),
+        (torch.zeros(2, 3), "tensor:float?:2"),
+        (torch.zeros(2, dtype=torch.float64), "tensor:float64:1"),
         (torch.tensor(True), "tensor:bool:0"),
         (None, "none"),
         (True, "bool"),
@@ -53,6 +54,9 @@ def test_kinds(value, kind):
     ("kinds", "merged"),
     [
         (["tensor:float32:3"], "tensor:float32:3"),
+        (["tensor:float?:3", "tensor:float:3"], "tensor:float:3"),
+        (["tensor:float?:3", "tensor:float32:3"], "tensor:float32:3"),
+        (["tensor:float:3", "tensor:float32:3"], "tensor:mixed:3"),
         (["tensor:float32:3", "tensor:float32:2"], "tensor:float32"),
         (["tensor:float32:3", "tensor:int64:3"], "tensor:mixed:3"),
         (["tensor:float32:3", "none", "tensor:int64:2"], "none|tensor:mixed"),
@@ -90,8 +94,8 @@ def test_positions_are_those_of_the_source(tmp_path, monkeypatch):
         assert line == end_line
         found[lines[line - 1][start:end]] = merge(kinds)
     assert found["x.shape"] == "size"
-    assert found["y * n"] == "tensor:float32:2"
-    assert found["b[0, :n].sum(-1)"] == "tensor:float32:0"
+    assert found["y * n"] == "tensor:float:2"
+    assert found["b[0, :n].sum(-1)"] == "tensor:float:0"
     assert found["n > 1"] == "bool"
     assert found["é"] == "size"
     assert not any(text.startswith("super") and text.endswith(")") for text in found)
@@ -102,7 +106,7 @@ def test_facts_of_bert_are_complete_and_stable(tmp_path):
     spec = importlib.util.find_spec(BERT)
     assert facts.source_hash == source_hash(BERT)
     names = {kind for kind in facts.facts.values()}
-    assert "tensor:float32:3" in names and any("cache" in name for name in names)
+    assert "tensor:float:3" in names and any("cache" in name for name in names)
     first, second = tmp_path / "a", tmp_path / "b"
     facts.write(first)
     read_facts(first).write(second)

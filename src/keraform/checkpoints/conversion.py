@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import re
 from collections import defaultdict
@@ -74,7 +73,7 @@ def rules_for(model: Any, legacy: bool = True) -> list[Rename]:
         by_name = name in table
         if not by_name and (model_type not in table or is_claimed(model_type, path)):
             continue
-        own = [copy.copy(rule) for rule in table[name if by_name else model_type]]
+        own = [rule.fresh() for rule in table[name if by_name else model_type]]
         if path:
             base = model.base_model_prefix
             inner = path.removeprefix(base).removeprefix(".")
@@ -84,7 +83,7 @@ def rules_for(model: Any, legacy: bool = True) -> list[Rename]:
         if not by_name and model_type:
             seen[model_type].append(path)
     if legacy:
-        rules += [copy.copy(rule) for rule in table["legacy"]]
+        rules += [rule.fresh() for rule in table["legacy"]]
     return rules
 
 

@@ -94,6 +94,12 @@ class Rename:
         target = self.target_patterns[0]
         return target.replace(r"\1", match.group(group)) if r"\1" in target else target
 
+    def fresh(self) -> Rename:
+        """The same rule, not yet used."""
+        twin = copy.copy(self)
+        twin.used = False
+        return twin
+
     def scoped(self, base: str, inner: str) -> Rename:
         """The same rule for keys below `inner` only, which may stand below `base`.
 
@@ -159,6 +165,11 @@ class GroupRename(Rename):
             r"\\(\d+)", lambda m: match.group(first + int(m.group(1))), self.target_patterns[number]
         )
         return prefix + rest.replace(match.group(0), target, 1), self.source_patterns[number]
+
+    def fresh(self) -> Rename:
+        twin = super().fresh()
+        twin._begun = False
+        return twin
 
     def _rebuilt(self, sources: list[str], targets: list[str]) -> Rename:
         pairs = sorted(zip(sources, targets, strict=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from keraform.checkpoints.conversion import revert, savable_rules
@@ -53,8 +52,8 @@ def canonical_weights(model: Any) -> list[TorchWeight]:
 
 def _stored(weight: TorchWeight) -> StoredTensor:
     def read() -> np.ndarray:
-        tensor = keras.ops.convert_to_tensor(weight.variable)
-        array = np.asarray(keras.ops.convert_to_numpy(tensor))
+        # keras.ops.convert_to_numpy warns on TensorFlow for variables and for bfloat16
+        array = np.asarray(weight.variable)
         return array if weight.axes is None else np.transpose(array, np.argsort(weight.axes))
 
     return StoredTensor(weight.key, torch_shape(weight), weight.variable._dtype, "", read)

@@ -9,7 +9,7 @@ import keras
 
 from keraform.modeling.building import initialize
 from keraform.runtime import init, layers
-from keraform.runtime.tree import children, named_layers, own_weights
+from keraform.runtime.tree import children, find_weight, named_layers, own_weights
 
 _DONE = "_weights_initialized"
 _PROJECTIONS = (
@@ -60,7 +60,7 @@ def init_layer(config: Any, layer: Any) -> None:
     elif isinstance(layer, layers.Embedding):
         init.normal_(layer, "weight", mean=0.0, std=standard_deviation(config))
         if layer.padding_idx is not None:
-            init.zeros_(layer, "weight", index=layer.padding_idx)
+            _zero_row(layer, layer.padding_idx)
     elif isinstance(layer, layers.MultiheadAttention):
         _reset_attention(layer, names)
     elif isinstance(layer, _NORMS) or any(name in type(layer).__name__ for name in _NORM_NAMES):
@@ -89,6 +89,15 @@ def _reset_attention(layer: Any, names: Collection[str]) -> None:
             init.xavier_normal_(layer, name)
     if "in_proj_bias" in names:
         init.zeros_(layer, "in_proj_bias")
+
+
+def _zero_row(layer: Any, row: int) -> None:
+    """On the device, because the table may be the largest weight there is."""
+    entry = find_weight(layer, "weight")
+    rows = keras.ops.arange(entry.variable.shape[0])
+    keep = keras.ops.cast(keras.ops.not_equal(rows, row), entry.variable.dtype)
+    value = entry.variable * keras.ops.expand_dims(keep, -1)
+    init.copy_(layer, "weight", value)
 
 
 def init_tree(root: Any) -> None:

@@ -70,7 +70,10 @@ class Model(TorchLayer, keras.Model):
     def __getattr__(self, name: str) -> Any:
         inner = self.__dict__.get(type(self).main_layer or "")
         if inner is not None and name != "base_model" and _is_delegated(inner, name):
-            return getattr(inner, name)
+            try:
+                return getattr(inner, name)
+            except AttributeError:
+                pass  # the message shall name this class
         parent = getattr(super(), "__getattr__", None)
         if parent is not None:
             return parent(name)

@@ -78,10 +78,9 @@ def _members(node: ast.ClassDef) -> dict[str, Any]:
             found[each.name] = _members(each)
         elif isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name):
             # one row may be another's name: `ForVideoClassification = ForImageClassification`
-            is_name = isinstance(each.value, ast.Name)
-            found[each.targets[0].id] = (
-                found.get(each.value.id) if is_name else _literal(each.value)
-            )
+            value = each.value
+            same = found.get(value.id) if isinstance(value, ast.Name) else _literal(value)
+            found[each.targets[0].id] = same
     return found
 
 

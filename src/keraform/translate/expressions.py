@@ -88,9 +88,6 @@ class ExpressionTranslator:
             return kind
         if known.tag == "int" and kind.is_unknown:
             return DIM
-        if known.is_tensor and known.dtype in ("float32", "float64"):
-            exact = kind.dtype if kind.is_tensor and kind.dtype_class == "float" else "float"
-            return Kind("tensor", exact, known.rank, optional=known.optional)
         if kind.tag == known.tag and kind.items:
             return kind
         return known
@@ -182,7 +179,7 @@ class ExpressionTranslator:
         codes = [self(part) for part in parts]
         document: Doc = codes[0].doc
         for code in codes[1:]:
-            document = doc(document, Break(" "), code.doc)
+            document = doc(document, Break(" ", 13), code.doc)
         return Code(document, STR, 13)
 
     def formatted(self, node: cst.FormattedString) -> Code:
@@ -297,7 +294,7 @@ class ExpressionTranslator:
             simple = all(isinstance(n, (cst.Name, cst.Attribute, cst.Integer, cst.Float, cst.UnaryOperation)) for n in (node.left, node.right))
             symbol = "**" if simple else " ** "
             return Code(doc(left.operand(13), symbol, right.operand(11)), kind, precedence)
-        document = doc(left.operand(precedence), Break(f" {symbol} "), right.operand(precedence + 1))
+        document = doc(left.operand(precedence), Break(f" {symbol} ", precedence), right.operand(precedence + 1))
         return Code(document, kind, precedence)
 
     @staticmethod
@@ -309,7 +306,9 @@ class ExpressionTranslator:
             classes = {k.dtype_class for k in (left, right) if k.is_tensor}
             rank = max((k.rank for k in (left, right) if k.is_tensor and k.rank is not None), default=None)
             if "float" in classes or symbol == "/" or FLOAT in (left, right):
-                return Kind("tensor", "float", rank)
+                floats = {k.dtype for k in (left, right) if k.is_tensor and k.dtype_class == "float"}
+                exact = floats.pop() if len(floats) == 1 else "float32" if floats == {"float", "float32"} else "float"
+                return Kind("tensor", exact, rank)
             if classes == {"int"} or classes == {"int", "bool"}:
                 return Kind("tensor", "int64" if left.dtype == "int64" or right.dtype == "int64" else "int", rank)
             return Kind("tensor", "bool", rank) if classes == {"bool"} and symbol in "&|^" else Kind("tensor", None, rank)
@@ -360,7 +359,7 @@ class ExpressionTranslator:
         folded = self.module.fold_boolean(word, left.text, right.text)
         if folded is not None:
             return left if folded == "left" else right if folded == "right" else Code((folded,), BOOL)
-        document = doc(left.operand(precedence), Break(f" {word} "), right.operand(precedence + 1))
+        document = doc(left.operand(precedence), Break(f" {word} ", precedence), right.operand(precedence + 1))
         kind = BOOL if left.kind == right.kind == BOOL else join(left.kind, right.kind)
         return Code(document, kind, precedence)
 
@@ -372,7 +371,7 @@ class ExpressionTranslator:
         for target in node.comparisons:
             symbol, function = COMPARE[type(target.operator)]
             right = self(target.comparator)
-            document = doc(document, Break(f" {symbol} "), right.operand(5))
+            document = doc(document, Break(f" {symbol} ", 4), right.operand(5))
             kinds.append(right.kind)
             functions.append(function)
             rights.append(right)

@@ -52,9 +52,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A place where a long expression may continue on a new line (before an operator or keyword)."""
+    """A place where a long expression may continue on a new line (before an operator or keyword).
+
+    `level` is the precedence of the operator: the loosest ones are broken first.
+    """
 
     text: str
+    level: int = 0
 
 
 Part = str | Group | Break
@@ -157,9 +161,10 @@ def split_operators(document: Doc, indent: str, width: int = WIDTH) -> str:
     """Lays a long expression out with a new line before each of its operators."""
     if (len(indent) + len(flat(document)) <= width and not forced(document)) or not _has_break(document):
         return render(document, indent, "", width)
+    loosest = min(part.level for part in document if isinstance(part, Break))
     lines: list[Doc] = [()]
     for part in document:
-        if isinstance(part, Break):
+        if isinstance(part, Break) and part.level == loosest:
             lines.append((part.text.lstrip(),))
         else:
             lines[-1] = (*lines[-1], part)
@@ -167,13 +172,22 @@ def split_operators(document: Doc, indent: str, width: int = WIDTH) -> str:
 
 
 def statement(document: Doc, indent: str, width: int = WIDTH, suffix: str = "") -> str:
-    """Lays out a simple statement `head value`, adding parentheses when only operators can be split."""
+    """Lays out a simple statement; a long value with operators is split at them, between parentheses."""
     text = render(document, indent, suffix, width)
-    if max(len(line) for line in (indent + text + suffix).split("\n")) <= width or not _has_break(document):
+    fits = max(len(line) for line in (indent + text + suffix).split("\n")) <= width
+    if (fits and "\n" not in text) or not _has_break(document):
+        return text
+    if fits and (forced(document) or not _splits_at_operators(document)):
         return text
     for number, part in enumerate(document):
-        if part == " = " or part == "return " or (isinstance(part, str) and part.endswith(" = ")):
+        if isinstance(part, str) and (part.endswith(" = ") or part == "return "):
             head, value = document[: number + 1], document[number + 1 :]
             inner = indent + "    "
             return f"{flat(head)}(\n{inner}{split_operators(value, inner, width)}\n{indent})"
     return text
+
+
+def _splits_at_operators(document: Doc) -> bool:
+    """Whether formatters prefer to split at operators: a conditional expression, or more than one operator."""
+    breaks = [part.text for part in document if isinstance(part, Break)]
+    return len(breaks) > 1 or any(text.startswith(" if") for text in breaks)

@@ -111,8 +111,9 @@ class ModuleTranslator:
         text = "\n".join(lines)
         text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
         imports = self.imports.text(text)
-        parts = ["\n".join(header).rstrip(), *self.banner(), "\n".join(docstring), "", imports, "", text]
-        code = "\n".join(part for number, part in enumerate(parts) if part or number > 1)
+        gap = [""] * (2 if text.startswith(("class ", "def ", "@")) else 1)
+        parts = ["\n".join(header).rstrip(), *self.banner(), "\n".join(docstring), "", imports, *gap, text]
+        code = "\n".join(part for number, part in enumerate(parts) if part or number > 3)
         code = re.sub(r"\n{4,}", "\n\n\n", code).lstrip("\n")
         self.measure(code)
         return Translation(code, self.refusals, self.stats)
@@ -357,6 +358,10 @@ class ModuleTranslator:
             return CONFIG
         if re.match(r"(self\.)?config\.\w+$", text):
             return CONFIG if text.endswith("config") else PY
+        if isinstance(node, cst.List) or (isinstance(node, cst.BinaryOperation) and isinstance(node.left, cst.List)):
+            return Kind("list")
+        if isinstance(node, cst.Dict):
+            return Kind("dict")
         if isinstance(node, cst.BinaryOperation):
             kinds = {self.quick_kind(node.left).tag, self.quick_kind(node.right).tag}
             return PY if kinds == {"py"} else UNKNOWN

@@ -23,7 +23,7 @@ def banner(source: Source) -> str:
     )
 
 
-def translate_source(text: str, *, filename: str, module: str = "user.module", facts: dict[str, str] | None = None) -> Translation:
+def translate_source(text: str, *, filename: str, module: str | None = None, facts: dict[str, str] | None = None) -> Translation:
     """Translates the text of a PyTorch file.
 
     Args:
@@ -38,7 +38,7 @@ def translate_source(text: str, *, filename: str, module: str = "user.module", f
     Raises:
         KeraformError: the text is no valid Python.
     """
-    source = Source(module, filename, text, "a file of yours")
+    source = Source(module or "user." + Path(filename).stem, filename, text, "a file of yours")
     translation = ModuleTranslator(source, facts).translate()
     translation.code = cache.seal(translation.code, banner(source).replace("`keraform port`", f"`keraform port {os.path.basename(filename)}`"))
     return translation

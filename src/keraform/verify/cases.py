@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from keraform.verify.compare import compare
 from keraform.verify.inputs import Inputs
 from keraform.verify.port import Load, Port
+from keraform.verify.tolerances import NOISE_FACTOR, limit_of
 from keraform.verify.twin import State, Twin
 
 
@@ -45,6 +47,7 @@ class Case:
         find_refusals: what the translator refused in this class.
         resized: other inputs of the same kind with another batch and length, for compiled calls.
         torch_class: the class that reads saved weights back, where there is one.
+        reads_itself: whether `make_port` reads its weights from a directory.
     """
 
     name: str
@@ -55,8 +58,25 @@ class Case:
     find_refusals: Callable[[], list[Refusal]] = list
     resized: Callable[[], Inputs | None] = lambda: None
     torch_class: type | None = None
+    reads_itself: bool = False
     _twin: Twin | None = None
     _variants: tuple[Variant, ...] | None = None
+    _noise: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def limit(self, stage: str, dtype: str, noise: dict[str, float]) -> float:
+        """How far a stage may be off; `noise` is torch's own distance from float32 to float64."""
+        limit = limit_of(self.name, stage, dtype)
+        if dtype == "float32" and self.reads_itself:
+            return max(limit, NOISE_FACTOR * noise.get(stage, 0.0))
+        return limit
+
+    def noise(self, variant: Variant) -> dict[str, float]:
+        """Torch's float32 run against its float64 run, stage by stage."""
+        if variant.name not in self._noise:
+            double = self.twin.run(variant.inputs, "float64", True, **variant.flags)
+            single = self.twin.run(variant.inputs, "float32", **variant.flags)
+            self._noise[variant.name] = {d.stage: d.error for d in compare(double, single)}
+        return self._noise[variant.name]
 
     @property
     def twin(self) -> Twin:
@@ -73,7 +93,7 @@ class Case:
     @property
     def port(self) -> Port:
         """The Keras side."""
-        return Port(self.make_port, self.load, self.state)
+        return Port(self.make_port, self.load, self.state, self.reads_itself)
 
     @property
     def variants(self) -> tuple[Variant, ...]:

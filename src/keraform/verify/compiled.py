@@ -16,7 +16,6 @@ from keraform.verify.compare import Difference, compare_outputs
 from keraform.verify.leaves import Leaves, leaves
 from keraform.verify.outcome import PASS, ClassReport, failed, not_applicable
 from keraform.verify.port import keras_precision, keras_values, outputs_of, read_leaf
-from keraform.verify.tolerances import limit_of
 
 DTYPE = "float32"
 
@@ -76,8 +75,9 @@ def _plain_call(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 def _equal(case: Case, model: Any, inputs: dict[str, Any], got: dict[str, Any], how: str) -> str:
     eager: Leaves = outputs_of(model, inputs)
     graph = {name: read_leaf(value) for name, value in got.items()}
+    noise = case.noise(case.variants[0]) if case.reads_itself else {}
     for difference in compare_outputs(eager, graph):
-        if not difference.within(limit_of(case.name, difference.stage, DTYPE)):
+        if not difference.within(case.limit(difference.stage, DTYPE, noise)):
             return failed(f"{how} at {_sizes(inputs)}: {_named(difference)}")
     return PASS
 

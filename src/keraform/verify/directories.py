@@ -64,6 +64,7 @@ def _case(folder: Path, config: Any, torch_class: type) -> Case:
         find_refusals=lambda: refusals_in(module, torch_class.__name__),
         resized=lambda: _resized(folder, torch_class, config),
         torch_class=torch_class,
+        reads_itself=True,
     )
 
 

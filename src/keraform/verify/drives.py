@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging as transformers_logging
 
 from keraform.verify.inputs import Inputs, Scene, make_inputs, make_labels, scene_of
+from keraform.verify.kinds import MODEL_DTYPE
 from keraform.verify.tiny import VARIANTS, shrink_config
 
 # Switches of the config that change no computation, or that select kernels of other packages.
@@ -36,8 +37,9 @@ DISPENSABLE = frozenset(
 )
 
 
-def torch_values(value: Any, dtype: torch.dtype = torch.float32) -> Any:
-    """NumPy inputs as tensors, floats in `dtype`."""
+def torch_values(value: Any, dtype: torch.dtype | None = None) -> Any:
+    """NumPy inputs as tensors, floats in `dtype` (the running model's where it is None)."""
+    dtype = dtype or MODEL_DTYPE.get()
     if isinstance(value, np.ndarray):
         tensor = torch.from_numpy(np.array(value))
         return tensor.to(dtype) if tensor.is_floating_point() else tensor
@@ -83,9 +85,18 @@ def _drive_config(model_class: type, config: PreTrainedConfig, full: bool) -> No
     config._experts_implementation = "eager"
     torch.manual_seed(0)
     np.random.seed(0)
-    model = model_class(config)
-    for run in FULL if full else SHORT:
-        _attempt(lambda run=run: run(model, scene_of(model_class, config)))
+    for dtype in (torch.float32, torch.bfloat16):
+        token = MODEL_DTYPE.set(dtype)
+        torch.set_default_dtype(dtype)
+        try:
+            config.dtype = dtype  # models inside are built in their config's dtype
+            model = model_class(config)
+            torch.set_default_dtype(torch.float32)  # upstream calls under torch's own default
+            for run in FULL if full else SHORT:
+                _attempt(lambda run=run, model=model: run(model, scene_of(model_class, config)))
+        finally:
+            torch.set_default_dtype(torch.float32)
+            MODEL_DTYPE.reset(token)
 
 
 def _call(model: Any, scene: Scene, train: bool = False, **extra: Any) -> Any:

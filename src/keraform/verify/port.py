@@ -72,11 +72,19 @@ def keras_precision(dtype: str, lift: bool) -> Iterator[None]:
 
 @dataclass
 class Port:
-    """A Keras model or layer in any dtype, always with the same weights."""
+    """A Keras model or layer in any dtype, always with the same weights.
+
+    Args:
+        construct: builds the model.
+        load: gives it the weights, or checks them.
+        state: the weights, in torch's keys and layout.
+        reads_itself: whether `construct` reads the weights from a directory.
+    """
 
     construct: Callable[[], Any]
     load: Load
     state: State
+    reads_itself: bool = False
 
     def build(self, dtype: str = "float32", lift: bool = False) -> Any:
         """The model in `dtype`, loaded; no random weights are made first, as for users.
@@ -85,10 +93,14 @@ class Port:
             ValueError: weights are missing or left over.
         """
         with keras_precision(dtype, lift):
-            with deferred_values() as made:
+            if self.reads_itself:
                 model = self.construct()
-            report = self.load(model, self.state)
-            initialize(made)
+                report = self.load(model, self.state)
+            else:
+                with deferred_values() as made:
+                    model = self.construct()
+                report = self.load(model, self.state)
+                initialize(made)
         if not report.complete:
             raise ValueError(f"the weights do not fit: {report}")
         return model

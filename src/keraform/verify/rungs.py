@@ -12,9 +12,7 @@ from keraform.verify import port as ports
 from keraform.verify import twin
 from keraform.verify.cases import Case, Variant
 from keraform.verify.compare import Difference, compare, compare_dtypes
-from keraform.verify.leaves import Recording
 from keraform.verify.outcome import PASS, ClassReport, StageError, failed
-from keraform.verify.tolerances import limit_of
 
 LOW_DTYPES = ("bfloat16", "float16")
 
@@ -78,9 +76,9 @@ def _values(case: Case, report: ClassReport, dtype: str, lift: bool) -> str:
         port = ports.run_model(model, variant.inputs, dtype, lift, **variant.flags)
         found = compare(torch, port)
         _note(report, dtype, found)
-        if dtype == "float32":
-            _note_noise(report, case, variant, torch)
-        beyond += [(variant, d) for d in found if not d.within(limit_of(case.name, d.stage, dtype))]
+        noise = case.noise(variant) if dtype == "float32" else {}
+        _note_noise(report, noise)
+        beyond += [(variant, d) for d in found if not d.within(case.limit(d.stage, dtype, noise))]
     errors = [getattr(stage, dtype) for stage in report.stages.values()]
     report.max_error[dtype] = max((error for error in errors if error is not None), default=0.0)
     return failed(_words(beyond, dtype)) if beyond else PASS
@@ -92,12 +90,11 @@ def _note(report: ClassReport, dtype: str, found: Iterable[Difference]) -> None:
         setattr(stage, dtype, max(getattr(stage, dtype) or 0.0, difference.error))
 
 
-def _note_noise(report: ClassReport, case: Case, variant: Variant, single: Recording) -> None:
-    double = case.twin.run(variant.inputs, "float64", True, **variant.flags)
-    for difference in compare(double, single):
-        stage = report.stages.get(difference.stage)
+def _note_noise(report: ClassReport, noise: dict[str, float]) -> None:
+    for name, error in noise.items():
+        stage = report.stages.get(name)
         if stage is not None:
-            stage.noise = max(stage.noise or 0.0, difference.error)
+            stage.noise = max(stage.noise or 0.0, error)
 
 
 def _words(beyond: list[tuple[Variant, Difference]], dtype: str) -> str:

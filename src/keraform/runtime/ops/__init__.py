@@ -46,16 +46,12 @@ TABLE: dict[str, tuple[str, ...]] = {
         "where",
     ),
     "convolutions": (
-        "col2im",
         "conv1d",
         "conv2d",
         "conv3d",
         "conv_transpose1d",
         "conv_transpose2d",
         "conv_transpose3d",
-        "im2col",
-        "pixel_shuffle",
-        "pixel_unshuffle",
     ),
     "creation": (
         "arange",
@@ -81,11 +77,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     ),
     "indexing": (
         "getitem",
-        "index_select",
-        "masked_select",
-        "narrow",
         "nonzero",
-        "select",
         "setitem",
     ),
     "interpolations": ("interpolate",),
@@ -139,6 +131,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "topk",
     ),
     "padding": ("pad",),
+    "patches": ("col2im", "im2col", "pixel_shuffle", "pixel_unshuffle"),
     "pooling": (
         "adaptive_avg_pool1d",
         "adaptive_avg_pool2d",
@@ -193,6 +186,10 @@ TABLE: dict[str, tuple[str, ...]] = {
     ),
     "sampling": ("affine_grid", "grid_sample"),
     "scattering": (
+        "index_select",
+        "masked_select",
+        "narrow",
+        "select",
         "gather",
         "index_add",
         "index_copy",

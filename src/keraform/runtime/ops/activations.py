@@ -150,7 +150,7 @@ def gumbel_softmax(
 
 def _prepare(input: Tensor, dtype: Any) -> Tensor:
     input = as_tensor(input) if not is_array(input) else input
-    return input if dtype is None else dtypes.to(input, dtypes.resolve(dtype))
+    return dtypes.to(input, dtypes.resolve(dtype))
 
 
 def _softmax_axis(input: Tensor, dim: int | None) -> int:

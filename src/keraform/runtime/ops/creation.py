@@ -102,10 +102,7 @@ def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None) -> Tensor:
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None) -> Tensor:
     """Returns a tensor of one value; its dtype follows the value (int64 for an int)."""
-    if dtype is not None:
-        wanted = dtypes.resolve(dtype)
-    else:
-        wanted = _dtype_of(fill_value)
+    wanted = dtypes.resolve(dtype) or _dtype_of(fill_value)
     sizes = flat_sizes((size,) if isinstance(size, (int, np.integer)) or is_tensor(size) else size)
     return ops.broadcast_to(dtypes.as_dtype(fill_value, wanted), sizes)
 

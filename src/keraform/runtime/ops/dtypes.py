@@ -87,9 +87,9 @@ def is_floating(x: Any) -> bool:
     return category(name_of(x.dtype)) == "float"
 
 
-def to(x: Tensor, dtype: str) -> Tensor:
-    """Casts to a dtype that was already resolved, unless it has it."""
-    if name_of(x.dtype) == dtype:
+def to(x: Tensor, dtype: str | None) -> Tensor:
+    """Casts to a dtype that was already resolved, unless it is None or the tensor has it."""
+    if dtype is None or name_of(x.dtype) == dtype:
         return x
     if dtype == "bool":
         return ops.not_equal(x, ops.zeros((), dtype=x.dtype))

@@ -73,8 +73,20 @@ def _bitwise(on_bool: Callable[..., Any], on_integers: Callable[..., Any]) -> Ca
     return apply
 
 
-add = _binary("add", arithmetic.add, operator.add)
-sub = _binary("sub", arithmetic.subtract, operator.sub)
+def add(a: Any, b: Any, **kwargs: Any) -> Any:
+    """Returns `a + b` with torch's dtypes for tensors, or calls `a.add(b)` of a set."""
+    if is_tensor(a) or is_tensor(b):
+        return arithmetic.add(a, b, **kwargs)
+    return a.add(b) if hasattr(a, "add") else a + b
+
+
+def sub(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+    """Returns `a - b` with torch's dtypes for tensors, or calls `a.sub(b, ...)` of a pattern."""
+    if is_tensor(a) or is_tensor(b):
+        return arithmetic.subtract(a, b, **kwargs)
+    return a.sub(b, *args, **kwargs) if hasattr(a, "sub") else a - b
+
+
 mul = _binary("mul", arithmetic.multiply, operator.mul)
 truediv = _binary("truediv", arithmetic.true_divide, operator.truediv)
 floordiv = _binary("floordiv", arithmetic.floor_divide, operator.floordiv)
@@ -294,3 +306,30 @@ argmax = _method("argmax", ordering.argmax)
 cumsum = _method("cumsum", reductions.cumsum)
 std = _method("std", reductions.std)
 var = _method("var", reductions.var)
+prod = _method("prod", reductions.prod)
+norm = _method("norm", reductions.norm)
+sort = _method("sort", ordering.sort)
+sign = _method("sign", ops.sign)
+round = _method("round", lambda x, decimals=0: ops.round(x, decimals))
+fill = _method("fill", ops.full_like)
+
+
+def _none_of_tensors(name: str) -> Callable[..., Any]:
+    def refused(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            explain(f"a Python value with a method {name}", "a tensor", "kf.dynamic.tolist(x)")
+        )
+
+    return _method(name, refused)
+
+
+count = _none_of_tensors("count")
+format = _none_of_tensors("format")
+get = _none_of_tensors("get")
+index = _none_of_tensors("index")
+join = _none_of_tensors("join")
+lower = _none_of_tensors("lower")
+pop = _none_of_tensors("pop")
+replace = _none_of_tensors("replace")
+strip = _none_of_tensors("strip")
+update = _none_of_tensors("update")

@@ -20,7 +20,6 @@ from keraform.runtime.ops import dtypes
 from keraform.runtime.ops.tensors import (
     Tensor,
     as_tensor,
-    axis_of,
     index_scalar,
     is_array,
     is_tensor,
@@ -382,29 +381,3 @@ def _write_mask(x: Tensor, mask: Tensor, first: int, value: Tensor) -> Tensor:
     taken = ops.take(value, ops.maximum(ops.minimum(order, last), 0), axis=0)
     taken = ops.broadcast_to(taken, (sizes(flat_mask)[0], *shape[rank(mask) :]))
     return ops.where(spread, ops.reshape(taken, shape), x)
-
-
-def select(input: Tensor, dim: int, index: Any) -> Tensor:
-    """Returns one slice along `dim`, without the axis."""
-    axis = axis_of(dim, rank(input))
-    return getitem(input, (*(FULL,) * axis, index))
-
-
-def narrow(input: Tensor, dim: int, start: Any, length: Any) -> Tensor:
-    """Returns `length` slices along `dim`, from `start` on."""
-    axis = axis_of(dim, rank(input))
-    start, length = index_scalar(start), index_scalar(length)
-    if isinstance(start, int) and start < 0:
-        start = start + sizes(input)[axis]
-    return getitem(input, (*(FULL,) * axis, builtins.slice(start, start + length)))
-
-
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Returns the slices along `dim` that a vector of indices names."""
-    return ops.take(input, ops.reshape(index, (-1,)), axis=axis_of(dim, rank(input)))
-
-
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """Returns the elements where `mask` is True, as a vector whose length depends on the data."""
-    shape = ops.shape(ops.logical_or(mask, ops.zeros_like(input, dtype="bool")))
-    return getitem(ops.broadcast_to(input, shape), ops.broadcast_to(mask, shape))

@@ -122,7 +122,7 @@ def _nearest(x: Tensor, axis: int, old: Any, new: Any, factor: float | None, exa
         return x
     shift = np.float32(0.5 if exact else 0.0)
     if isinstance(old, int) and isinstance(new, int):  # torch computes the places in float32
-        scale = np.float32(1.0 / factor) if factor else np.float32(old) / np.float32(new)
+        scale: Any = np.float32(1.0 / factor) if factor else np.float32(old) / np.float32(new)
         places: Any = np.floor((np.arange(new, dtype="float32") + shift) * scale)
         places = np.minimum(places.astype("int64"), old - 1)
         if new == old * (new // old) and (places == np.arange(new) // (new // old)).all():

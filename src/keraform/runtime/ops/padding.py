@@ -102,4 +102,4 @@ def _cropped(x: Tensor, pairs: Sequence[tuple[Any, Any]]) -> tuple[Tensor, list[
 
     if builtins.any(cut(n) for pair in pairs for n in pair):
         x = x[tuple(builtins.slice(cut(a), -cut(b) if cut(b) else None) for a, b in pairs)]
-    return x, [tuple(0 if cut(n) else n for n in pair) for pair in pairs]
+    return x, [(0 if cut(a) else a, 0 if cut(b) else b) for a, b in pairs]

@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from keraform.runtime.ops import dtypes
 from keraform.runtime.ops.tensors import Tensor, as_tensor, flat_sizes, is_array, on_jax, sizes
 from keraform.runtime.tracing import is_tracing
 
-SeedGenerator = keras.random.SeedGenerator
+SeedGenerator: TypeAlias = keras.random.SeedGenerator
 _CURRENT: contextvars.ContextVar[SeedGenerator | None] = contextvars.ContextVar(
     "keraform_seed_generator", default=None
 )
@@ -77,9 +77,8 @@ def _normal(shape: Any, dtype: str, seed: Any) -> Tensor:
 
 
 def _float_of(dtype: Any, like: Tensor | None = None) -> str:
-    if dtype is None:
-        return dtypes.name_of(like.dtype) if like is not None else dtypes.default_float()
-    return dtypes.resolve(dtype)
+    own = dtypes.name_of(like.dtype) if like is not None else dtypes.default_float()
+    return dtypes.resolve(dtype) or own
 
 
 def rand(*size: Any, dtype: Any = None, generator: Any = None) -> Tensor:

@@ -58,7 +58,7 @@ def prod(
 
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Returns the mean, computed in `dtype` when one is named."""
-    x = as_tensor(input) if dtype is None else dtypes.to(as_tensor(input), dtypes.resolve(dtype))
+    x = dtypes.to(as_tensor(input), dtypes.resolve(dtype))
     return ops.mean(x, axis=axes_of(dim, rank(x)), keepdims=keepdim)
 
 
@@ -163,7 +163,7 @@ def vector_norm(
         keepdim: Whether reduced axes stay, with size 1.
         dtype: Dtype to compute in.
     """
-    x = as_tensor(x) if dtype is None else dtypes.to(as_tensor(x), dtypes.resolve(dtype))
+    x = dtypes.to(as_tensor(x), dtypes.resolve(dtype))
     axes = axes_of(dim, rank(x))
     size = ops.abs(x)
     if ord == 2:

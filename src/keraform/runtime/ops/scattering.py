@@ -1,4 +1,4 @@
-"""Gathering and scattering along an axis, and writing where a mask or an index says."""
+"""Reading and writing slices along an axis, or where a mask or an index says."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 from keras import ops
 
 from keraform.runtime.ops import dtypes
-from keraform.runtime.ops.indexing import _scatter_update
+from keraform.runtime.ops.indexing import FULL, _scatter_update, getitem
 from keraform.runtime.ops.tensors import (
     Tensor,
     as_tensor,
     axis_of,
+    index_scalar,
     is_array,
     move,
     on_jax,
@@ -23,6 +24,32 @@ from keraform.runtime.ops.tensors import (
     sizes,
     static_sizes,
 )
+
+
+def select(input: Tensor, dim: int, index: Any) -> Tensor:
+    """Returns one slice along `dim`, without the axis."""
+    axis = axis_of(dim, rank(input))
+    return getitem(input, (*(FULL,) * axis, index))
+
+
+def narrow(input: Tensor, dim: int, start: Any, length: Any) -> Tensor:
+    """Returns `length` slices along `dim`, from `start` on."""
+    axis = axis_of(dim, rank(input))
+    start, length = index_scalar(start), index_scalar(length)
+    if isinstance(start, int) and start < 0:
+        start = start + sizes(input)[axis]
+    return getitem(input, (*(FULL,) * axis, builtins.slice(start, start + length)))
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Returns the slices along `dim` that a vector of indices names."""
+    return ops.take(input, ops.reshape(index, (-1,)), axis=axis_of(dim, rank(input)))
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """Returns the elements where `mask` is True, as a vector whose length depends on the data."""
+    shape = ops.shape(ops.logical_or(mask, ops.zeros_like(input, dtype="bool")))
+    return getitem(ops.broadcast_to(input, shape), ops.broadcast_to(mask, shape))
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keraform.errors import explain
-from keraform.runtime.ops import dtypes
+from keraform.runtime.ops import dtypes, tensors
 from keraform.runtime.ops.tensors import (
     Tensor,
     as_int,
@@ -30,10 +30,10 @@ from keraform.runtime.ops.tensors import (
 )
 
 
-def expand(input: Tensor, *sizes_: Any) -> Tensor:
+def expand(input: Tensor, *size: Any) -> Tensor:
     """Broadcasts to the given sizes; -1 keeps a size, new axes come in front."""
     x = as_tensor(input)
-    wanted = flat_sizes(sizes_)
+    wanted = flat_sizes(size)
     have = (None,) * (len(wanted) - rank(x)) + sizes(x)
     target = [
         own if isinstance(new, int) and new == -1 else new
@@ -223,11 +223,11 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return ops.reshape(x, (*shape[:first], product(shape[first : last + 1]), *shape[last + 1 :]))
 
 
-def unflatten(input: Tensor, dim: int, sizes_: Any) -> Tensor:
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """Splits one axis into several; one of their sizes may be -1."""
     x = as_tensor(input)
     axis = axis_of(dim, rank(x))
-    shape, parts = sizes(x), flat_sizes((sizes_,))
+    shape, parts = tensors.sizes(x), flat_sizes((sizes,))
     known = [p for p in parts if not (isinstance(p, int) and p == -1)]
     filled = [shape[axis] // product(known) if isinstance(p, int) and p == -1 else p for p in parts]
     return ops.reshape(x, (*shape[:axis], *filled, *shape[axis + 1 :]))

@@ -302,6 +302,15 @@ def uniform(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code
     return _call(calls, "{low!o} + ({high!o} - {low!o}) * {draw}", bound, kind, 9)
 
 
+def power(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+    """`x.pow(2)` is a square."""
+    bound = _bound("Tensor.pow", "exponent", arguments) | {"self": receiver}
+    kind = Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None)
+    if bound["exponent"].text == "2":
+        return _call(calls, "ops.square({self})", bound, kind)
+    return _call(calls, "ops.power({self}, {exponent})", bound, kind)
+
+
 def backward(_calls: CallTranslator, _receiver: Code, _arguments: Arguments) -> Code:
     """Refused."""
     raise Refusal("Tensor.backward", "gradients are Keras's matter")
@@ -309,7 +318,7 @@ def backward(_calls: CallTranslator, _receiver: Code, _arguments: Arguments) -> 
 
 METHODS: dict[str, Method] = {
     "size": size, "to": to, "max": max_method("max"), "min": max_method("min"), "chunk": chunk, "clamp": clamp,
-    "clip": clamp, "expand": expand, "type": type_, "squeeze": squeeze, "uniform": uniform, "backward": backward,
+    "clip": clamp, "expand": expand, "type": type_, "squeeze": squeeze, "uniform": uniform, "pow": power, "backward": backward,
     "softmax": softmax_method("softmax"), "log_softmax": softmax_method("log_softmax"),
     "sum": plain_when_float("sum", "dim?, keepdim?, dtype?", "ops.sum({self}, axis={dim}, keepdims={keepdim})"),
     "cumsum": plain_when_float("cumsum", "dim, dtype?", "ops.cumsum({self}, axis={dim})"),

@@ -1,0 +1,1 @@
+"""Networks written by hand in plain Keras, against which ports are timed."""

@@ -1,0 +1,38 @@
+"""Every rule by its case: the translation is the one that docs/rules shows, and both blocks give the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.translate.rule_cases import Case, all_cases, compare, expectation, run_keras, run_torch, translate
+
+CASES = all_cases()
+RUN = [case for case in CASES if case.refused is None and not any(o == "nothing" for o in case.options)]
+
+
+@pytest.fixture(scope="module")
+def float64() -> Iterator[None]:
+    """Both sides compute in float64 unless a case says otherwise."""
+    import keras
+    import torch
+
+    before = keras.config.floatx(), torch.get_default_dtype()
+    keras.config.set_floatx("float64")
+    torch.set_default_dtype(torch.float64)
+    yield
+    keras.config.set_floatx(before[0])
+    torch.set_default_dtype(before[1])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_translation_is_the_documented_one(case: Case) -> None:
+    made = expectation(translate(case.torch), case.torch)
+    assert made == case.expected, "try: python -m tests.translate.update_cases, then read the diff"
+
+
+@pytest.mark.parametrize("case", RUN, ids=lambda case: case.id)
+def test_both_blocks_give_the_same_numbers(case: Case, float64: None) -> None:
+    theirs, state = run_torch(case)
+    compare(case, run_keras(case, translate(case.torch).code, state), theirs)
