@@ -79,4 +79,13 @@ class ViT(keras.Model):
         }
 
 
-BLOCK_PATHS = ()
+BLOCK_PATHS = (
+    "layernorm_before",
+    "attention.q_proj",
+    "attention.k_proj",
+    "attention.v_proj",
+    "attention.o_proj",
+    "layernorm_after",
+    "mlp.fc1",
+    "mlp.fc2",
+)

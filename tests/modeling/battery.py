@@ -27,6 +27,7 @@ def array(value):
 
 
 def classifier(**changes):
+    changes = {"num_hidden_layers": 1, **changes}
     return mini_bert.TFBertForSequenceClassification(mini_bert.tiny_config(**changes))
 
 
@@ -66,7 +67,7 @@ def point_2_call_itself_sets_the_context():
     seen = []
     with observe(lambda layer, args, kwargs, output: seen.append(layer.training)):
         model.call(mini_bert.tiny_inputs(), training=True)
-    assert len(seen) > 20 and all(seen)
+    assert len(seen) > 12 and all(seen)
     assert model.training is False
 
 
@@ -90,7 +91,6 @@ def point_5_configurations_rebuild_the_model():
 
 
 def point_6_weights_are_named_after_attributes():
-    paths = {v.path for v in classifier().trainable_variables}
     start = "tf_bert_for_sequence_classification"
     model = mini_bert.TFBertForSequenceClassification(mini_bert.tiny_config(), name=start)
     paths = {v.path for v in model.trainable_variables}

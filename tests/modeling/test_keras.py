@@ -19,6 +19,8 @@ def test_on_tensorflow(function):
 
 def test_on_jax():
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    # compile quickly rather than well
+    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
         [sys.executable, battery.__file__], env=environment, capture_output=True, text=True
@@ -96,3 +98,15 @@ def test_a_port_is_found_in_saved_files_by_a_fresh_process(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert Path(tmp_path / "model.keras").is_file()
+
+
+def test_point_6_layouts_find_weights(tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    script = Path(battery.__file__).with_name("layouts.py")
+    done = subprocess.run(
+        [sys.executable, script, tmp_path], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("sharded") == 3

@@ -13,7 +13,7 @@ import torch
 from keras import ops
 
 from keraform.runtime import init, layers
-from keraform.runtime.tree import get_torch_weight, read
+from keraform.runtime.tree import get_torch_weight, own_weights, read
 
 TorchTransposed = torch.nn.ConvTranspose1d
 DRAWS: list[tuple[str, dict[str, Any]]] = [
@@ -150,3 +150,43 @@ def test_an_unknown_name_is_an_error_with_the_known_ones() -> None:
         init.zeros_(layers.Dense(3, 4), "kernel")
     with pytest.raises(ValueError, match="two axes or more"):
         init.xavier_uniform_(layers.Dense(3, 4), "bias")
+
+
+@pytest.mark.parametrize("make, make_torch", [
+    *MAKERS,
+    (lambda: layers.Dense(150, 90, use_bias=False), lambda: torch.nn.Linear(150, 90, bias=False)),
+    (lambda: layers.Conv1D(60, 40, 5, groups=4), lambda: torch.nn.Conv1d(60, 40, 5, groups=4)),
+    (lambda: layers.ConvTranspose1D(60, 40, 5), lambda: TorchTransposed(60, 40, 5)),
+    (
+        lambda: layers.Embedding(90, 120, padding_idx=3),
+        lambda: torch.nn.Embedding(90, 120, padding_idx=3),
+    ),
+    (lambda: layers.LayerNormalization(7), lambda: torch.nn.LayerNorm(7)),
+    (lambda: layers.RMSNormalization(7), lambda: torch.nn.RMSNorm(7)),
+    (lambda: layers.GroupNormalization(2, 6), lambda: torch.nn.GroupNorm(2, 6)),
+    (lambda: layers.BatchNormalization(5), lambda: torch.nn.BatchNorm1d(5)),
+    (lambda: layers.ReLU(), lambda: torch.nn.ReLU()),
+])  # fmt: skip
+def test_reset_parameters_starts_every_weight_as_torch_does(make: Any, make_torch: Any) -> None:
+    keras.utils.set_random_seed(3)
+    torch.manual_seed(3)
+    layer, module = make(), make_torch()
+    for entry in own_weights(layer):
+        init.settle(entry.variable, ops.full(entry.variable.shape, 9.0))
+    init.reset_parameters(layer)
+    for entry in own_weights(layer):
+        ours = np.asarray(ops.convert_to_numpy(get_torch_weight(layer, entry.key)))
+        theirs = module.state_dict()[entry.key].numpy()
+        assert ours.shape == theirs.shape
+        if theirs.std() == 0:
+            np.testing.assert_array_equal(ours, theirs)
+            continue
+        assert abs(ours.std() / theirs.std() - 1) < 0.25
+        assert abs(np.abs(ours).max() / np.abs(theirs).max() - 1) < 0.2
+        if getattr(layer, "padding_idx", None) is not None:
+            assert not ours[layer.padding_idx].any()
+
+
+def test_a_layer_without_a_name_is_an_error() -> None:
+    with pytest.raises(TypeError, match=r"pass the name, as in normal_\(layer, 'weight'\)"):
+        init.zeros_(layers.Dense(3, 4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,19 +134,45 @@ def test_own_methods_named_as_keras_methods_are_kept() -> None:
     assert Quantizer().build(5) == 5
 
 
-def test_modes_that_the_call_does_not_run_are_refused_by_name() -> None:
+def quantized_policy() -> keras.dtype_policies.DTypePolicy:
+    return keras.dtype_policies.get("int8_from_float32")
+
+
+def test_keras3_point_1_modes_that_the_lean_call_does_not_run_are_refused_by_name() -> None:
     layer = layers.Dense(4, 4, name="query")
-    layer._dtype_policy = keras.dtype_policies.get("int8_from_float32")
+    layer._dtype_policy = quantized_policy()
     with pytest.raises(NotImplementedError, match="quantization mode 'int8' on Dense 'query'"):
         layer(data(2, 4))
     with keras.RematScope(mode="full"):
         layer = layers.Dense(4, 4, name="key")
     with pytest.raises(NotImplementedError, match="rematerialisation mode 'full' on Dense 'key'"):
         layer(data(2, 4))
+
+
+def test_keras3_point_3_rematerialisation_of_blocks_is_refused_by_name() -> None:
     block = layers.GradientCheckpointingLayer(name="block")
     block.gradient_checkpointing = True
     with pytest.raises(NotImplementedError, match="gradient_checkpointing"):
         block(data(2, 4))
+
+
+@pytest.mark.parametrize("make", [lambda: layers.Dense(4, 4), lambda: layers.Embedding(5, 4)])
+def test_keras3_point_4_quantize_is_refused_by_name_and_changes_nothing(make: Any) -> None:
+    layer = make()
+    with pytest.raises(NotImplementedError, match=f"{type(layer).__name__}.*`quantize`"):
+        layer.quantize("int8")
+    assert layer.dtype_policy.name == "float32"
+    given = ops.ones((2, 4), "int32" if isinstance(layer, layers.Embedding) else "float32")
+    assert layer(given).shape[-1] == 4
+
+
+def test_keras3_point_5_a_config_with_a_quantized_policy_is_refused_when_called() -> None:
+    config = layers.Dense(4, 4, name="query").get_config()
+    config["dtype"] = keras.dtype_policies.serialize(quantized_policy())
+    again = layers.Dense.from_config(config)
+    assert again.built
+    with pytest.raises(NotImplementedError, match="quantization mode 'int8' on Dense 'query'"):
+        again(data(2, 4))
 
 
 def test_mixed_policy_computes_in_half_precision() -> None:
@@ -357,53 +384,22 @@ def test_depthwise_convolutions_use_the_depthwise_kernel(monkeypatch: pytest.Mon
     assert called
 
 
-JAX_CHECK = """
-import keras, numpy as np
-from keraform.runtime import layers
-given = keras.Input((6,))
-drop = layers.Dropout(0.5)
-model = keras.Model(given, drop(layers.Dense(6, 4)(given)))
-model.compile("sgd", "mse")
-state = lambda: np.asarray(drop.seed_generator.state)
-x, y = np.ones((8, 6), "float32"), np.ones((8, 4), "float32")
-before = state(); model.fit(x, y, verbose=0); after = state()
-assert (before != after).any(), "the seed must move in fit"
-model.evaluate(x, y, verbose=0); model.predict(x, verbose=0)
-assert (state() == after).all(), "the seed must stay in evaluate"
-tv = [v.value for v in drop.trainable_variables]
-ntv = [v.value for v in drop.non_trainable_variables]
-out, _ = drop.stateless_call(tv, ntv, keras.ops.ones((4, 100)), training=True)
-assert (np.asarray(out) == 0).any()
-print("fine")
-"""
-
-
-def run_jax(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1",
-        "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
-    }  # fmt: skip
-    return subprocess.run(
-        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def test_seeds_move_in_fit_and_not_in_evaluate_on_jax() -> None:
-    pytest.importorskip("jax")
-    result = run_jax("-c", JAX_CHECK)
-    assert "fine" in result.stdout, result.stderr[-2000:]
+def test_keras3_point_2_seeds_move_in_fit_and_not_in_evaluate_on_jax(
+    jax_checks: dict[str, str],
+) -> None:
+    found = jax_checks["seeds_move_in_fit_and_not_in_evaluate"]
+    assert not found, found
 
 
 @pytest.mark.slow
-def test_layers_equal_torch_on_jax() -> None:
-    pytest.importorskip("jax")
+def test_layers_equal_torch_on_jax(run_on_jax: Callable[..., Any]) -> None:
     chosen = (
         "dense or layer_norm or group_norm or batch_norm or conv1d_0 or conv2d_2 or conv2d_7_9 or "
         "conv_transpose2d_1 or max2d_9_3_2_1 or average2d_9_3_2_1 or gru_cell or lstm_one_step or "
-        "GELU or running"
+        "GELU or running or unfold"
     )
     here = str(Path(__file__).with_name("test_layers_torch.py"))
-    result = run_jax("-m", "pytest", here, "-q", "-k", chosen, "-p", "no:cacheprovider")
+    result = run_on_jax("-m", "pytest", here, "-q", "-k", chosen, "-p", "no:cacheprovider")
     assert result.returncode == 0, result.stdout[-3000:]
 
 

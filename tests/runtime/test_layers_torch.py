@@ -133,6 +133,19 @@ CASES: list[Case] = [
         lambda: layers.PixelUnshuffle(2),
         (2, 3, 4, 6),
     ),
+    ("unfold", lambda: nn.Unfold(2), lambda: layers.Unfold(2), (2, 3, 5, 6)),
+    (
+        "unfold_uneven",
+        lambda: nn.Unfold((3, 2), (2, 1), (2, 0), (1, 2)),
+        lambda: layers.Unfold((3, 2), (2, 1), (2, 0), (1, 2)),
+        (2, 3, 8, 7),
+    ),
+    (
+        "unfold_unbatched",
+        lambda: nn.Unfold(3, padding=1, stride=2),
+        lambda: layers.Unfold(3, padding=1, stride=2),
+        (3, 7, 8),
+    ),
     (
         "upsample_nearest",
         lambda: nn.Upsample(scale_factor=2),

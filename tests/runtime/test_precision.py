@@ -52,8 +52,26 @@ def test_an_error_inside_restores_the_functions() -> None:
 def test_keras_promotion_can_keep_float64() -> None:
     from keras.src.backend.common import dtypes
 
-    before = dtypes.BIT64_TO_BIT32_DTYPE["float64"]
-    with keep_float64():
+    before = dict(dtypes.BIT64_TO_BIT32_DTYPE)
+    with pytest.raises(KeyError), keep_float64():
         assert keras.backend.result_type("float64", float) == "float64"
         assert keras.backend.result_type("float64", "float32") == "float64"
-    assert dtypes.BIT64_TO_BIT32_DTYPE["float64"] == before
+        assert keras.backend.result_type("int64", "int32") == "int64"
+        with keep_float64():
+            pass
+        x = ops.convert_to_tensor(np.ones(3) + 1j)
+        assert dtype(ops.multiply(x, x)) == "complex128"
+        raise KeyError
+    assert before == dtypes.BIT64_TO_BIT32_DTYPE
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "float64_is_float64_inside_keep_float64_only",
+        "int64_and_complex128_are_kept_too",
+        "keep_float64_wants_x64",
+    ],
+)
+def test_64_bits_on_jax(jax_checks: dict[str, str], check: str) -> None:
+    assert not jax_checks[check], jax_checks[check]

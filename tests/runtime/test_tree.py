@@ -6,10 +6,20 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from torch import nn
 
 from keraform.runtime import layers
-from keraform.runtime.tree import find_weight, name_weights, named_layers, named_weights, read
+from keraform.runtime.tree import (
+    children,
+    find_weight,
+    name_weights,
+    named_layers,
+    named_variables,
+    named_weights,
+    read,
+    replace_child,
+)
 
 
 class Leaf(layers.Layer):
@@ -80,7 +90,7 @@ def test_axes_turn_torchs_layout_into_keras() -> None:
         )
 
 
-def test_weight_paths_follow_the_attributes() -> None:
+def test_keras3_point_6_weight_paths_follow_the_attributes() -> None:
     wrapper = Wrapper(name="wrapper")
     name_weights(wrapper, "tf_bert")
     paths = {w.key: w.variable.path for w in named_weights(wrapper, aliases=False)}
@@ -93,9 +103,69 @@ def test_weight_paths_follow_the_attributes() -> None:
     assert wrapper.bert.layer[1].query._kernel.path == "layer/1/query/kernel"
 
 
-def test_a_functional_model_around_does_not_change_the_paths() -> None:
+def test_keras3_point_6_weights_that_lora_adds_get_paths_too() -> None:
+    layer = layers.Dense(3, 2, name="query")
+    name_weights(layer, "m/query")
+    layer.enable_lora(1)
+    name_weights(layer, "m/query")
+    assert {v.path for v in layer.variables} == {
+        "m/query/kernel", "m/query/bias", "m/query/lora_kernel_a", "m/query/lora_kernel_b",
+    }  # fmt: skip
+    assert [w.key for w in named_weights(layer)] == ["weight", "bias"]
+
+
+def test_keras3_point_6_a_functional_model_around_does_not_change_the_paths() -> None:
     layer = layers.Dense(3, 2, name="head")
     name_weights(layer, "m/head")
     given = keras.Input((3,))
     keras.Model(given, layer(given))(np.ones((1, 3), "float32"))
     assert layer._kernel.path == "m/head/kernel"
+
+
+def test_named_variables_are_torchs_named_parameters() -> None:
+    root, module = Root(), TorchRoot()
+    found = list(named_variables(root))
+    assert [name for name, _ in found] == [
+        entry.key for entry in named_weights(root, aliases=False)
+    ]
+    assert {name for name, _ in found} == {name for name, _ in module.named_parameters()}
+    assert len({id(variable) for _, variable in found}) == len(found)
+    assert all(isinstance(variable, keras.Variable) for _, variable in found)
+
+
+class Holder(layers.Layer):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output = layers.Dense(3, 3)
+        self.layers = [layers.Identity(), layers.Dense(3, 3)]
+        self.norms = {"stage1": [layers.LayerNormalization(3)]}
+
+    def call(self, x: Any) -> Any:
+        for layer in (*self.layers, *self.norms["stage1"]):
+            x = layer(x)
+        return self.output(x)
+
+
+@pytest.mark.parametrize("name", ["output", "layers.1", "norms.stage1.0", "0", "2"])
+def test_a_child_can_be_replaced_under_the_name_that_children_gives(name: str) -> None:
+    holder = Holder()
+    if name.isdecimal():
+        holder = layers.Sequential(layers.Dense(3, 3), layers.ReLU(), layers.Dense(3, 3))
+    other = layers.Dense(3, 3, use_bias=False)
+    names = list(dict(children(holder)))
+    replace_child(holder, name, other)
+    assert list(dict(children(holder))) == names
+    assert dict(children(holder))[name] is other
+    assert f"{name}.weight" in dict(named_variables(holder))
+    # Keras knows the weights of the new layer, and those of the old one no more
+    known = {id(variable) for variable in holder.trainable_variables}
+    assert known == {id(variable) for _, variable in named_variables(holder)}
+    assert holder(np.ones((1, 3), "float32")).shape == (1, 3)
+
+
+def test_a_replaced_layer_that_stands_elsewhere_too_is_kept() -> None:
+    holder = Holder()
+    holder.layers[0] = holder.output
+    kernel = holder.output._kernel
+    replace_child(holder, "output", layers.Identity())
+    assert any(variable is kernel for variable in holder.trainable_variables)

@@ -8,6 +8,7 @@ order: prose (optional), an `inputs:` line, the torch block, and what it becomes
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import re
 import textwrap
@@ -123,6 +124,7 @@ class Made:
     refusals: tuple[str, ...]
 
 
+@functools.cache
 def translate(torch_block: str) -> Made:
     """Translates a block; `body` is the port without its banner and imports."""
     from keraform.translate import translate_source

@@ -55,7 +55,7 @@ class _WhenImported(MetaPathFinder):
             run(module)
             _use_in(module)
 
-        spec.loader.exec_module = exec_module
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader
         return spec
 
 

@@ -116,8 +116,9 @@ def _methods(node: ast.ClassDef, others: dict[str, ast.ClassDef]) -> dict[str, a
         if isinstance(base, ast.Name) and base.id in others and base.id != node.name:
             found.update(_methods(others[base.id], others))
     for part in node.body:
-        is_method = isinstance(part, ast.FunctionDef)
-        if is_method and (not part.name.startswith("_") or part.name == "__init__"):
+        if not isinstance(part, ast.FunctionDef):
+            continue
+        if not part.name.startswith("_") or part.name == "__init__":
             if not any("property" in ast.unparse(d) or "setter" in ast.unparse(d) or
                        "method" in ast.unparse(d) for d in part.decorator_list):  # fmt: skip
                 found[part.name] = part

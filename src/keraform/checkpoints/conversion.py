@@ -13,7 +13,7 @@ import numpy as np
 
 from keraform.checkpoints.operations import Context, InexpressibleError, Tensors
 from keraform.checkpoints.renames import Converter, PrefixChange, Rename
-from keraform.checkpoints.tensors import StoredTensor
+from keraform.checkpoints.tensors import StoredTensor, of_array
 from keraform.checkpoints.upstream import conversions
 from keraform.errors import KeraformError
 from keraform.runtime.tree import named_layers
@@ -187,9 +187,7 @@ def _convert_group(
             result.tensors[tensor.key] = tensor
         return
     for key, array in _full_keys(target, tensors).items():
-        result.tensors[key] = StoredTensor(
-            key, tuple(array.shape), array.dtype.name, stored[0].source, lambda a=array: a
-        )
+        result.tensors[key] = of_array(key, array, stored[0].source)
 
 
 def _run(
@@ -252,7 +250,7 @@ def _reverted(target: str, group: _Group, config: Any) -> Iterator[tuple[str, St
     context = Context(converter.source_patterns, converter.target_patterns, target, config, {})
     tensors = _full_keys(target, _run(converter, group.tensors, context))
     for key, array in tensors.items():
-        yield key, StoredTensor(key, tuple(array.shape), array.dtype.name, "", lambda a=array: a)
+        yield key, of_array(key, array, "")
 
 
 def savable_rules(model: Any) -> list[Rename]:

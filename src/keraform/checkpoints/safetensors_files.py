@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -163,7 +164,7 @@ def write_safetensors(
     if len(shards) > 1:
         names = [f"model-{n + 1:05d}-of-{len(shards):05d}.safetensors" for n in range(len(shards))]
     for name, keys in zip(names, shards, strict=True):
-        write_atomically(folder / name, lambda file, keys=keys: _write_file(file, tensors, keys))
+        write_atomically(folder / name, functools.partial(_write_file, tensors=tensors, keys=keys))
     written = [folder / name for name in names]
     if len(shards) > 1:
         total = sum(_size(tensors[key]) for keys in shards for key in keys)

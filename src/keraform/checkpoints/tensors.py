@@ -34,10 +34,11 @@ def in_memory(state: Mapping[str, np.ndarray | StoredTensor]) -> dict[str, Store
         state: PyTorch's keys and the arrays that belong to them.
     """
     return {
-        key: value if isinstance(value, StoredTensor) else _array(key, np.asarray(value))
+        key: value if isinstance(value, StoredTensor) else of_array(key, np.asarray(value))
         for key, value in state.items()
     }
 
 
-def _array(key: str, value: np.ndarray) -> StoredTensor:
-    return StoredTensor(key, tuple(value.shape), value.dtype.name, "memory", lambda: value)
+def of_array(key: str, value: np.ndarray, source: str = "memory") -> StoredTensor:
+    """An array as the stored tensor `key`."""
+    return StoredTensor(key, tuple(value.shape), value.dtype.name, source, lambda: value)

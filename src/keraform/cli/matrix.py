@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
 import importlib.metadata
 import json
 import subprocess
@@ -99,10 +98,10 @@ def _verify(model_type: str, rungs: str) -> tuple[dict[str, Any], bool]:
 
 
 def _hashes(model_type: str) -> dict[str, str]:
-    """SHA-256 of the generated files: a proof belongs to them."""
+    """The digests of the generated files: a proof belongs to them."""
     from keraform import translate
 
     return {
-        module: hashlib.sha256(translate.translation(module).code.encode()).hexdigest()
+        module: translate.digest_of(translate.translation(module).code)
         for module in modules_of(model_type)
     }

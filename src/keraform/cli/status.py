@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib import resources
 from pathlib import Path
@@ -125,7 +124,7 @@ def _outdated(entry: dict[str, Any], quiet: bool) -> str | None:
 
     with console.waiting("looking at the generated files", quiet):
         for module, proved in entry.get("files", {}).items():
-            if hashlib.sha256(translate.translation(module).code.encode()).hexdigest() != proved:
+            if translate.digest_of(translate.translation(module).code) != proved:
                 return OUTDATED
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,7 @@ class BackboneMixin:
         self.backbone_type = BackboneType.TRANSFORMERS
         self.stage_names = self.config.stage_names
         self.config.verify_out_features_out_indices()
-        self.num_features = None
+        self.num_features: list[int] | None = None
 
     @property
     def out_features(self) -> list[str]:
@@ -66,7 +67,8 @@ class BackboneMixin:
     @property
     def out_feature_channels(self) -> dict[str, int]:
         """The number of channels of every stage."""
-        return {stage: self.num_features[i] for i, stage in enumerate(self.stage_names)}
+        sizes = self.num_features or []  # the model's own constructor sets them
+        return {stage: sizes[i] for i, stage in enumerate(self.stage_names)}
 
     @property
     def channels(self) -> list[int]:
@@ -77,7 +79,7 @@ class BackboneMixin:
         """Calls the backbone, without `output_attentions` where it has no attention."""
         if not self.has_attentions:
             kwargs.pop("output_attentions", None)
-        return self(*args, **kwargs)
+        return self(*args, **kwargs)  # type: ignore[operator]
 
 
 def filter_output_hidden_states(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,7 +121,7 @@ def load_backbone(config: PreTrainedConfig) -> Any:
     Args:
         config: A configuration with `backbone_config`, or a backbone's own.
     """
-    import keraform  # the public table: which class it is, is known to a room above this one
-
+    # which class it is, is known to a room above this one: ask the package's public table
+    table = importlib.import_module("keraform")
     own = getattr(config, "backbone_config", None) or config
-    return keraform.AutoMainLayer.from_config(own, auto_class="AutoBackbone")
+    return table.AutoMainLayer.from_config(own, auto_class="AutoBackbone")

@@ -70,6 +70,20 @@ def initialize(variables: Iterable[keras.Variable]) -> None:
             variable._deferred_initialize()
 
 
+def lay_out(variables: Iterable[keras.Variable]) -> None:
+    """Puts values where the `keras.distribution` that is set wants them, going by full paths.
+
+    Keras looks for a layout when a variable gets its value; in a plain constructor that is before
+    the variable has its full path.
+
+    Args:
+        variables: Variables with values.
+    """
+    for variable in variables:
+        variable._layout = None
+        variable._initialize(variable._value)
+
+
 @contextlib.contextmanager
 def dtype_scope(dtype: str | keras.DTypePolicy | None) -> Iterator[None]:
     """Layers made inside have this dtype policy (a policy on the model reaches no inner layer).

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from transformers import PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from keraform.checkpoints.conversion import upstream_name
 from keraform.checkpoints.load import load_torch_state, unfilled
@@ -19,6 +19,7 @@ from keraform.errors import KeraformError
 from keraform.hub import HUB_ARGUMENTS, Repository, find_weights
 from keraform.modeling import initialization
 from keraform.modeling.building import deferred_values, dtype_scope, initialize
+from keraform.modeling.proved import warn_when_unproved
 from keraform.modeling.precision import keep_in_float32, resolve_dtype
 
 _CONFIG = "config.json"
@@ -64,6 +65,7 @@ class Loading:
         Raises:
             KeraformError: No configuration, no weights, a damaged file, or a wrong shape.
         """
+        warn_when_unproved(cls)
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         old_dtype = kwargs.pop("torch_dtype", None)
         dtype = old_dtype if dtype is None else dtype
@@ -73,7 +75,7 @@ class Loading:
         stored = read_safetensors(find_weights(source, use_safetensors))
         policy = resolve_dtype(dtype, config, stored)
         with dtype_scope(policy), deferred_values():
-            model = cls(config, *args, **kwargs, **keras_name)
+            model: Any = cls(config, *args, **kwargs, **keras_name)  # type: ignore[call-arg]
         keep_in_float32(model)
         report = load_torch_state(model, stored, ignore_mismatched_sizes=ignore_mismatched_sizes)
         if strict:
@@ -143,10 +145,7 @@ def load_config(
     if config is not None:
         source = Repository.of(config, **source.options)
     require_config(source)
-    config_class = cls.config_class
-    if config_class is None:
-        from transformers import AutoConfig as config_class
-    return config_class.from_pretrained(
+    return (cls.config_class or AutoConfig).from_pretrained(
         source.name, return_unused_kwargs=True, **source.options, **kwargs
     )
 

@@ -14,7 +14,13 @@ from transformers import GenerationConfig, PreTrainedConfig
 from keraform.errors import explain
 from keraform.modeling import initialization, tying
 from keraform.modeling.attention import choose_implementations
-from keraform.modeling.building import deferred_values, dtype_scope, initialize, is_deferred
+from keraform.modeling.building import (
+    deferred_values,
+    dtype_scope,
+    initialize,
+    is_deferred,
+    lay_out,
+)
 from keraform.modeling.embeddings import EmbeddingAccess
 from keraform.modeling.loading import Loading
 from keraform.modeling.serialization import Serializable
@@ -49,7 +55,7 @@ class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
     base_model_prefix: ClassVar[str] = ""
     main_input_name: ClassVar[str] = "input_ids"
     input_modalities: ClassVar[Any] = "text"
-    model_tags: ClassVar[list[str] | None] = None
+    model_tags: list[str] | None = None
 
     _tied_weights_keys: ClassVar[dict[str, str] | None] = None
     _keys_to_ignore_on_load_missing: Any = None
@@ -107,6 +113,8 @@ class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
             setattr(self, name, found)
         self.init_weights()
         name_weights(self)
+        if keras.distribution.distribution() is not None and not is_deferred():
+            lay_out(keras.layers.Layer.variables.fget(self))
 
     def init_weights(self) -> None:
         """Gives new weights their random values, and ties what is to be tied."""
@@ -189,7 +197,7 @@ class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
             return own
         from keraform.training.losses import LOSS_MAPPING
 
-        return LOSS_MAPPING.get(self.loss_type) or LOSS_MAPPING["ForCausalLM"]
+        return LOSS_MAPPING.get(self.loss_type or "") or LOSS_MAPPING["ForCausalLM"]
 
     @loss_function.setter
     def loss_function(self, function: Callable[..., Any]) -> None:

@@ -92,7 +92,7 @@ def _config_class(cls: type, model_type: str) -> type[PreTrainedConfig]:
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The constructor's arguments by name, without the configuration and Keras's own."""
-    signature = inspect.signature(cls.__init__)
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     try:
         bound = signature.bind_partial(None, *args, **kwargs).arguments
     except TypeError:  # the constructor itself will say what is wrong

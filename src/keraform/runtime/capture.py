@@ -382,9 +382,8 @@ def accepts_precomputed_kwargs(modality: str) -> Callable:
 
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            named = {name_of(key): value for key, value in kwargs.items()}
-            named.pop(None, None)
-            return func(*args, **named)
+            named = ((name_of(key), value) for key, value in kwargs.items())
+            return func(*args, **{name: value for name, value in named if name is not None})
 
         return wrapper
 

@@ -38,7 +38,8 @@ def _first_names(self: Any) -> tuple[str, str]:
 def _activated(self: Any, projected: Tensor) -> Tensor:
     """The gate or activation, on rows [n, i] as the model wrote it.
 
-    Unobserved: upstream activates the rows of one expert at a time, so these are no stages of the model.
+    Unobserved: upstream activates the rows of one expert at a time, so these are no stages of the
+    model.
     """
     lead, width = ops.shape(projected)[:-1], projected.shape[-1]
     rows = ops.reshape(projected, (-1, width))
@@ -57,9 +58,7 @@ def dense_experts_forward(
     """Every expert on every token: [t, m], [t, k], [t, k] to [t, m]. Costs E / k times the work."""
     first, first_bias = _first_names(self)
     bias = ops.expand_dims(getattr(self, first_bias), 1) if self.has_bias else None  # [E, 1, i]
-    hidden = _project(
-        hidden_states, getattr(self, first), bias, self.is_transposed, "tm,eim->eti"
-    )
+    hidden = _project(hidden_states, getattr(self, first), bias, self.is_transposed, "tm,eim->eti")
     hidden = _activated(self, hidden)
     bias = ops.expand_dims(self.down_proj_bias, 1) if self.has_bias else None  # [E, 1, m]
     outputs = _project(hidden, self.down_proj, bias, self.is_transposed, "eti,emi->etm")

@@ -19,7 +19,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keraform.runtime.tree import TorchWeight, WeightSpec, find_weight, inverse_axes, own_weights, read
+from keraform.runtime.tree import (
+    TorchWeight,
+    WeightSpec,
+    find_weight,
+    inverse_axes,
+    own_weights,
+    read,
+)
 
 _PROTECTED: ContextVar[frozenset[int]] = ContextVar("keraform_protected", default=frozenset())
 
@@ -72,7 +79,7 @@ def _fill(target: Target, name: str | None, make: Maker, index: Any, free: bool 
     if entry is None:  # parametrised: torch would write into a computed copy
         return None
     if not isinstance(entry, TorchWeight):
-        return _fill_buffer(target, name, entry, make, index)
+        return _fill_buffer(target, str(name), entry, make, index)
     variable = entry.variable
     if id(variable) in _PROTECTED.get():
         return variable
@@ -91,10 +98,15 @@ def _entry(target: Target, name: str | None) -> TorchWeight | Any | None:
     """The weight; None where a parametrisation computes it; the tensor where it is a buffer."""
     if isinstance(target, keras.Variable):
         return TorchWeight("", target, None, "")
+    if name is None:
+        raise TypeError(
+            f"expected a variable, or a layer and the name of its weight; got "
+            f"{type(target).__name__} alone; pass the name, as in normal_(layer, 'weight')."
+        )
     derived = vars(target).get("_derived") or {}
     for attribute, source in derived.items():
         if target.torch_weights.get(attribute, WeightSpec(attribute)).name == name:
-            entries = list(source.entries(target, attribute, WeightSpec(str(name))))
+            entries = list(source.entries(target, attribute, WeightSpec(name)))
             return entries[0] if len(entries) == 1 and entries[0].alias else None
     value = getattr(target, name, None)
     if isinstance(value, keras.Variable):  # tf.is_tensor is true of Keras variables
@@ -354,11 +366,22 @@ def default_flax_embed_init_(target: Target, name: str | None = None, *, index: 
     return _scaled(target, name, index, False, lambda fan_in, _: fan_in**-0.5, generator)
 
 
+# what torch's normalisations start with
+_NORMALISATION = {
+    "weight": ones_,
+    "bias": zeros_,
+    "running_mean": zeros_,
+    "running_var": ones_,
+    "num_batches_tracked": zeros_,
+}
+
+
 def reset_parameters(layer: Any) -> None:
     """Starts the weights of a layer as torch's own module of that kind does.
 
-    Normalisations get ones and zeros, embeddings a standard normal with a zero row for padding, all others
-    Kaiming-uniform weights and biases uniform within `1 / sqrt(fan_in)` (torch 2.13, `nn.Linear.reset_parameters`).
+    Normalisations get ones and zeros, embeddings a standard normal with a zero row for padding,
+    all others Kaiming-uniform weights and biases uniform within `1 / sqrt(fan_in)` (torch 2.13,
+    `nn.Linear.reset_parameters`).
     """
     names = {entry.key for entry in own_weights(layer)}
     if hasattr(layer, "padding_idx"):
@@ -366,7 +389,7 @@ def reset_parameters(layer: Any) -> None:
         if layer.padding_idx is not None:
             zeros_(layer, "weight", index=layer.padding_idx)
     elif "Normalization" in type(layer).__name__:
-        for name, function in (("weight", ones_), ("bias", zeros_), ("running_mean", zeros_), ("running_var", ones_)):
+        for name, function in _NORMALISATION.items():
             if name in names:
                 function(layer, name)
     elif "weight" in names:

@@ -6,7 +6,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -46,7 +46,7 @@ class ModelOutput(OrderedDict):
         super().__init__(*args, **kwargs)
 
     def __post_init__(self) -> None:
-        names = [field.name for field in fields(self)]
+        names = [field.name for field in fields(cast("Any", self))]  # subclasses are dataclasses
         if not names:
             raise ValueError(
                 f"A model output needs at least one field; {type(self).__name__} has none. "
@@ -96,7 +96,7 @@ class ModelOutput(OrderedDict):
             return OrderedDict.update(self, *args, **kwargs)
         raise _fixed(self, "update")
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         if not is_dataclass(self):
             return super().__reduce__()
         return _rebuild, (type(self), tuple(self.keys()), tuple(self.values()))
@@ -164,7 +164,7 @@ def _register(cls: type[ModelOutput]) -> None:
         return
     _registered.add(cls)
 
-    def unflatten(names: tuple[str, ...], values: Iterable[Any]) -> ModelOutput:
+    def unflatten(names: Any, values: Iterable[Any]) -> ModelOutput:
         return _rebuild(cls, names, values)
 
     try:
@@ -173,7 +173,7 @@ def _register(cls: type[ModelOutput]) -> None:
         pass
     else:
 
-        def flatten(output: ModelOutput) -> tuple[tuple, tuple[str, ...], tuple[str, ...]]:
+        def flatten(output: Any) -> tuple[tuple, tuple[str, ...], tuple[str, ...]]:
             names, values = _leaves(output)
             return values, names, names
 

@@ -73,23 +73,37 @@ def lift_casts() -> Iterator[None]:
         _LIFTING.reset(token)
 
 
+# what Keras's promotion narrows without need: floats on JAX, complex numbers everywhere
+_WIDE = ("float64", "int64", "complex128")
+
+
 @contextmanager
 def keep_float64() -> Iterator[None]:
-    """Let Keras compute float64 in float64 on every backend; proofs need it beside the policy.
+    """Let Keras compute 64-bit numbers in 64 bits on every backend; proofs need it.
 
-    Outside TensorFlow Keras 3.15's promotion rules turn float64 into float32 (`ops.mean` and
-    `ops.tanh` of a float64 tensor are off by 1e-8 on JAX, whatever `jax_enable_x64` says). Their
-    table is changed for the duration. A private table: tests/runtime/test_precision.py pins it.
+    Outside TensorFlow Keras 3.15's promotion rules turn float64 into float32 and int64 into int32
+    (`ops.mean` and `ops.tanh` of a float64 tensor are off by 1e-8 on JAX, whatever
+    `jax_enable_x64` says), and complex128 into complex64 on TensorFlow too. Their table is changed
+    for the duration; it is read after Keras's caches, which know no precision, so none has to be
+    cleared. A private table: tests/runtime/test_precision.py pins it and what it reaches.
+
+    Raises:
+        RuntimeError: JAX runs without x64, and would narrow everything itself.
     """
+    if keras.backend.backend() == "jax" and integer_dtype() != "int64":
+        raise RuntimeError(
+            "expected JAX with 64-bit numbers; got jax_enable_x64=False; set JAX_ENABLE_X64=1, or "
+            "call jax.config.update('jax_enable_x64', True) first."
+        )
     from keras.src.backend.common import dtypes
 
     table = dtypes.BIT64_TO_BIT32_DTYPE
-    before = table["float64"]
-    table["float64"] = "float64"
+    before = dict(table)
+    table.update({name: name for name in _WIDE})
     try:
         yield
     finally:
-        table["float64"] = before
+        table.update(before)
 
 
 def _resolving(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -200,9 +200,7 @@ def _longrope_table(self: Any, seq_len: Tensor, layer_type: str | None, prefix: 
     parameters = self.config.rope_parameters
     parameters = parameters if layer_type is None else parameters[layer_type]
     limit = parameters["original_max_position_embeddings"]
-    long, _ = ROPE_INIT_FUNCTIONS["longrope"](
-        self.config, seq_len=limit + 1, layer_type=layer_type
-    )
+    long, _ = ROPE_INIT_FUNCTIONS["longrope"](self.config, seq_len=limit + 1, layer_type=layer_type)
     original = getattr(self, f"{prefix}original_inv_freq")
     return ops.where(seq_len > limit, ops.cast(long, original.dtype), original)
 

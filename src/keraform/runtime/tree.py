@@ -1,9 +1,8 @@
-"""The module tree as torch sees it: attribute paths, weight keys, and names that the model owns."""
+"""The module tree as torch sees it: attribute paths, weight keys and weights in torch's layout."""
 
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,29 +12,9 @@ import numpy as np
 from keras import ops
 from keras.src.backend.common import global_state  # call context: Keras has no public reader
 
-# Names that Keras keeps for itself and that modeling files assign (counted over 530 files).
-OWNED_NAMES = frozenset(
-    {
-        "dtype",
-        "evaluate",
-        "input",
-        "input_dtype",
-        "layers",
-        "loss",
-        "losses",
-        "metrics",
-        "output",
-        "path",
-        "predict",
-        "quantize",
-        "summary",
-        "variables",
-        "weights",
-    }
-)
-_OWN = "own_"
-# Keras wraps these methods on every instance; a model's method of the same name is not Keras's.
-_WRAPPED_METHODS = ("build", "quantize")
+from keraform.runtime.owned import OWN, OWNED_NAMES, NameOwner
+from keraform.runtime.owned import owns as owns  # this module is the door to both
+
 # Variables that Keras's layers add later; no torch key belongs to them.
 _KERAS_EXTRAS = ("lora_",)
 
@@ -63,84 +42,17 @@ class TorchWeight:
     alias: bool = False
 
 
-class OwnedName:
-    """A name that is Keras's until the model assigns it; Keras's own code still reads Keras's."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            return getattr(super(TorchTree, owner), self.name, self)
-        values = instance.__dict__
-        own = _OWN + self.name
-        if own in values and not _is_keras(sys._getframe(1)):
-            return values[own]
-        if self.name in values:
-            return values[self.name]
-        return getattr(super(TorchTree, instance), self.name)
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        # only Keras gets here: TorchTree.__setattr__ has renamed what the model assigns
-        inherited = getattr(super(TorchTree, type(instance)), self.name, None)
-        if hasattr(type(inherited), "__set__"):
-            inherited.__set__(instance, value)
-        else:
-            instance.__dict__[self.name] = value
-
-    def __delete__(self, instance: Any) -> None:
-        instance.__dict__.pop(self.name, None)
-
-
-def _is_keras(frame: Any) -> bool:
-    return frame.f_globals.get("__name__", "").startswith("keras.")
-
-
-class TorchTree:
+class TorchTree(NameOwner):
     """Mixin before a Keras class: torch's names for layers and weights, whatever Keras calls them.
 
     Children are found in attribute order; lists give indices and dicts keys. `torch_weights` maps
     a variable's attribute to its torch name; variables that it does not list keep their own.
-    `main_layer` names the attribute whose prefix torch's keys do not have.
-
-    Traps: `hasattr(self, "weights")` (or any name in `OWNED_NAMES`) is true on every Keras layer;
-    ask `owns(self, "weights")`. Keras's own code never sees the model's value of such a name.
+    `main_layer` names the attribute whose prefix torch's keys do not have. Names that Keras keeps
+    for itself may be the model's (`keraform.runtime.owned`).
     """
 
     torch_weights: ClassVar[Mapping[str, WeightSpec]] = {}
     main_layer: ClassVar[str | None] = None
-
-    dtype = OwnedName()
-    evaluate = OwnedName()
-    input = OwnedName()
-    input_dtype = OwnedName()
-    layers = OwnedName()
-    loss = OwnedName()
-    losses = OwnedName()
-    metrics = OwnedName()
-    output = OwnedName()
-    path = OwnedName()
-    predict = OwnedName()
-    quantize = OwnedName()
-    summary = OwnedName()
-    variables = OwnedName()
-    weights = OwnedName()
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        instance = super().__new__(cls, *args, **kwargs)
-        for name in _own_methods(cls):
-            instance.__dict__.pop(name, None)
-        return instance
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in OWNED_NAMES and not _is_keras(sys._getframe(1)):
-            name = _OWN + name
-        super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        if _OWN + name in self.__dict__:
-            name = _OWN + name
-        super().__delattr__(name)
 
     @property
     def training(self) -> bool:
@@ -181,29 +93,6 @@ class _Constant:
 
 
 @functools.cache
-def _own_methods(cls: type) -> tuple[str, ...]:
-    """Those of `_WRAPPED_METHODS` that the model defines itself."""
-
-    def is_own(name: str) -> bool:
-        module = getattr(getattr(cls, name, None), "__module__", None) or "keras."
-        return not module.startswith("keras.")
-
-    return tuple(name for name in _WRAPPED_METHODS if is_own(name))
-
-
-def owns(layer: Any, name: str) -> bool:
-    """Whether the model itself has assigned or defined `name` (torch's `hasattr(self, name)`)."""
-    if _OWN + name in layer.__dict__:
-        return True
-    if name not in OWNED_NAMES:
-        return hasattr(layer, name)
-    for cls in type(layer).__mro__:
-        if name in vars(cls):
-            return not (cls is TorchTree or cls.__module__.startswith("keras."))
-    return False
-
-
-@functools.cache
 def _bookkeeping() -> frozenset[str]:
     """Instance attributes that Keras sets on every layer or model."""
     plain = keras.layers.Layer(name="plain"), keras.Model(name="plain")
@@ -215,8 +104,8 @@ def members(layer: Any) -> Iterator[tuple[str, Any]]:
     skipped = _bookkeeping()
     for attribute, value in vars(layer).items():
         if attribute not in skipped and not attribute.startswith("_self_"):
-            own = attribute.startswith(_OWN) and attribute[len(_OWN) :] in OWNED_NAMES
-            yield (attribute[len(_OWN) :] if own else attribute), value
+            own = attribute.startswith(OWN) and attribute[len(OWN) :] in OWNED_NAMES
+            yield (attribute[len(OWN) :] if own else attribute), value
 
 
 def _leaves(name: str, value: Any, kind: type) -> Iterator[tuple[str, Any]]:
@@ -411,21 +300,32 @@ def name_weights(root: Any, prefix: str | None = None) -> None:
 
 
 def replace_child(layer: Any, name: str, child: Any) -> None:
-    """Puts another layer in the place that `children` calls `name` (`conv`, `layers.0`, `norms.stage1`).
+    """Puts another layer in the place that `children` calls `name` (`conv`, `norms.stage1`).
 
     Args:
         layer: the layer that holds the child.
         name: the child's path below `layer`.
         child: the layer to hold instead.
     """
+    before = dict(children(layer)).get(name)
     attribute, *keys = name.split(".")
-    if not keys:
+    if hasattr(layer, "torch_children"):
+        layer[[listed for listed, _ in children(layer)].index(name)] = child
+    elif not keys:
         setattr(layer, attribute, child)
-        return
-    holder = dict(members(layer))[attribute]
-    for key in keys[:-1]:
-        holder = holder[int(key)] if isinstance(holder, list | tuple) else holder[key]
-    holder[int(keys[-1]) if isinstance(holder, list) else keys[-1]] = child
+    else:
+        holder = dict(members(layer))[attribute]
+        for key in keys[:-1]:
+            holder = holder[int(key)] if isinstance(holder, list | tuple) else holder[key]
+        holder[int(keys[-1]) if isinstance(holder, list) else keys[-1]] = child
+    retrack(layer, before, child)
+
+
+def retrack(layer: Any, before: Any, after: Any) -> None:
+    """Tells Keras, which does not see an item of a list replaced, whose weights are `layer`'s."""
+    layer._tracker.track(after)
+    if all(child is not before for _, child in children(layer)):
+        layer._tracker.untrack(before)
 
 
 def named_variables(root: Any) -> Iterator[tuple[str, keras.Variable]]:

@@ -57,6 +57,7 @@ def ForCausalLMLoss(
     """Cross entropy of each position's logits [b, q, v] and the next position's label [b, q]."""
     logits = ops.cast(logits, "float32")
     if shift_labels is None:
+        assert labels is not None  # one of the two is always given
         end = ops.full_like(labels[..., :1], ignore_index)
         shift_labels = ops.concatenate([labels[..., 1:], end], axis=-1)
     return fixed_cross_entropy(

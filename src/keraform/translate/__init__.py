@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keraform.translate.cache import digest_of
     from keraform.translate.importer import modeling_modules, port_name
     from keraform.translate.module import Translation
     from keraform.translate.port import port, port_module, translate_source, translation
 
 _WHERE = {
     "Translation": "module",
+    "digest_of": "cache",
     "modeling_modules": "importer",
     "port": "port",
     "port_module": "port",
@@ -21,6 +23,7 @@ _WHERE = {
 
 __all__ = [
     "Translation",
+    "digest_of",
     "modeling_modules",
     "port",
     "port_module",

@@ -13,6 +13,7 @@ from pathlib import Path
 from keraform.translate.source import Source, transformers_version
 
 MARK = "# KERAFORM-BANNER"
+DIGEST = "# sha256 of what follows: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,17 @@ def seal(code: str, banner: str) -> str:
     """Puts the banner in its place; its last line holds the hash of everything below it."""
     head, _, body = code.partition(MARK + "\n")
     digest = hashlib.sha256(body.encode()).hexdigest()
-    return f"{head}{banner}# sha256 of what follows: {digest}\n{body}"
+    return f"{head}{banner}{DIGEST}{digest}\n{body}"
+
+
+def digest_of(text: str) -> str:
+    """The hash that a generated file carries: of its code, not of the banner. A proof belongs to it."""
+    return text.partition(DIGEST)[2].partition("\n")[0]
 
 
 def intact(text: str) -> bool:
     """Whether a generated file is as it was written."""
-    _, found, rest = text.partition("# sha256 of what follows: ")
+    _, found, rest = text.partition(DIGEST)
     digest, _, body = rest.partition("\n")
     return bool(found) and hashlib.sha256(body.encode()).hexdigest() == digest
 

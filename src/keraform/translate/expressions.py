@@ -82,7 +82,7 @@ class ExpressionTranslator:
         if fact is None:
             return kind
         known = kind_from_fact(fact)
-        if known.is_unknown or kind.tag in ("dim", "device", "size", "layer", "layers", "class", "config", "dtype"):
+        if kind.name == "scanned" or known.is_unknown or kind.tag in ("dim", "device", "size", "layer", "layers", "class", "config", "dtype"):
             return kind
         if known.tag == "none" and not kind.is_unknown:
             return kind
@@ -287,8 +287,7 @@ class ExpressionTranslator:
         if left.kind.is_tensor or right.kind.is_tensor or kind.is_tensor:
             self.module.stats.operations += 1
         if self.needs_function(symbol, left.kind, right.kind):
-            if symbol in "&|^" and "int" in (left.kind.dtype_class, right.kind.dtype_class):
-                function = function.replace("logical", "bitwise")
+            function = self.function_for(symbol, function, left.kind, right.kind)
             return self.module.calls.ops_call(function, [left, right], kind)
         if symbol == "**":
             simple = all(isinstance(n, (cst.Name, cst.Attribute, cst.Integer, cst.Float, cst.UnaryOperation)) for n in (node.left, node.right))
@@ -311,7 +310,7 @@ class ExpressionTranslator:
                 return Kind("tensor", exact, rank)
             if classes == {"int"} or classes == {"int", "bool"}:
                 return Kind("tensor", "int64" if left.dtype == "int64" or right.dtype == "int64" else "int", rank)
-            return Kind("tensor", "bool", rank) if classes == {"bool"} and symbol in "&|^" else Kind("tensor", None, rank)
+            return Kind("tensor", "bool", rank) if classes == {"bool"} and symbol in "&|^+*" else Kind("tensor", None, rank)
         if "dim" in (left.tag, right.tag):
             return FLOAT if "float" in (left.tag, right.tag) else DIM
         if left.tag in ("size", "tuple", "list") or right.tag in ("size", "tuple", "list"):
@@ -327,9 +326,13 @@ class ExpressionTranslator:
             return False
         a, b = left.dtype_class, right.dtype_class
         if left.is_tensor and right.is_tensor:
+            if "mixed" in (left.dtype, right.dtype):
+                return symbol in "+-*/%//**"
             if a and b and (a != b or (a == "int" and left.dtype != right.dtype and symbol not in "<<>>")):
                 return True
             if left.dtype and right.dtype and a == b == "float" and left.dtype != right.dtype:
+                return True
+            if a == b == "bool" and symbol in ("+", "*"):
                 return True
             return symbol == "/" and (a != "float" and b != "float")
         tensor, other = (left, right) if left.is_tensor else (right, left)
@@ -341,6 +344,16 @@ class ExpressionTranslator:
         if kind == "bool" and symbol in ("+", "-", "*"):
             return True
         return kind == "int" and other.tag == "float"
+
+    @staticmethod
+    def function_for(symbol: str, function: str, left: Kind, right: Kind) -> str:
+        """The function of `keras.ops` that stands for an operator: by dtype, bits or truth values."""
+        classes = {left.dtype_class, right.dtype_class}
+        if symbol in "&|^" and "int" in classes:
+            return function.replace("logical", "bitwise")
+        if classes == {"bool"}:
+            return {"+": "logical_or", "*": "logical_and"}.get(symbol, function)
+        return function
 
     def unary(self, node: cst.UnaryOperation) -> Code:
         operand = self(node.expression)
@@ -359,6 +372,9 @@ class ExpressionTranslator:
         folded = self.module.fold_boolean(word, left.text, right.text)
         if folded is not None:
             return left if folded == "left" else right if folded == "right" else Code((folded,), BOOL)
+        if self.module.graph_test:
+            function = "both" if word == "and" else "either"
+            return self.module.calls.ops_call(function, [left, right], BOOL, "kf")
         document = doc(left.operand(precedence), Break(f" {word} ", precedence), right.operand(precedence + 1))
         kind = BOOL if left.kind == right.kind == BOOL else join(left.kind, right.kind)
         return Code(document, kind, precedence)
@@ -379,7 +395,7 @@ class ExpressionTranslator:
             # Ports are built like modules on torch's meta device: weights come later.
             differs = isinstance(node.comparisons[0].operator, (cst.NotEqual, cst.IsNot, cst.NotIn))
             return Code((str(differs != ("meta" in self.module.text(node))),), BOOL)
-        if all(functions) and any(k.tag in ("dim", "size", "tensor") for k in kinds):
+        if all(functions) and any(k.tag in ("dim", "size", "tensor") and k.name != "annotated" for k in kinds):
             self.module.symbolic = True
         tensors = [k for k in kinds if k.is_tensor]
         if tensors and all(functions):

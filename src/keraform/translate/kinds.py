@@ -17,7 +17,8 @@ class Kind:
             that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`, `list`, `dict`, `layer`, `layers`
             (a list of layers), `class`, `function`, `object`, `numpy`, `dtype`, `device`, `config`, `torch` (a name of
             torch), or `unknown`.
-        dtype: for tensors, the exact dtype or the classes `float`, `int`, `bool`; None when not known.
+        dtype: for tensors, the exact dtype, `float` for the model's own, `int`, `bool`, or `mixed` where runs differ;
+            None when not known.
         rank: for tensors, the number of axes, None when not known.
         items: for tuples and lists, the kinds of the elements, or one kind for all.
         name: for layers, classes, objects and torch names, the name of the class or the dotted name.
@@ -136,7 +137,7 @@ def kind_from_fact(fact: str) -> Kind:
     for part in fact.split("|"):
         if part.startswith("tensor"):
             pieces = part.split(":")
-            dtype = pieces[1] if len(pieces) > 1 and pieces[1] != "mixed" else None
+            dtype = pieces[1] if len(pieces) > 1 else None
             kind = Kind("tensor", dtype, int(pieces[2]) if len(pieces) > 2 else None)
         else:
             kind = _FACT_TAGS.get(part.split(":")[0], UNKNOWN)

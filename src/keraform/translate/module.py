@@ -34,7 +34,7 @@ TENSOR_ANNOTATIONS = {
     "torch.BoolTensor": Kind("tensor", "bool"), "torch.IntTensor": Kind("tensor", "int32"), "nn.Parameter": FLOAT_TENSOR,
     "torch.HalfTensor": FLOAT_TENSOR, "torch.ByteTensor": Kind("tensor", "uint8"),
 }  # fmt: skip
-PLAIN_ANNOTATIONS = {"int": Kind("dim"), "float": Kind("float"), "bool": Kind("bool"), "str": Kind("str"), "dict": Kind("dict"), "list": Kind("list"), "tuple": Kind("tuple"), "None": Kind("none"), "Callable": Kind("function")}
+PLAIN_ANNOTATIONS = {"int": Kind("dim", name="annotated"), "float": Kind("float"), "bool": Kind("bool"), "str": Kind("str"), "dict": Kind("dict"), "list": Kind("list"), "tuple": Kind("tuple"), "None": Kind("none"), "Callable": Kind("function")}
 
 
 @dataclass(slots=True)
@@ -67,6 +67,7 @@ class ModuleTranslator:
         self.returns: list[Kind] = []
         self.in_annotation = False
         self.symbolic = False
+        self.graph_test = False
         self.main_layer = False
         self.unpacking: str | None = None
         self.scope = Scope()

@@ -14,6 +14,7 @@ from keraform.translate.rules.methods import METHODS
 from keraform.translate.rules.record import Code, Refusal
 from keraform.translate.rules.seams import DROPPED_CALLS, DROPPED_CONTEXTS, HOOKS
 from keraform.translate.rules.torch_names import canonical
+from keraform.translate.scans import ScanTranslator
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -32,6 +33,7 @@ class StatementTranslator:
 
     def __init__(self, module: ModuleTranslator):
         self.module = module
+        self.scans = ScanTranslator(module)
 
     # Blocks -----------------------------------------------------------------------------------------------------------
 
@@ -184,7 +186,8 @@ class StatementTranslator:
         if not (receiver.kind.is_tensor or receiver.kind.is_unknown) or name == "requires_grad":
             return None
         code = module.calls.tensor_method(receiver, name, module.calls.arguments(node), node)
-        return module.subscripts.rebind(target, receiver, code.doc)
+        root = _chain_root(target)
+        return module.subscripts.rebind(root, receiver if root is target else module.expressions(root), code.doc)
 
     def assign(self, node: cst.Assign) -> Doc | None:
         module = self.module
@@ -256,6 +259,7 @@ class StatementTranslator:
         if target.kind.is_tensor:
             module.stats.operations += 1
         if module.expressions.needs_function(symbol, target.kind, value.kind):
+            function = module.expressions.function_for(symbol, function, target.kind, value.kind)
             update = module.calls.ops_call(function, [target, value], kind)
             module.bind_target(node.target, kind)
             return doc(module.target_doc(node.target), " = ", update.doc)
@@ -274,6 +278,10 @@ class StatementTranslator:
         constant = module.constant(test.text)
         if constant is None and symbolic and node.orelse is None and _only_raises(node.body):
             return []
+        if constant is None and symbolic and word == "if":
+            branch = self.branch(node)
+            if branch is not None:
+                return (indent + statement(branch, indent)).split("\n")
         if constant is True:
             return self.inline(node.body, indent, word)
         if constant is False:
@@ -298,6 +306,36 @@ class StatementTranslator:
         else:
             module.scope.names = _join(after_body, module.scope.names)
         return [*lines, *body, *rest]
+
+    def branch(self, node: cst.If) -> Doc | None:
+        """A condition on sizes that decides between two tensors, as one expression; None for other forms."""
+        module = self.module
+        body = _only_statement(node.body)
+        other = _only_statement(node.orelse.body) if isinstance(node.orelse, cst.Else) else None
+        if isinstance(body, cst.Return) and isinstance(other, cst.Return) and body.value and other.value:
+            head: Doc = ("return ",)
+            values = [module.expressions(body.value), module.expressions(other.value)]
+        elif isinstance(body, cst.Assign) and isinstance(body.targets[0].target, cst.Name):
+            name = body.targets[0].target
+            if isinstance(other, cst.Assign) and other.targets[0].target.deep_equals(name):
+                last = other.value
+            elif node.orelse is None and name.value in module.scope.names:
+                last = name
+            else:
+                return None
+            head = (f"{name.value} = ",)
+            values = [module.expressions(body.value), module.expressions(last)]
+            module.bind_target(name, values[0].kind)
+        else:
+            return None
+        if not any(v.kind.is_tensor for v in values) or any(v.kind.is_python for v in values):
+            return None
+        module.imports.need("keraform.runtime", "ops", "kf")
+        module.graph_test = True
+        test = module.expressions(node.test)
+        module.graph_test = False
+        items = [Item(test.doc), *(Item(doc("lambda: ", v.doc)) for v in values)]
+        return doc(head, "kf.cond", Group("(", items, ")"))
 
     def otherwise(self, node: cst.If | cst.Else | None, indent: str, word: str) -> list[str]:
         """What follows a condition; with `word` "if", the first condition is gone."""
@@ -326,6 +364,9 @@ class StatementTranslator:
 
     def for_(self, node: cst.For, indent: str) -> list[str]:
         module = self.module
+        scanned = self.scans.translate(node, indent)
+        if scanned is not None:
+            return scanned
         iterable = module.expressions(node.iter)
         module.bind_target(node.target, module.expressions.element_kind(iterable))
         head = statement(doc("for ", module.target_doc(node.target), " in ", iterable.whole, ":"), indent)
@@ -378,11 +419,26 @@ class StatementTranslator:
         return lines
 
 
+def _chain_root(target: cst.BaseExpression) -> cst.BaseExpression:
+    """`x` in `x.mul_(2).clamp_(min=0)`: what a chain of in-place methods writes to."""
+    while isinstance(target, cst.Call) and isinstance(target.func, cst.Attribute) and target.func.attr.value.endswith("_"):
+        target = target.func.value
+    return target
+
+
 def _only_raises(body: cst.BaseSuite) -> bool:
     statements = body.body
     if isinstance(body, cst.IndentedBlock):
         return all(isinstance(s, cst.SimpleStatementLine) and all(isinstance(x, (cst.Raise, cst.Assert)) for x in s.body) for s in statements)
     return all(isinstance(s, (cst.Raise, cst.Assert)) for s in statements)
+
+
+def _only_statement(body: cst.BaseSuite) -> cst.BaseSmallStatement | None:
+    """The statement of a block that has just one simple one."""
+    statements = body.body
+    if isinstance(body, cst.IndentedBlock) and len(statements) == 1 and isinstance(statements[0], cst.SimpleStatementLine):
+        statements = statements[0].body
+    return statements[0] if len(statements) == 1 and isinstance(statements[0], cst.BaseSmallStatement) else None
 
 
 def _leaves(body: cst.BaseSuite) -> bool:

@@ -14,7 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keraform.modeling import PreTrainedModel
 from keraform.modeling.building import deferred_values, initialize
+from keraform.modeling.precision import keep_in_float32
 from keraform.runtime import precision
 from keraform.runtime.observe import observe
 from keraform.runtime.tree import named_layers, named_weights
@@ -99,6 +101,8 @@ class Port:
             else:
                 with deferred_values() as made:
                     model = self.construct()
+                if isinstance(model, PreTrainedModel):
+                    keep_in_float32(model)
                 report = self.load(model, self.state)
                 initialize(made)
         if not report.complete:

@@ -33,11 +33,11 @@ class CacheLayerMixin(CacheState):
     """One attention layer's keys and values; attributes are rebound, tensors never changed."""
 
     is_compileable = False
-    is_croppable = False
     supports_early_init = True
     is_static: ClassVar[bool] = False
     # a modeling file names its own cache layers here, and they join the tables below
     _layer_type: str | None = None
+    cumulative_length: Any  # tokens seen, where a layer counts them: an int or a scalar tensor
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -52,6 +52,11 @@ class CacheLayerMixin(CacheState):
 
     def __repr__(self) -> str:
         return type(self).__name__
+
+    @property
+    def is_croppable(self) -> bool:
+        """Whether tokens can be taken back."""
+        return False
 
     @abstractmethod
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -93,7 +98,10 @@ class DynamicLayer(CacheLayerMixin):
     """Keeps all keys and values."""
 
     is_sliding = False
-    is_croppable = True
+
+    @property
+    def is_croppable(self) -> bool:
+        return True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype = key_states.dtype
@@ -129,7 +137,7 @@ class DynamicLayer(CacheLayerMixin):
                 f"Expected a number of tokens to remove that is not positive; got "
                 f"{tokens_to_remove}. Call crop(-n) to forget the last n tokens."
             )
-        if tokens_to_remove == 0 or self.keys is None:
+        if tokens_to_remove == 0 or self.keys is None or self.values is None:
             return
         self.keys = self.keys[..., :tokens_to_remove, :]
         self.values = self.values[..., :tokens_to_remove, :]
@@ -153,7 +161,7 @@ class DynamicSlidingWindowLayer(DynamicLayer):
     def __init__(self, sliding_window: int, **kwargs: Any) -> None:
         super().__init__()
         self.sliding_window = sliding_window
-        self.cumulative_length: Any = 0
+        self.cumulative_length = 0
         self.record_past = False
 
     def activate_past_recording(self) -> None:
@@ -203,6 +211,7 @@ class DynamicSlidingWindowLayer(DynamicLayer):
                 f"crop({tokens_to_remove}). Call activate_past_recording() before the forward "
                 f"pass, then crop(-n)."
             )
+        assert self.keys is not None and self.values is not None  # the window is full
         end = ops.shape(self.keys)[-2] + tokens_to_remove
         start = larger(end - self.sliding_window + 1, 0)
         self.keys = self.keys[:, :, start:end, :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from keras import ops
 
@@ -96,6 +96,7 @@ class LinearAttentionCacheLayerMixin(CacheState):
             )
         for index in range(self.number_of_states):
             states, size = self.conv_states[index], self.conv_kernel_size[index]
+            assert states is not None and size is not None  # both are set by the first update
             end = ops.shape(states)[-1] + tokens_to_remove
             self.conv_states[index] = states[..., larger(end - size, 0) : end]
 
@@ -121,6 +122,7 @@ class LinearAttentionLayer(LinearAttentionCacheLayerMixin):
             self.conv_kernel_size[state_idx] = size
             self.is_conv_states_initialized[state_idx] = True
         size = self.conv_kernel_size[state_idx]
+        assert size is not None  # set above, by the first update
         if self.has_previous_state[state_idx]:
             full = ops.concatenate([self.conv_states[state_idx], conv_states], axis=-1)
         else:
@@ -151,10 +153,10 @@ def _at_least(states: Tensor, size: int) -> Tensor:
     return ops.concatenate([ops.zeros((*lead, missing), dtype=states.dtype), states], axis=-1)
 
 
-class _Hybrid:
+class _Hybrid(LinearAttentionLayer):
     """Applies what concerns the whole layer to both of its parts."""
 
-    _attention: type
+    _attention: ClassVar[type[Any]]  # the other base of a class below
 
     def reset(self) -> None:
         LinearAttentionLayer.reset(self)
@@ -169,7 +171,7 @@ class _Hybrid:
         self._attention.crop(self, tokens_to_remove)
 
 
-class LinearAttentionAndFullAttentionLayer(_Hybrid, LinearAttentionLayer, DynamicLayer):
+class LinearAttentionAndFullAttentionLayer(_Hybrid, DynamicLayer):
     """A layer with a scan and full attention."""
 
     is_compileable = False
@@ -182,9 +184,7 @@ class LinearAttentionAndFullAttentionLayer(_Hybrid, LinearAttentionLayer, Dynami
     get_max_length = DynamicLayer.get_max_length
 
 
-class LinearAttentionAndSlidingWindowAttentionLayer(
-    _Hybrid, LinearAttentionLayer, DynamicSlidingWindowLayer
-):
+class LinearAttentionAndSlidingWindowAttentionLayer(_Hybrid, DynamicSlidingWindowLayer):
     """A layer with a scan and sliding attention."""
 
     is_compileable = False
@@ -195,7 +195,7 @@ class LinearAttentionAndSlidingWindowAttentionLayer(
         LinearAttentionLayer.__init__(self, number_of_states=number_of_states)
 
 
-class LinearAttentionAndStaticFullAttentionLayer(_Hybrid, LinearAttentionLayer, StaticLayer):
+class LinearAttentionAndStaticFullAttentionLayer(_Hybrid, StaticLayer):
     """A layer with a scan and full attention, of fixed size."""
 
     _attention = StaticLayer
@@ -205,9 +205,7 @@ class LinearAttentionAndStaticFullAttentionLayer(_Hybrid, LinearAttentionLayer, 
         LinearAttentionLayer.__init__(self, number_of_states=number_of_states)
 
 
-class LinearAttentionAndStaticSlidingWindowAttentionLayer(
-    _Hybrid, LinearAttentionLayer, StaticSlidingWindowLayer
-):
+class LinearAttentionAndStaticSlidingWindowAttentionLayer(_Hybrid, StaticSlidingWindowLayer):
     """A layer with a scan and sliding attention, of fixed size."""
 
     _attention = StaticSlidingWindowLayer

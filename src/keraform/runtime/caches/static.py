@@ -28,7 +28,7 @@ class StaticLayer(CacheLayerMixin):
         super().__init__()
         self.max_cache_len = max_cache_len
         # a tensor, so that a compiled step is the same at every length
-        self.cumulative_length: Tensor = ops.zeros((), dtype="int32")
+        self.cumulative_length = ops.zeros((), dtype="int32")
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype = key_states.dtype
@@ -86,6 +86,7 @@ class StaticSlidingWindowLayer(StaticLayer):
             self.values = written(self.values, self.cumulative_length, value_states, axis=2)
             self.cumulative_length = self.cumulative_length + new
             return self.keys, self.values
+        assert self.keys is not None and self.values is not None  # made when initialised
         # the oldest key leaves a full window before new ones come
         first, last = (1, self.max_cache_len) if seen >= self.max_cache_len else (0, seen)
         keys = joined(self.keys[:, :, first:last, :], key_states, axis=-2)

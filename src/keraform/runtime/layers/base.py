@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import keras
 from keras import ops
@@ -25,8 +25,14 @@ class _TensorType(type):
         return ops.is_tensor(value) or isinstance(value, keras.Variable | keras.KerasTensor)
 
 
-class Tensor(metaclass=_TensorType):
-    """Annotation for a backend tensor; `isinstance(x, Tensor)` is torch's question."""
+if TYPE_CHECKING:
+    _KerasLayer: TypeAlias = Any  # the class that TorchLayer is mixed in before
+    Tensor: TypeAlias = Any  # whichever class the backend has, with all its operators
+else:
+    _KerasLayer = object
+
+    class Tensor(metaclass=_TensorType):
+        """Annotation for a backend tensor; `isinstance(x, Tensor)` is torch's question."""
 
 
 def buffer(value: Any) -> Tensor:
@@ -76,7 +82,7 @@ def call_context(layer: Any, training: bool | None = None) -> Iterator[None]:
             global_state.set_global_attribute("current_call_ctx", None)
 
 
-class TorchLayer(TorchTree):
+class TorchLayer(TorchTree, _KerasLayer):
     """Mixin before a Keras layer class: weights in the constructor, torch's tree, a lean call.
 
     `__call__` sets the call context, the autocast scope and (in a graph) the name scope, runs

@@ -104,6 +104,7 @@ class BatchNormalization(TorchLayer, keras.layers.BatchNormalization):
         return standardise(values, axes, self.eps)
 
     def _move(self, values: Tensor, axes: tuple[int, ...]) -> None:
+        assert self.num_batches_tracked is not None  # statistics are tracked
         self.num_batches_tracked.assign(self.num_batches_tracked + 1)
         mean, variance = ops.moments(values, axes=axes)
         shape = ops.shape(values)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keraform.runtime.layers.base import Layer
+from keraform.runtime.tree import retrack
 
 
 class Sequential(Layer):
@@ -57,6 +58,11 @@ class Sequential(Layer):
         if isinstance(index, slice):
             return Sequential(*list(self._steps)[index])
         return self._steps[index]
+
+    def __setitem__(self, index: int, layer: Any) -> None:
+        before = self._steps[index]
+        self._steps[index] = layer
+        retrack(self, before, layer)
 
     def call(self, *inputs: Any) -> Any:
         first, *rest = self._steps or [_same]

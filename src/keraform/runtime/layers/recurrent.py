@@ -201,6 +201,7 @@ class _Cell(Layer):
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         bound = 1.0 / math.sqrt(hidden_size) if hidden_size else 0.0
         rows = self.gates * hidden_size
+        shapes: dict[str, tuple[int, ...]]
         shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         if bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}

@@ -122,10 +122,4 @@ class Unfold(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         from keraform.runtime import ops as kf
 
-        return kf.unfold(
-            inputs,
-            self.kernel_size,
-            dilation=self.dilation,
-            padding=self.padding,
-            stride=self.stride,
-        )
+        return kf.im2col(inputs, self.kernel_size, self.dilation, self.padding, self.stride)

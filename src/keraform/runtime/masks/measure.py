@@ -95,6 +95,7 @@ def measure(
         attention_mask = ops.cast(attention_mask, "bool")
     sizes = Sizes(attention_mask, q_length=ops.shape(inputs_embeds)[1])
     if past_key_values is not None:
+        assert layer_idx is not None  # where there is a cache, a layer of it is measured
         sizes.q_offset = past_key_values.get_query_offset(layer_idx)
         lengths = past_key_values.get_mask_sizes(sizes.q_length, layer_idx)
         sizes.kv_length, sizes.kv_offset = lengths

@@ -45,6 +45,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "true_divide",
         "where",
     ),
+    "control": ("both", "cond", "either", "scan"),
     "convolutions": (
         "conv1d",
         "conv2d",

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from keraform.translate.rules.record import Code, Rule
 
-_TRIVIAL = "device!, dtype?, requires_grad!, layout!, pin_memory!, memory_format!, out!"
+_TRIVIAL = "device!, dtype?, requires_grad!, layout^, pin_memory!, memory_format!, out^"
 
 
 def _unary(torch: str, target: str, kind: str = "same", extra: str = "") -> Rule:
-    return Rule(torch, f"input, out!{extra}", f"{target}({{input}})", kind)
+    return Rule(torch, f"input, out^{extra}", f"{target}({{input}})", kind)
 
 
 def _only_none(name: str, reason: str):
@@ -34,13 +34,13 @@ ELEMENTWISE = tuple(
         ("negative", "negative", "same"), ("reciprocal", "reciprocal", "same"), ("relu", "relu", "same"),
         ("isnan", "isnan", "tensor:bool"), ("isinf", "isinf", "tensor:bool"), ("isfinite", "isfinite", "tensor:bool"),
         ("logical_not", "logical_not", "tensor:bool"), ("round", "round", "same"), ("trunc", "trunc", "same"),
-        ("real", "real", "tensor:float"), ("imag", "imag", "tensor:float"), ("angle", "angle", "tensor:float"),
+        ("real", "real", "tensor:float"), ("imag", "imag", "tensor:float"),
         ("t", "transpose", "same"),
     )
 )  # fmt: skip
 
 BINARY = tuple(
-    Rule(f"torch.{name}", "input, other, out!", f"ops.{target}({{input}}, {{other}})", kind)
+    Rule(f"torch.{name}", "input, other, out^", f"ops.{target}({{input}}, {{other}})", kind)
     for name, target, kind in (
         ("maximum", "maximum", "same"), ("minimum", "minimum", "same"), ("fmax", "maximum", "same"),
         ("matmul", "matmul", "same"), ("bmm", "matmul", "same"), ("mm", "matmul", "same"), ("outer", "outer", "same"),
@@ -55,6 +55,7 @@ BINARY = tuple(
         ("logaddexp", "logaddexp", "same"), ("kron", "kron", "same"), ("fmod", "fmod", "same"),
     )
 ) + (
+    Rule("torch.angle", "input", "ops.arctan2(ops.imag({input}), ops.real({input}))", "tensor:float"),
     Rule("torch.xlogy", "input, other", "kf.xlogy({input}, {other})", "same"),
     Rule("torch.remainder", "input, other", "ops.mod({input}, {other})", "same"),
     Rule("torch.add", "input, other, alpha?", "ops.add({input}, {other})", "same", _only_none("alpha", "alpha is not supported")),
@@ -107,8 +108,8 @@ REDUCTIONS = (
     Rule("torch.argmin", "input, dim?, keepdim?", "kf.argmin({input}, dim={dim}, keepdim={keepdim})", "tensor:int64"),
     Rule("torch.prod", "input, dim?, keepdim?", "ops.prod({input}, axis={dim}, keepdims={keepdim})", "same"),
     Rule("torch.logsumexp", "input, dim, keepdim?", "ops.logsumexp({input}, axis={dim}, keepdims={keepdim})", "same"),
-    Rule("torch.var", "input, dim?, correction?, unbiased?, keepdim?", "kf.var({input}, dim={dim}, unbiased={unbiased}, correction={correction}, keepdim={keepdim})", "same"),
-    Rule("torch.std", "input, dim?, correction?, unbiased?, keepdim?", "kf.std({input}, dim={dim}, unbiased={unbiased}, correction={correction}, keepdim={keepdim})", "same"),
+    Rule("torch.var", "input, dim?, unbiased?, keepdim?, correction?", "kf.var({input}, dim={dim}, unbiased={unbiased}, correction={correction}, keepdim={keepdim})", "same"),
+    Rule("torch.std", "input, dim?, unbiased?, keepdim?, correction?", "kf.std({input}, dim={dim}, unbiased={unbiased}, correction={correction}, keepdim={keepdim})", "same"),
     Rule("torch.norm", "input, p?, dim?, keepdim?", "kf.norm({input}, p={p}, dim={dim}, keepdim={keepdim})", "same"),
     Rule("torch.linalg.norm", "input, ord?, dim?, keepdim?", "kf.norm({input}, p={ord}, dim={dim}, keepdim={keepdim})", "same"),
     Rule("torch.linalg.vector_norm", "input, ord?, dim?, keepdim?", "kf.norm({input}, p={ord}, dim={dim}, keepdim={keepdim})", "same"),
@@ -118,14 +119,13 @@ REDUCTIONS = (
     Rule("torch.unique_consecutive", "input", "kf.unique_consecutive({input})", "same"),
     Rule("torch.cosine_similarity", "x1, x2, dim=1, eps?", "kf.cosine_similarity({x1}, {x2}, dim={dim}, eps={eps})", "same"),
     Rule("torch.median", "input", "kf.median({input})", "same"),
-    Rule("torch.count_nonzero", "input, dim?", "ops.count_nonzero({input}, axis={dim})", "tensor:int64"),
+    Rule("torch.count_nonzero", "input, dim?", "kf.count_nonzero({input}, dim={dim})", "tensor:int64"),
 )  # fmt: skip
 
 SHAPES = (
-    Rule("torch.cat", "tensors, dim=0, out!", "ops.concatenate({tensors}, axis={dim})", "like:tensors"),
+    Rule("torch.cat", "tensors, dim=0, out^", "ops.concatenate({tensors}, axis={dim})", "like:tensors"),
     Rule("torch.concat", "tensors, dim=0", "ops.concatenate({tensors}, axis={dim})", "like:tensors"),
     Rule("torch.concatenate", "tensors, dim=0", "ops.concatenate({tensors}, axis={dim})", "like:tensors"),
-    Rule("torch.stack", "tensors, dim=0", "ops.stack({tensors}, axis={dim})", "like:tensors"),
     Rule("torch.hstack", "tensors", "ops.hstack({tensors})", "like:tensors"),
     Rule("torch.vstack", "tensors", "ops.vstack({tensors})", "like:tensors"),
     Rule("torch.reshape", "input, shape", "ops.reshape({input}, {shape})", "same"),
@@ -138,9 +138,7 @@ SHAPES = (
     Rule("torch.roll", "input, shifts, dims?", "ops.roll({input}, {shifts}, axis={dims})", "same"),
     Rule("torch.broadcast_to", "input, size", "ops.broadcast_to({input}, {size})", "same"),
     Rule("torch.tile", "input, dims", "ops.tile({input}, {dims})", "same"),
-    Rule("torch.einsum", "equation, *operands", "ops.einsum({equation}, *{operands})", "tensor"),
     Rule("torch.clone", "input", "{input}", "same"),
-    Rule("torch.where", "condition, input, other", "ops.where({condition}, {input}, {other})", "like:input"),
     Rule("torch.tensordot", "a, b, dims=2", "ops.tensordot({a}, {b}, axes={dims})", "like:a"),
     Rule("torch.repeat_interleave", "input, repeats, dim?, output_size!", "ops.repeat({input}, {repeats}, axis={dim})", "same"),
     Rule("torch.unbind", "input, dim=0", "ops.unstack({input}, axis={dim})", "list:same"),
@@ -150,7 +148,7 @@ SHAPES = (
     Rule("torch.view_as_complex", "input", "kf.view_as_complex({input})", "tensor"),
     Rule("torch.view_as_real", "input", "kf.view_as_real({input})", "tensor"),
     Rule("torch.cdist", "x1, x2, p?", "kf.cdist({x1}, {x2}, p={p})", "same"),
-    Rule("torch.bucketize", "input, boundaries, right?, out_int32!", "ops.searchsorted({boundaries}, {input})", "tensor:int64", _only_none("right", "right=True is not supported")),
+    Rule("torch.bucketize", "input, boundaries, right?, out_int32!", 'ops.cast(ops.reshape(ops.searchsorted({boundaries}, ops.ravel({input})), ops.shape({input})), "int64")', "tensor:int64", _only_none("right", "right=True is not supported")),
     Rule("torch.addmm", "input, mat1, mat2, beta?, alpha?", "kf.addmm({input}, {mat1}, {mat2}, beta={beta}, alpha={alpha})", "same"),
     Rule("torch.baddbmm", "input, batch1, batch2, beta?, alpha?", "kf.baddbmm({input}, {batch1}, {batch2}, beta={beta}, alpha={alpha})", "same"),
     Rule("torch.numel", "input", "ops.size({input})", "dim"),
@@ -173,11 +171,11 @@ FUNCTIONAL = (
     Rule("F.hardtanh", "input, min_val=-1.0, max_val=1.0, inplace!", "ops.clip({input}, {min_val}, {max_val})", "same"),
     Rule("F.hardswish", "input, inplace!", "ops.hard_silu({input})", "same"),
     Rule("F.hardsigmoid", "input, inplace!", "ops.hard_sigmoid({input})", "same"),
-    Rule("F.leaky_relu", "input, negative_slope=0.01, inplace!", "ops.leaky_relu({input}, negative_slope={negative_slope})", "same"),
+    Rule("F.leaky_relu", "input, negative_slope?, inplace!", "kf.leaky_relu({input}, {negative_slope})", "same"),
     Rule("F.softplus", "input, beta?, threshold?", "kf.softplus({input}, beta={beta}, threshold={threshold})", "same"),
     Rule("F.glu", "input, dim=-1", "ops.glu({input}, axis={dim})", "same"),
     Rule("F.prelu", "input, weight", "kf.prelu({input}, {weight})", "same"),
-    Rule("F.normalize", "input, p?, dim=1, eps?, out!", "kf.normalize({input}, p={p}, dim={dim}, eps={eps})", "same"),
+    Rule("F.normalize", "input, p?, dim=1, eps?, out^", "kf.normalize({input}, p={p}, dim={dim}, eps={eps})", "same"),
     Rule("F.cosine_similarity", "x1, x2, dim=1, eps?", "kf.cosine_similarity({x1}, {x2}, dim={dim}, eps={eps})", "same"),
     Rule("F.linear", "input, weight, bias?", "kf.linear({input}, {weight}, {bias})", "same"),
     Rule("F.embedding", "input, weight, padding_idx!", "ops.take({weight}, {input}, axis=0)", "like:weight"),
@@ -200,16 +198,16 @@ FUNCTIONAL = (
     *(Rule(f"F.avg_pool{n}d", "input, kernel_size, stride?, padding?, ceil_mode?, count_include_pad?", f"kf.avg_pool{n}d({{input}}, {{kernel_size}}, stride={{stride}}, padding={{padding}}, ceil_mode={{ceil_mode}}, count_include_pad={{count_include_pad}})", "same") for n in (1, 2)),
     *(Rule(f"F.adaptive_avg_pool{n}d", "input, output_size", f"kf.adaptive_avg_pool{n}d({{input}}, {{output_size}})", "same") for n in (1, 2)),
     Rule("F.scaled_dot_product_attention", "query, key, value, attn_mask?, dropout_p?, is_causal?, scale?", "kf.scaled_dot_product_attention({query}, {key}, {value}, attn_mask={attn_mask}, dropout_p={dropout_p}, is_causal={is_causal}, scale={scale})", "same"),
-    Rule("F.gumbel_softmax", "logits, tau?, hard?, dim?", "kf.gumbel_softmax({logits}, tau={tau}, hard={hard}, dim={dim})", "same"),
-    Rule("F.cross_entropy", "input, target, weight?, ignore_index?, reduction?, label_smoothing?", "kf.cross_entropy({input}, {target}, weight={weight}, ignore_index={ignore_index}, reduction={reduction}, label_smoothing={label_smoothing})", "same"),
-    Rule("F.nll_loss", "input, target, weight?, ignore_index?, reduction?", "kf.nll_loss({input}, {target}, weight={weight}, ignore_index={ignore_index}, reduction={reduction})", "same"),
-    Rule("F.binary_cross_entropy", "input, target, weight?, reduction?", "kf.binary_cross_entropy({input}, {target}, weight={weight}, reduction={reduction})", "same"),
-    Rule("F.binary_cross_entropy_with_logits", "input, target, weight?, reduction?, pos_weight?", "kf.binary_cross_entropy_with_logits({input}, {target}, weight={weight}, reduction={reduction}, pos_weight={pos_weight})", "same"),
-    Rule("F.mse_loss", "input, target, reduction?", "kf.mse_loss({input}, {target}, reduction={reduction})", "same"),
-    Rule("F.l1_loss", "input, target, reduction?", "kf.l1_loss({input}, {target}, reduction={reduction})", "same"),
-    Rule("F.smooth_l1_loss", "input, target, reduction?, beta?", "kf.smooth_l1_loss({input}, {target}, reduction={reduction}, beta={beta})", "same"),
+    Rule("F.gumbel_softmax", "logits, tau?, hard?, eps!, dim?", "kf.gumbel_softmax({logits}, tau={tau}, hard={hard}, dim={dim})", "same"),
+    Rule("F.cross_entropy", "input, target, weight?, size_average^, ignore_index?, reduce^, reduction?, label_smoothing?", "kf.cross_entropy({input}, {target}, weight={weight}, ignore_index={ignore_index}, reduction={reduction}, label_smoothing={label_smoothing})", "same"),
+    Rule("F.nll_loss", "input, target, weight?, size_average^, ignore_index?, reduce^, reduction?", "kf.nll_loss({input}, {target}, weight={weight}, ignore_index={ignore_index}, reduction={reduction})", "same"),
+    Rule("F.binary_cross_entropy", "input, target, weight?, size_average^, reduce^, reduction?", "kf.binary_cross_entropy({input}, {target}, weight={weight}, reduction={reduction})", "same"),
+    Rule("F.binary_cross_entropy_with_logits", "input, target, weight?, size_average^, reduce^, reduction?, pos_weight?", "kf.binary_cross_entropy_with_logits({input}, {target}, weight={weight}, reduction={reduction}, pos_weight={pos_weight})", "same"),
+    Rule("F.mse_loss", "input, target, size_average^, reduce^, reduction?", "kf.mse_loss({input}, {target}, reduction={reduction})", "same"),
+    Rule("F.l1_loss", "input, target, size_average^, reduce^, reduction?", "kf.l1_loss({input}, {target}, reduction={reduction})", "same"),
+    Rule("F.smooth_l1_loss", "input, target, size_average^, reduce^, reduction?, beta?", "kf.smooth_l1_loss({input}, {target}, reduction={reduction}, beta={beta})", "same"),
     Rule("F.huber_loss", "input, target, reduction?, delta?", "kf.huber_loss({input}, {target}, reduction={reduction}, delta={delta})", "same"),
-    Rule("F.kl_div", "input, target, reduction?, log_target?", "kf.kl_div({input}, {target}, reduction={reduction}, log_target={log_target})", "same"),
+    Rule("F.kl_div", "input, target, size_average^, reduce^, reduction?, log_target?", "kf.kl_div({input}, {target}, reduction={reduction}, log_target={log_target})", "same"),
     Rule("F.ctc_loss", "log_probs, targets, input_lengths, target_lengths, blank?, reduction?, zero_infinity?", "kf.ctc_loss({log_probs}, {targets}, {input_lengths}, {target_lengths}, blank={blank}, reduction={reduction}, zero_infinity={zero_infinity})", "same"),
 )  # fmt: skip
 

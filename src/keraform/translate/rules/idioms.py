@@ -74,10 +74,14 @@ def softmax_function(name: str) -> Special:
     return special
 
 
-def finfo(calls: CallTranslator, node: cst.Call) -> Code:
-    """`torch.finfo(dtype)`."""
-    bound = _bound("torch.finfo", "type", calls.arguments(node))
-    return _call(calls, "kf.finfo({type})", bound, PY)
+def limits(name: str) -> Special:
+    """`torch.finfo(dtype)` and `torch.iinfo(dtype)`."""
+
+    def special(calls: CallTranslator, node: cst.Call) -> Code:
+        bound = _bound(f"torch.{name}", "type", calls.arguments(node))
+        return _call(calls, f"kf.{name}({{type}})", bound, PY)
+
+    return special
 
 
 def max_function(name: str) -> Special:
@@ -88,6 +92,12 @@ def max_function(name: str) -> Special:
         return max_method(name)(calls, receiver, rest)
 
     return special
+
+
+def mean_function(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.mean(x, dim, keepdim, dtype=...)`."""
+    (_, receiver), *rest = calls.arguments(node)
+    return mean(calls, receiver, rest)
 
 
 def device(_calls: CallTranslator, _node: cst.Call) -> Code:
@@ -124,6 +134,15 @@ def einsum(calls: CallTranslator, node: cst.Call) -> Code:
     return Code(doc("ops.einsum", Group("(", items, ")")), Kind("tensor", dtype))
 
 
+def stack(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.stack`; the results of a scan are stacked already."""
+    bound = _bound("torch.stack", "tensors, dim=0, out^", calls.arguments(node))
+    tensors = bound["tensors"]
+    if tensors.kind.name == "scanned":
+        return _call(calls, "ops.moveaxis({tensors}, 0, {dim})", bound, Kind("tensor", tensors.kind.dtype))
+    return _call(calls, "ops.stack({tensors}, axis={dim})", bound, parse_kind("like:tensors", bound))
+
+
 def broadcast_shapes(calls: CallTranslator, node: cst.Call) -> Code:
     """Refused: rarely used, and wrong on unknown sizes."""
     raise Refusal("torch.broadcast_shapes", "sizes may be unknown in a graph")
@@ -133,15 +152,17 @@ FUNCTIONS: dict[str, Special] = {
     "torch.arange": arange,
     "torch.softmax": softmax_function("softmax"),
     "torch.log_softmax": softmax_function("log_softmax"),
-    "torch.finfo": finfo,
-    "torch.iinfo": finfo,
+    "torch.finfo": limits("finfo"),
+    "torch.iinfo": limits("iinfo"),
     "torch.max": max_function("max"),
     "torch.min": max_function("min"),
+    "torch.mean": mean_function,
     "torch.device": device,
     "torch.where": where,
     "torch.Tensor": cast_tensor,
     "torch.FloatTensor": cast_tensor,
     "torch.einsum": einsum,
+    "torch.stack": stack,
 }
 
 
@@ -161,6 +182,8 @@ def to(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     dtype: Code | None = None
     for keyword, code in arguments:
         if keyword in ("non_blocking", "copy", "memory_format") or code.kind.tag in ("bool", "device"):
+            continue
+        if re.fullmatch(r"[\"'](cpu|cuda|mps|meta)(:\d+)?[\"']", code.text):
             continue
         if keyword == "dtype" or code.kind == DTYPE or code.kind.tag == "str":
             dtype = code
@@ -198,6 +221,17 @@ def max_method(name: str) -> Method:
     return method
 
 
+def mean(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+    """`x.mean(dim, keepdim, dtype=...)` casts first."""
+    bound = _bound("Tensor.mean", "dim?, keepdim?, dtype?, out^", arguments) | {"self": receiver}
+    kind = Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None)
+    dtype = bound.get("dtype")
+    if dtype is not None and dtype.text != "None":
+        kind = parse_kind("dtype:dtype", bound)
+        bound["self"] = _call(calls, "ops.cast({self}, {dtype})", bound, kind)
+    return _call(calls, "ops.mean({self}, axis={dim}, keepdims={keepdim})", bound, kind)
+
+
 def plain_when_float(name: str, signature: str, template: str) -> Method:
     """Reductions that differ from Keras's for integers and booleans only."""
 
@@ -224,7 +258,7 @@ def chunk(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
 
 def clamp(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     """`x.clamp(min, max)` with both, or only one, of its bounds."""
-    bound = _bound("Tensor.clamp", "min?, max?, out!", arguments) | {"self": receiver}
+    bound = _bound("Tensor.clamp", "min?, max?, out^", arguments) | {"self": receiver}
     low, high = (bound.get(n) for n in ("min", "max"))
     low, high = (c if c is not None and c.text != "None" else None for c in (low, high))
     kind = Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None)
@@ -319,7 +353,7 @@ def backward(_calls: CallTranslator, _receiver: Code, _arguments: Arguments) -> 
 METHODS: dict[str, Method] = {
     "size": size, "to": to, "max": max_method("max"), "min": max_method("min"), "chunk": chunk, "clamp": clamp,
     "clip": clamp, "expand": expand, "type": type_, "squeeze": squeeze, "uniform": uniform, "pow": power, "backward": backward,
-    "softmax": softmax_method("softmax"), "log_softmax": softmax_method("log_softmax"),
+    "mean": mean, "softmax": softmax_method("softmax"), "log_softmax": softmax_method("log_softmax"),
     "sum": plain_when_float("sum", "dim?, keepdim?, dtype?", "ops.sum({self}, axis={dim}, keepdims={keepdim})"),
     "cumsum": plain_when_float("cumsum", "dim, dtype?", "ops.cumsum({self}, axis={dim})"),
     **{name: new(name) for name in ("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor")},

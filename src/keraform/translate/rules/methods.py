@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from keraform.translate.rules.functions import FUNCTIONS
 from keraform.translate.rules.record import Code, Rule, bind, fill
+
+Guard = Callable[[Mapping[str, Code]], str | None]
 
 _DROP = "device!, dtype?, requires_grad!, memory_format!, non_blocking!, copy!, layout!, pin_memory!"
 
 
-def _simple(name: str, template: str, kind: str = "like:self", signature: str = "", precedence: int = 14) -> Rule:
-    return Rule(f"Tensor.{name}", f"self{', ' + signature if signature else ''}", template, kind, precedence=precedence)
+def _simple(
+    name: str, template: str, kind: str = "like:self", signature: str = "", precedence: int = 14, guard: Guard | None = None
+) -> Rule:
+    return Rule(f"Tensor.{name}", f"self{', ' + signature if signature else ''}", template, kind, guard, precedence)
+
+
+def _is_size(arguments: Mapping[str, Code]) -> str | None:
+    """`x.view(dtype)` reads the same bytes anew."""
+    return "the bytes of a tensor cannot be read as another dtype" if arguments["shape"].kind.tag == "dtype" else None
 
 
 UNCHANGED = tuple(
@@ -28,7 +39,7 @@ CASTS = tuple(
 )  # fmt: skip
 
 SHAPES = (
-    _simple("view", "ops.reshape({self}, {shape})", signature="*shape"),
+    _simple("view", "ops.reshape({self}, {shape})", signature="*shape", guard=_is_size),
     _simple("reshape", "ops.reshape({self}, {shape})", signature="*shape"),
     _simple("view_as", "ops.reshape({self}, ops.shape({other}))", signature="other"),
     _simple("reshape_as", "ops.reshape({self}, ops.shape({other}))", signature="other"),
@@ -82,8 +93,8 @@ REDUCTIONS = (
     _simple("cumsum", "kf.cumsum({self}, dim={dim}, dtype={dtype})", "tensor", "dim, dtype?"),
     _simple("cumprod", "ops.cumprod({self}, axis={dim})", signature="dim"),
     _simple("norm", "kf.norm({self}, p={p}, dim={dim}, keepdim={keepdim})", signature="p?, dim?, keepdim?"),
-    _simple("var", "kf.var({self}, dim={dim}, unbiased={unbiased}, correction={correction}, keepdim={keepdim})", signature="dim?, unbiased?, correction?, keepdim?"),
-    _simple("std", "kf.std({self}, dim={dim}, unbiased={unbiased}, correction={correction}, keepdim={keepdim})", signature="dim?, unbiased?, correction?, keepdim?"),
+    _simple("var", "kf.var({self}, dim={dim}, unbiased={unbiased}, correction={correction}, keepdim={keepdim})", signature="dim?, unbiased?, keepdim?, correction?"),
+    _simple("std", "kf.std({self}, dim={dim}, unbiased={unbiased}, correction={correction}, keepdim={keepdim})", signature="dim?, unbiased?, keepdim?, correction?"),
     _simple("logsumexp", "ops.logsumexp({self}, axis={dim}, keepdims={keepdim})", signature="dim, keepdim?"),
     _simple("softmax", "ops.softmax({self}, axis={dim})", signature="dim"),
     _simple("log_softmax", "ops.log_softmax({self}, axis={dim})", signature="dim"),
@@ -152,9 +163,14 @@ for _rule in (*UNCHANGED, *CASTS, *SHAPES, *REDUCTIONS, *INDEXING, *NEW, *OTHER)
         raise ValueError(f"two rules for {_rule.torch}")
     METHODS[_name] = _rule
 
+# Functions of torch that tensors do not have as methods.
+_NO_METHOD = frozenset("bucketize is_tensor view_as_complex view_as_real".split())
+
 # Elementwise and binary functions are methods as well.
 for _torch, _function in FUNCTIONS.items():
     _name = _torch.removeprefix("torch.")
+    if "." in _name or _name.endswith("_like") or _name in _NO_METHOD:
+        continue
     if _torch.startswith("torch.") and _function.signature.startswith("input") and _name not in METHODS:
         METHODS[_name] = Rule(
             f"Tensor.{_name}",

@@ -29,16 +29,16 @@ _NORM_TO = (
     "({num_features}, epsilon={eps}, momentum={momentum}, affine={affine}, "
     "track_running_stats={track_running_stats})"
 )
-_POOL = "kernel_size, stride?, padding?, dilation?, return_indices!, ceil_mode?"
+_POOL = "kernel_size, stride?, padding?, dilation?, return_indices^, ceil_mode?"
 _RECURRENT = "input_size, hidden_size, num_layers?, bias?, batch_first?, dropout?, bidirectional?"
 _RECURRENT_TO = (
-    "({input_size}, {hidden_size}, num_layers={num_layers}, use_bias={bias}, batch_first={batch_first}, "
+    "({input_size}, {hidden_size}, num_layers={num_layers}, bias={bias}, batch_first={batch_first}, "
     "dropout={dropout}, bidirectional={bidirectional})"
 )
 
 WEIGHTED = (
     _layer("Linear", "in_features, out_features, bias?", "Dense({in_features}, {out_features}, use_bias={bias})"),
-    _layer("Embedding", "num_embeddings, embedding_dim, padding_idx?, _weight!", "Embedding({num_embeddings}, {embedding_dim}, padding_idx={padding_idx})"),
+    _layer("Embedding", "num_embeddings, embedding_dim, padding_idx?, max_norm^, norm_type!, scale_grad_by_freq!, sparse!, _weight^", "Embedding({num_embeddings}, {embedding_dim}, padding_idx={padding_idx})"),
     _layer("LayerNorm", "normalized_shape, eps?, elementwise_affine?, bias?", "LayerNormalization({normalized_shape}, epsilon={eps}, elementwise_affine={elementwise_affine}, use_bias={bias})"),
     _layer("RMSNorm", "normalized_shape, eps?, elementwise_affine?", "RMSNormalization({normalized_shape}, epsilon={eps}, elementwise_affine={elementwise_affine})"),
     _layer("GroupNorm", "num_groups, num_channels, eps?, affine?", "GroupNormalization({num_groups}, {num_channels}, epsilon={eps}, affine={affine})"),
@@ -48,25 +48,26 @@ WEIGHTED = (
     *(_layer(f"InstanceNorm{n}d", _NORM, "InstanceNormalization" + _NORM_TO) for n in (1, 2, 3)),
     _layer("GRU", _RECURRENT, "GRU" + _RECURRENT_TO),
     _layer("LSTM", _RECURRENT, "LSTM" + _RECURRENT_TO),
-    _layer("MultiheadAttention", "embed_dim, num_heads, dropout?, bias?, batch_first?", "MultiheadAttention({embed_dim}, {num_heads}, dropout={dropout}, use_bias={bias}, batch_first={batch_first})"),
-    _layer("PReLU", "num_parameters?, init?", "PReLU({num_parameters})"),
+    _layer("MultiheadAttention", "embed_dim, num_heads, dropout?, bias?, add_bias_kv?, add_zero_attn?, kdim?, vdim?, batch_first?", "MultiheadAttention({embed_dim}, {num_heads}, dropout={dropout}, bias={bias}, add_bias_kv={add_bias_kv}, add_zero_attn={add_zero_attn}, kdim={kdim}, vdim={vdim}, batch_first={batch_first})"),
+    _layer("PReLU", "num_parameters?, init?", "PReLU({num_parameters}, init={init})"),
 )  # fmt: skip
 
 SHAPING = (
-    *(_layer(n, "p?, inplace!", "Dropout({p})") for n in ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d")),
+    _layer("Dropout", "p?, inplace!", "Dropout({p})"),
+    *(_layer(f"Dropout{n}d", "p?, inplace!", f"Dropout{n}D({{p}})") for n in (1, 2, 3)),
     _layer("Identity", "unused!", "Identity()"),
     *(_layer(f"MaxPool{n}d", _POOL, f"MaxPooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, dilation_rate={{dilation}}, ceil_mode={{ceil_mode}})") for n in (1, 2)),
     *(_layer(f"AvgPool{n}d", "kernel_size, stride?, padding?, ceil_mode?, count_include_pad?", f"AveragePooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, ceil_mode={{ceil_mode}}, count_include_pad={{count_include_pad}})") for n in (1, 2)),
     *(_layer(f"AdaptiveAvgPool{n}d", "output_size", f"AdaptiveAveragePooling{n}D({{output_size}})") for n in (1, 2)),
     *(_layer(f"AdaptiveMaxPool{n}d", "output_size", f"AdaptiveMaxPooling{n}D({{output_size}})") for n in (1, 2)),
     _layer("Flatten", "start_dim?, end_dim?", "Flatten({start_dim}, {end_dim})"),
-    _layer("Upsample", "size?, scale_factor?, mode?, align_corners?", "Upsample({size}, scale_factor={scale_factor}, mode={mode}, align_corners={align_corners})"),
+    _layer("Upsample", "size?, scale_factor?, mode?, align_corners?, recompute_scale_factor?", "Upsample({size}, scale_factor={scale_factor}, mode={mode}, align_corners={align_corners}, recompute_scale_factor={recompute_scale_factor})"),
     _layer("PixelShuffle", "upscale_factor", "PixelShuffle({upscale_factor})"),
-    _layer("ZeroPad2d", "padding", "ZeroPadding({padding})"),
-    _layer("ConstantPad1d", "padding, value", "ZeroPadding({padding}, value={value})"),
-    *(_layer(f"ReflectionPad{n}d", "padding", "ReflectionPadding({padding})") for n in (1, 2)),
-    *(_layer(f"ReplicationPad{n}d", "padding", "ReplicationPadding({padding})") for n in (1, 2)),
-    _layer("Unfold", "kernel_size, dilation?, padding?, stride?", "Unfold({kernel_size}, dilation_rate={dilation}, padding={padding}, strides={stride})"),
+    *(_layer(f"ZeroPad{n}d", "padding", f"ZeroPadding{n}D({{padding}})") for n in (1, 2, 3)),
+    *(_layer(f"ConstantPad{n}d", "padding, value", f"ConstantPadding{n}D({{padding}}, {{value}})") for n in (1, 2, 3)),
+    *(_layer(f"ReflectionPad{n}d", "padding", f"ReflectionPadding{n}D({{padding}})") for n in (1, 2, 3)),
+    *(_layer(f"ReplicationPad{n}d", "padding", f"ReplicationPadding{n}D({{padding}})") for n in (1, 2, 3)),
+    _layer("Unfold", "kernel_size, dilation?, padding?, stride?", "Unfold({kernel_size}, dilation={dilation}, padding={padding}, stride={stride})"),
 )  # fmt: skip
 
 ACTIVATIONS = (
@@ -82,20 +83,20 @@ ACTIVATIONS = (
     _layer("GLU", "dim?", "GLU(axis={dim})"),
 )  # fmt: skip
 
-_REDUCE = "weight?, size_average!, ignore_index?, reduce!, reduction?, label_smoothing?"
+_REDUCE = "weight?, size_average^, ignore_index?, reduce^, reduction?, label_smoothing?"
 LOSSES = (
     _layer("CrossEntropyLoss", _REDUCE, "CrossEntropyLoss(weight={weight}, ignore_index={ignore_index}, reduction={reduction}, label_smoothing={label_smoothing})"),
-    _layer("BCEWithLogitsLoss", "weight?, reduction?, pos_weight?", "BCEWithLogitsLoss(weight={weight}, reduction={reduction}, pos_weight={pos_weight})"),
-    _layer("BCELoss", "weight?, reduction?", "BCELoss(weight={weight}, reduction={reduction})"),
-    _layer("NLLLoss", "weight?, ignore_index?, reduction?", "NLLLoss(weight={weight}, ignore_index={ignore_index}, reduction={reduction})"),
-    _layer("MSELoss", "reduction?", "MSELoss(reduction={reduction})"),
-    _layer("L1Loss", "reduction?", "L1Loss(reduction={reduction})"),
-    _layer("SmoothL1Loss", "reduction?, beta?", "SmoothL1Loss(reduction={reduction}, beta={beta})"),
+    _layer("BCEWithLogitsLoss", "weight?, size_average^, reduce^, reduction?, pos_weight?", "BCEWithLogitsLoss(weight={weight}, reduction={reduction}, pos_weight={pos_weight})"),
+    _layer("BCELoss", "weight?, size_average^, reduce^, reduction?", "BCELoss(weight={weight}, reduction={reduction})"),
+    _layer("NLLLoss", "weight?, size_average^, ignore_index?, reduce^, reduction?", "NLLLoss(weight={weight}, ignore_index={ignore_index}, reduction={reduction})"),
+    _layer("MSELoss", "size_average^, reduce^, reduction?", "MSELoss(reduction={reduction})"),
+    _layer("L1Loss", "size_average^, reduce^, reduction?", "L1Loss(reduction={reduction})"),
+    _layer("SmoothL1Loss", "size_average^, reduce^, reduction?, beta?", "SmoothL1Loss(reduction={reduction}, beta={beta})"),
     _layer("HuberLoss", "reduction?, delta?", "HuberLoss(reduction={reduction}, delta={delta})"),
-    _layer("KLDivLoss", "reduction?, log_target?", "KLDivLoss(reduction={reduction}, log_target={log_target})"),
+    _layer("KLDivLoss", "size_average^, reduce^, reduction?, log_target?", "KLDivLoss(reduction={reduction}, log_target={log_target})"),
     _layer("CTCLoss", "blank?, reduction?, zero_infinity?", "CTCLoss(blank={blank}, reduction={reduction}, zero_infinity={zero_infinity})"),
-    _layer("CosineSimilarity", "dim?, eps?", "CosineSimilarity(axis={dim}, epsilon={eps})"),
-    _layer("CosineEmbeddingLoss", "margin?, reduction?", "CosineEmbeddingLoss(margin={margin}, reduction={reduction})"),
+    _layer("CosineSimilarity", "dim?, eps?", "CosineSimilarity(dim={dim}, eps={eps})"),
+    _layer("CosineEmbeddingLoss", "margin?, size_average^, reduce^, reduction?", "CosineEmbeddingLoss(margin={margin}, reduction={reduction})"),
 )  # fmt: skip
 
 MODULES: dict[str, Rule] = {}

@@ -50,7 +50,8 @@ class Parameter:
     """A parameter of a torch function in a rule's signature.
 
     `name` is required; `name=text` is written even when absent; `name?` is left out when absent; `name!` is accepted
-    and dropped; `*name` takes the remaining positional arguments as one tuple.
+    and dropped; `name^` is dropped when it is None or False and refused else; `*name` takes the remaining positional
+    arguments as one tuple.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Parameter:
     optional: bool = False
     dropped: bool = False
     variadic: bool = False
+    refused: bool = False
 
 
 @lru_cache(maxsize=None)
@@ -67,8 +69,8 @@ def parse_signature(signature: str) -> tuple[Parameter, ...]:
     for piece in filter(None, (p.strip() for p in re.split(r",(?![^(\[]*[)\]])", signature))):
         name, _, default = piece.partition("=")
         variadic, name = name.startswith("*"), name.lstrip("*")
-        if name[-1] in "?!":
-            parameters.append(Parameter(name[:-1], None, name[-1] == "?", name[-1] == "!"))
+        if name[-1] in "?!^":
+            parameters.append(Parameter(name[:-1], None, name[-1] == "?", name[-1] in "!^", refused=name[-1] == "^"))
         else:
             parameters.append(Parameter(name, default or None, False, False, variadic))
     return tuple(parameters)
@@ -157,7 +159,9 @@ def bind(rule: Rule, arguments: list[tuple[str | None, Code]]) -> dict[str, Code
             elif not (parameter.optional or parameter.dropped or parameter.variadic):
                 raise Refusal(rule.id, f"argument {parameter.name!r} is missing")
         elif parameter.dropped:
-            del bound[parameter.name]
+            given = bound.pop(parameter.name)
+            if parameter.refused and given.text not in ("None", "False"):
+                raise Refusal(rule.id, f"argument {parameter.name!r} has no counterpart")
     return bound
 
 

@@ -1,0 +1,87 @@
+"""Control flow that depends on sizes, which a graph may not know: loops over a size, branches on a size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+from keraform.runtime.tracing import is_known, is_tracing
+
+State = tuple[Any, ...]
+
+
+def cond(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+    """Calls one of two functions: at once where the predicate can be read, inside the graph where it cannot.
+
+    Args:
+        predicate: a Python bool, or a scalar of a graph.
+        true_fn: gives the result where it holds.
+        false_fn: gives the result where it does not; of the same dtype.
+    """
+    if is_known(predicate):
+        return true_fn() if predicate else false_fn()
+    return ops.cond(predicate, true_fn, false_fn)
+
+
+def either(a: Any, b: Any) -> Any:
+    """`a or b`, also where one of them is a scalar of a graph."""
+    return a or b if is_known(a) and is_known(b) else ops.logical_or(a, b)
+
+
+def both(a: Any, b: Any) -> Any:
+    """`a and b`, also where one of them is a scalar of a graph."""
+    return a and b if is_known(a) and is_known(b) else ops.logical_and(a, b)
+
+
+def scan(
+    step: Callable[..., tuple[State, State]], state: State, length: Any
+) -> tuple[State, State]:
+    """Calls `step(index, *state)` for every index below `length` and stacks what it gives each time.
+
+    Args:
+        step: takes the index and the state; returns the new state and the results of this index, both as tuples of
+            tensors. Shapes and dtypes of the state may change at the first index only.
+        state: the state before index 0.
+        length: an int, or a scalar where the size is unknown; at least 1.
+
+    Returns:
+        The last state, and the results with the index as their first axis.
+    """
+    state, first = step(0, *state)
+    if not is_tracing() and isinstance(length, int):
+        rows = [first]
+        for index in range(1, length):
+            state, results = step(index, *state)
+            rows.append(results)
+        return state, tuple(ops.stack(column) for column in zip(*rows, strict=True))
+    length = ops.cast(length, "int32")
+    buffers = tuple(_buffer(result, length) for result in first)
+
+    def more(index: Any, state: State, buffers: State) -> Any:
+        return index < length
+
+    def body(index: Any, state: State, buffers: State) -> tuple[Any, State, State]:
+        state, results = step(index, *state)
+        return (
+            index + 1,
+            state,
+            tuple(_put(b, index, r) for b, r in zip(buffers, results, strict=True)),
+        )
+
+    start = ops.cast(1, "int32")
+    _, state, buffers = ops.while_loop(more, body, (start, tuple(state), buffers))
+    return state, buffers
+
+
+def _buffer(result: Any, length: Any) -> Any:
+    """Room for `length` results, the first one in its place."""
+    return _put(
+        ops.zeros((length, *ops.shape(result)), dtype=result.dtype), ops.cast(0, "int32"), result
+    )
+
+
+def _put(buffer: Any, index: Any, result: Any) -> Any:
+    start = ops.stack([index, *(ops.zeros_like(index) for _ in result.shape)])
+    return ops.slice_update(buffer, start, ops.expand_dims(result, 0))

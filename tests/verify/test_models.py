@@ -1,0 +1,48 @@
+"""The battery over the proved model types: every asked rung of every class, on both backends.
+
+The default run takes six types whole and one head of each other; `make test-models` takes all.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from keraform.verify.classes import PROVED_TYPES
+from keraform.verify.ladder import climb
+from keraform.verify.outcome import holds
+from keraform.verify.report import reasons
+from keraform.verify.targets import Target, type_cases
+
+WHOLE = ("bert", "gpt2", "llama", "t5", "vit", "mixtral")
+REST = tuple(model_type for model_type in PROVED_TYPES if model_type not in WHOLE)
+RUNGS = frozenset({1, 2, 3, 4, 5, 7, 8})
+PORTABLE = 9
+
+
+def prove(model_type: str, rungs: frozenset[int], classes: tuple[str, ...] = ()) -> None:
+    """Fail with one line for each rung of each class that does not hold."""
+    report = climb(Target(model_type, classes), rungs)
+    assert report.classes
+    assert report.passed, "\n".join(reasons(report))
+    assert all(holds(entry.rungs[rung]) for entry in report.classes for rung in rungs)
+
+
+@pytest.mark.parametrize("model_type", WHOLE)
+def test_all_heads(model_type):
+    prove(model_type, RUNGS)
+
+
+@pytest.mark.parametrize("model_type", REST)
+def test_one_head(model_type):
+    heads = [case.name for case in type_cases(model_type) if "For" in case.name]
+    prove(model_type, RUNGS, (heads[0] if heads else type_cases(model_type)[0].name,))
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("model_type", PROVED_TYPES)
+def test_every_head_and_jax(model_type):
+    prove(model_type, RUNGS | {PORTABLE})
+
+
+def test_a_real_checkpoint(minilm):
+    prove(str(minilm), RUNGS)
