@@ -1,6 +1,6 @@
 """One eager call of BERT-tiny (2 layers, 128 wide, 16 tokens): port, hand-written Keras, torch.
 
-    python benchmarks/eager_call.py --rounds 40
+python benchmarks/eager_call.py --rounds 40
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-import numpy as np  # noqa: E402
-import transformers  # noqa: E402
-from forward import by_hand, port, torch_network  # noqa: E402
-from machine import describe  # noqa: E402
-from measure import in_turn, ratio, work_ratio  # noqa: E402
-from networks import NETWORKS  # noqa: E402
-from show import show  # noqa: E402
+import numpy as np
+import transformers
+from forward import by_hand, port, torch_network
+from machine import describe
+from measure import in_turn, ratio, work_ratio
+from networks import NETWORKS
+from show import show
 
 CONFIG = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
           "intermediate_size": 512}  # fmt: skip

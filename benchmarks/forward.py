@@ -1,7 +1,7 @@
 """The forward pass in float32: port and hand-written network under XLA, and torch, in turn.
 
-    python benchmarks/forward.py --networks bert vit --rounds 7
-    python benchmarks/forward.py --tiny --json
+python benchmarks/forward.py --networks bert vit --rounds 7
+python benchmarks/forward.py --tiny --json
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-import numpy as np  # noqa: E402
-import transformers  # noqa: E402
-from machine import describe, product_operations, products  # noqa: E402
-from measure import Timing, in_turn, ratio, work_ratio  # noqa: E402
-from networks import NETWORKS, Network  # noqa: E402
-from show import show  # noqa: E402
+import numpy as np
+import transformers
+from machine import describe, product_operations, products
+from measure import Timing, in_turn, ratio, work_ratio
+from networks import NETWORKS, Network
+from show import show
 
 PORT, HAND, TORCH, ONEDNN = "port, XLA", "by hand, XLA", "torch", "torch, oneDNN"
 FAR = 2e-3  # of float32 outputs near 1, over 12 layers
@@ -77,16 +77,14 @@ def measure(network: Network, options: argparse.Namespace) -> list[dict[str, Any
         if off > FAR:
             raise SystemExit(
                 f"expected {network.name}: all sides within {FAR} of each other; got {name} "
-                f"{off:.1e} off; mend benchmarks/handwritten or run `keraform verify {network.name}`"
+                f"{off:.1e} off; mend benchmarks/handwritten, or keraform verify {network.name}"
             )
     size = 128 if options.tiny else 2048
     timings = in_turn({**sides, **products(size)}, 2 if options.tiny else options.rounds)
     return [row(network.name, side, timings, work, size) for side in timings]
 
 
-def row(
-    name: str, side: str, timings: dict[str, Timing], work: float, size: int
-) -> dict[str, Any]:
+def row(name: str, side: str, timings: dict[str, Timing], work: float, size: int) -> dict[str, Any]:
     """One line of the table."""
     timing, multiplies = timings[side], side.startswith("product")
     done = product_operations(size) if multiplies else work

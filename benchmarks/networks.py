@@ -50,7 +50,10 @@ def text(config: Any, tiny: bool) -> Inputs:
     rng = np.random.default_rng(0)
     mask = np.ones((batch, length), "int64")
     mask[::2, length - length // 4 :] = 0
-    return {"input_ids": rng.integers(0, config.vocab_size, (batch, length)), "attention_mask": mask}
+    return {
+        "input_ids": rng.integers(0, config.vocab_size, (batch, length)),
+        "attention_mask": mask,
+    }
 
 
 def images(config: Any, tiny: bool) -> Inputs:

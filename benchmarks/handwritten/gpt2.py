@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from handwritten.attention import attend, causal_bias, split_heads
 from keras import layers, ops
+
+from handwritten.attention import attend, causal_bias, split_heads
 
 
 class Block(layers.Layer):

@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from handwritten.attention import causal_bias, split_heads
 from keras import layers, ops
+
+from handwritten.attention import causal_bias, split_heads
 
 
 def rotary_tables(length: int, size: int, base: float) -> tuple[np.ndarray, np.ndarray]:

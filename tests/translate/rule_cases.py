@@ -89,7 +89,7 @@ def parse(path: Path, text: str) -> Case:
     options = frozenset(re.findall(r"^compares: (.*)$", before, re.M))
     prose = re.sub(r"^(inputs|compares): .*$", "", before, flags=re.M).strip()
     expected = blocks[1] if len(blocks) > 1 else after.strip()
-    return Case(path, title.strip(), prose, found.group(1) if found else "", blocks[0], expected, options)
+    return Case(path, title.strip(), prose, found.group(1).strip("`") if found else "", blocks[0], expected, options)
 
 
 def all_cases() -> list[Case]:
@@ -102,7 +102,7 @@ def render(case: Case) -> str:
     parts = [f"## {case.title}"]
     if case.prose:
         parts.append(case.prose)
-    lines = [f"inputs: {case.inputs}"] if case.inputs else []
+    lines = [f"inputs: `{case.inputs}`"] if case.inputs else []
     lines += [f"compares: {option}" for option in sorted(case.options)]
     # two lines in one paragraph would flow together on the page
     parts += lines
@@ -222,8 +222,9 @@ def randomize(module: Any, title: str) -> None:
     import torch
 
     generator = np.random.default_rng(zlib.crc32(title.encode()) + 1)
+    saved = module.state_dict()
     for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or name not in saved:
             continue
         values = generator.normal(size=tuple(tensor.shape)) * 0.3
         if name.endswith("running_var") or "norm" in name.lower():

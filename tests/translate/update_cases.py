@@ -1,4 +1,4 @@
-"""Rewrites what the sections of docs/rules/*.md expect: `python -m tests.translate.update_cases [PAGE...]`, then read the diff."""
+"""Rewrites what the sections of docs/rules/*.md expect: `PYTHONPATH=src:tests python -m translate.update_cases [PAGE...]`, then read the diff."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tests.translate.rule_cases import FOLDER, expectation, parse, render, sections, translate
+from translate.rule_cases import FOLDER, expectation, parse, render, sections, translate
 
 
 def update(path: Path) -> int:

@@ -1,5 +1,5 @@
-"""Changing one config field at a time, on both sides: which fields torch reads, what else they could
-be, and whether the port follows.
+"""Changing one config field at a time, on both sides: which fields torch reads, what else they
+could be, and whether the port follows.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ BY_NAME: tuple[tuple[str, tuple[Any, ...]], ...] = (
     (r"embedding_size", (18,)),
     (r"conv_kernel_size", (3,)),
     (r"pad_token_id|eos_token_id|decoder_start_token_id", (7,)),
+    (r"encoder_stride", (8, 16)),
     (r"hidden_sizes", ([6, 14, 18, 22],)),
     (r"depths", ([2, 1, 1, 2], [2, 4])),
     (r"num_heads", ([3, 6], 2, 8)),
@@ -85,8 +86,9 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "add_cross_attention": {"is_decoder": True},
     "conv_act": {"conv_kernel_size": 3},
     "conv_groups": {"conv_kernel_size": 3},
-    "use_weighted_layer_sum": {},
-    "layer_types": {"sliding_window": 4, "use_sliding_window": True},
+    "encoder_stride": {"patch_size": 8},
+    "sliding_window": {"use_sliding_window": True, "max_window_layers": 0},
+    "layer_types": {"use_sliding_window": True, "sliding_window": 4},
     "max_relative_positions": {"position_buckets": -1},
     "mask_feature_length": {"mask_feature_prob": 0.5},
 }
@@ -104,7 +106,7 @@ WITHOUT_EFFECT: tuple[tuple[str, str], ...] = (
     (r"chunk_size_feed_forward", "splits a computation that is the same for each position"),
     (r"use_mambapy|use_associative_scan", "which kernel computes the same"),
     (r"mask_(time|feature)_.*|layerdrop|(en|de)coder_layerdrop|router_jitter_noise|"
-     r"feat_quantizer_dropout", "random in training alone"),
+     r"feat_quantizer_dropout|apply_spec_augment", "random in training alone"),
     (r"legacy", "gives the head another class: both are in the port"),
 )  # fmt: skip
 
@@ -155,14 +157,16 @@ class Reader:
         """The public classes."""
         return model_classes(self.module)
 
-    def readers(self, name: str) -> list[type]:
-        """The first classes that read a field, under its own name or another."""
-        found = []
-        for each in self.classes:
-            others = config_class_of(each).attribute_map
-            names = {name, *(alias for alias, target in others.items() if target == name)}
-            if names & self.by_class.get(each.__name__, set()):
-                found.append(each)
+    def readers(self, name: str, config_class: type[PreTrainedConfig]) -> list[type]:
+        """The first classes of a config class that read a field, under any of its names."""
+        others = config_class.attribute_map
+        names = {name, *(alias for alias, target in others.items() if target == name)}
+        found = [
+            each
+            for each in self.classes
+            if config_class_of(each) is config_class
+            and names & self.by_class.get(each.__name__, set())
+        ]
         return found[:MOST_CLASSES]
 
     def fields(self, config_class: type[PreTrainedConfig]) -> list[str]:
@@ -174,7 +178,7 @@ class Reader:
 
 
 def fields_read(tree: ast.AST) -> Iterator[str]:
-    """Every name X in `config.X`, `self.config.X`, `text_config.X` and `getattr(config, "X", ...)`."""
+    """Every X in `config.X`, `self.config.X`, `text_config.X` and `getattr(config, "X", ...)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and _is_config(node.value):
             yield node.attr
@@ -190,8 +194,16 @@ def _is_config(node: ast.AST) -> bool:
     return name == "config" or name.endswith("_config")
 
 
-def _names(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+def _names(tree: ast.ClassDef | ast.FunctionDef) -> set[str]:
+    """The names in a definition; those in `_init_weights` are not inside the class for that."""
+    parts = [each for each in tree.body if getattr(each, "name", "") != "_init_weights"]
+    bases = tree.bases if isinstance(tree, ast.ClassDef) else []
+    return {
+        node.id
+        for part in (*parts, *bases)
+        for node in ast.walk(part)
+        if isinstance(node, ast.Name)
+    }
 
 
 def _closure(name: str, own: dict[str, set[str]], names: dict[str, set[str]]) -> set[str]:
@@ -242,10 +254,12 @@ class Comparison:
         changes = COMPANIONS.get(name, {})
         key = (name if changes else "", labels)
         if key not in self._references:
-            config = shrink_config(
-                config_class_of(self.torch_class), self.torch_class.__name__, **changes
-            )
-            self._references[key] = self.torch(config, labels)
+            class_name = self.torch_class.__name__
+            config = shrink_config(config_class_of(self.torch_class), class_name, **changes)
+            try:
+                self._references[key] = self.torch(config, labels)
+            except Exception:  # the companion alone is refused
+                self._references[key] = self.reference("", labels)
         return self._references[key]
 
     def case(self, config: PreTrainedConfig) -> Case:
@@ -254,10 +268,14 @@ class Comparison:
 
     def inputs(self, case: Case, config: PreTrainedConfig, labels: bool) -> dict[str, Any]:
         """The richest inputs, with labels where asked."""
-        given = make_labels(scene_of(self.torch_class, config)) if labels else {}
+        scene = scene_of(self.torch_class, config)
+        given = make_labels(scene) if labels else {}
         if "labels" in given and config.problem_type == "multi_label_classification":
             given["labels"] = np.eye(config.num_labels)[given["labels"]]
-        return {**case.variants[0].inputs, **given}
+        inputs = case.variants[0].inputs
+        if "labels" in given:  # from which the decoder's ids are made
+            inputs = {k: v for k, v in inputs.items() if not k.startswith("decoder_")}
+        return {**inputs, **given}
 
     def torch(self, config: PreTrainedConfig, labels: bool) -> tuple[Leaves, dict[str, Any]]:
         """Torch's outputs, and the numbers and words that its modules hold."""
@@ -276,9 +294,7 @@ class Comparison:
         case = self.case(config)
         model = case.port.build(self.dtype, self.lift)
         inputs = self.inputs(case, config, labels)
-        run = ports.run_model(
-            model, inputs, self.dtype, self.lift, **case.variants[0].flags
-        )
+        run = ports.run_model(model, inputs, self.dtype, self.lift, **case.variants[0].flags)
         return run.outputs, model
 
     def has_loss(self) -> bool:
@@ -386,10 +402,8 @@ def check(model_type: str) -> Iterator[FieldReport]:
         for name in reader.fields(config_class):
             if reason_without_effect(name):
                 continue
-            report = FieldReport(name, how="no class reads it")
-            for each in reader.readers(name):
-                if config_class_of(each) is not config_class:
-                    continue
+            report = None
+            for each in reader.readers(name, config_class):
                 base = shrink_config(config_class, each.__name__)
                 comparison = comparisons.setdefault(each, Comparison(module_name, each))
                 values = other_values(name, getattr(base, name, None))
@@ -399,7 +413,8 @@ def check(model_type: str) -> Iterator[FieldReport]:
                     report = follow(Comparison(module_name, each, "float32"), name, values)
                 if report.how in SHOWN:
                     break
-            yield report
+            if report is not None:
+                yield report
 
 
 def reason_without_effect(name: str) -> str:

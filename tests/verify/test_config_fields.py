@@ -29,7 +29,13 @@ DEFAULT = ("bert", "llama")
 BERT = "transformers.models.bert.modeling_bert"
 
 # Fields that are read, and still show nowhere: by model type, with the reason.
-NOTHING_TO_SEE: dict[str, dict[str, str]] = {}
+NOTHING_TO_SEE: dict[str, dict[str, str]] = {
+    "bart": {"is_decoder": "every class sets it for its own decoder"},
+    "wav2vec2": {"ctc_zero_infinity": "shows in an infinite loss alone"},
+}
+
+# Fields that upstream reads where the port refuses.
+REFUSED = {"_name_or_path": "adapters from the Hub, which torch's own code loads"}
 
 
 def marked(types: tuple[str, ...]) -> list:
@@ -54,7 +60,8 @@ def test_each_field_that_is_read_stands_in_the_port(model_type):
     reader = Reader.of(model_type)
     upstream = set().union(*reader.by_class.values())
     ours = set(fields_read(ast.parse(translation(reader.module.__name__).code)))
-    assert not upstream - ours, f"not in the port: {sorted(upstream - ours)}"
+    missing = upstream - ours - REFUSED.keys()
+    assert not missing, f"not in the port: {sorted(missing)}"
 
 
 def test_a_port_that_ignores_a_field_is_found(monkeypatch):

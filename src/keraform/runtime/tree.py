@@ -14,6 +14,7 @@ from keras.src.backend.common import global_state  # call context: Keras has no 
 
 from keraform.runtime.owned import OWN, OWNED_NAMES, NameOwner
 from keraform.runtime.owned import owns as owns  # this module is the door to both
+from keraform.runtime.precision import resolve
 
 # Variables that Keras's layers add later; no torch key belongs to them.
 _KERAS_EXTRAS = ("lora_",)
@@ -59,6 +60,10 @@ class TorchTree(NameOwner):
         """Whether the call that is running trains; read from Keras's call context."""
         context = global_state.get_global_attribute("current_call_ctx")
         return context is not None and bool(getattr(context, "training", None))
+
+    def add_weight(self, *args: Any, dtype: Any = None, **kwargs: Any) -> keras.Variable:
+        """Keras's `add_weight`; a dtype that the model names is lifted with its casts."""
+        return super().add_weight(*args, dtype=resolve(dtype), **kwargs)
 
     def add_parameter(self, value: Any, name: str, trainable: bool = True) -> keras.Variable:
         """A weight that starts as the tensor `value` and keeps its dtype class (float or int)."""

@@ -287,12 +287,15 @@ class CallTranslator:
                 kind = module.call_kind(function.kind.name) if function.kind.tag == "layer" else idioms.activation_kind(function)
             return self.generic(function, node, kind=kind)
         receiver = module.expressions(func.value)
+        module.comments_in(func.dot.whitespace_before, func.dot.whitespace_after)
         if name in {**TREE_METHODS, "children": "", "modules": ""} and not node.args and not receiver.kind.is_tensor:
             return self.tree_walk(receiver, name)
         if receiver.kind.is_tensor or (receiver.kind.is_unknown and (name.removesuffix("_") in METHODS or name in idioms.METHODS)):
             if receiver.kind.is_unknown and name in AMBIGUOUS:
                 return self.unknown_method(receiver, name, node)
             return self.tensor_method(receiver, name, self.arguments(node), node)
+        if receiver.kind.tag in ("dim", "int") and name in ("clone", "detach", "item", "to", "contiguous", "cpu"):
+            return receiver
         if receiver.kind.tag == "size" and name == "numel":
             return Code(doc("kf.prod", Group("(", [Item(receiver.doc)], ")")), DIM)
         if name == "parameters" and not node.args:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
 from keraform.translate.kinds import DEVICE, DICT, TUPLE, UNKNOWN, Kind
-from keraform.translate.layout import Doc, Group, Item, doc, statement
+from keraform.translate.layout import Doc, Group, Item, doc, flat, statement
 from keraform.translate.rules.record import Refusal
 from keraform.translate.rules.seams import DROPPED_DECORATORS
 from keraform.translate.rules.torch_names import canonical
@@ -30,6 +31,8 @@ class DefinitionTranslator:
     def function(self, node: cst.FunctionDef, indent: str) -> list[str]:
         """The lines of a function or method."""
         module = self.module
+        if node.asynchronous is not None:
+            raise Refusal("python", "asynchronous functions are not translated")
         outer = module.scope
         owner = outer.owner if outer.function is None else None
         name = node.name.value
@@ -52,12 +55,13 @@ class DefinitionTranslator:
             documents, doc_lines, body = self.docstring(node, documents, method_of, name, indent + "    ")
             returns = f" -> {module.annotation(node.returns.annotation)}" if node.returns is not None else ""
             exploded = _exploded(parameters)
-            group = Group("(", [Item(d) for d in documents], ")", exploded, not (documents and str(documents[-1][0]).startswith("**") and False))
+            group = Group("(", self.with_comments(node, documents), ")", exploded, not (documents and str(documents[-1][0]).startswith("**") and False))
             head = statement(doc(f"def {name}", group, f"{returns}:"), indent)
             trailing = node.body.header.comment if isinstance(node.body, cst.IndentedBlock) else None
             if name == "call" and method_of is not None and self.is_entry(method_of):
                 decorators.insert(0, f"{indent}@{module.imports.need('keraform.modeling', 'unpack_inputs')}")
-            lines = [*decorators, *(indent + head).split("\n")]
+            between = [line for line in module.statements.leading(node.lines_after_decorators, indent) if line]
+            lines = [*decorators, *between, *(indent + head).split("\n")]
             if trailing is not None:
                 lines[-1] += f"  {trailing.value}"
             lines += doc_lines + module.statements.block(body, indent + "    ")
@@ -96,7 +100,8 @@ class DefinitionTranslator:
             lines.extend(self.module.statements.leading(decorator.leading_lines, indent))
             if name in DROPPED_DECORATORS or short in DROPPED_DECORATORS:
                 continue
-            lines.append(f"{indent}@{self.module.expressions(node).text}")
+            comment = decorator.trailing_whitespace.comment
+            lines.append(f"{indent}@{self.module.expressions(node).text}" + (f"  {comment.value}" if comment is not None else ""))
         return lines
 
     def parameters(self, node: cst.Parameters, scope: Scope, owner: ClassInfo | None, name: str) -> list[Doc]:
@@ -130,6 +135,29 @@ class DefinitionTranslator:
             scope.names["kwargs"] = DICT
             result.append(("**kwargs",))
         return result
+
+    def with_comments(self, node: cst.FunctionDef, documents: list[Doc]) -> list[Item]:
+        """The parameters with the comments that stand beside or above them."""
+        split = self.module.split_comments
+        every = [*node.params.posonly_params, *node.params.params, node.params.star_arg, *node.params.kwonly_params, node.params.star_kwarg]
+        beside: dict[str, str] = {}
+        above: dict[str, list[str]] = {}
+        first, pending = split(node.whitespace_before_params)
+        pending = [*([first] if first else []), *pending]
+        for parameter in every:
+            if not isinstance(parameter, cst.Param):
+                continue
+            name = parameter.name.value
+            above[name] = pending
+            comma = parameter.comma.whitespace_after if isinstance(parameter.comma, cst.Comma) else parameter.whitespace_after_param
+            beside[name], pending = split(comma)
+            if isinstance(parameter.comma, cst.Comma) and not (beside[name] or pending):
+                beside[name], pending = split(parameter.whitespace_after_param)
+        items = []
+        for document in documents:
+            name = re.match(r"\**(\w*)", flat(document)).group(1)  # type: ignore[union-attr]
+            items.append(Item(document, tuple(above.get(name, ())), beside.get(name, "")))
+        return items
 
     def is_entry(self, owner: ClassInfo) -> bool:
         """Whether users call the class itself: Keras models, and mixins that give a model its `call`."""
@@ -210,7 +238,8 @@ class DefinitionTranslator:
         body = body[1:] if trailing is not None and body and body[0].strip() == trailing.value else body
         if len(doc_lines) > 1 and body and body[0].strip():
             doc_lines = [*doc_lines, ""]
-        lines = [*decorators, *head_lines, *doc_lines, *body]
+        between = [line for line in module.statements.leading(node.lines_after_decorators, indent) if line]
+        lines = [*decorators, *between, *head_lines, *doc_lines, *body]
         return _drop_needless_pass(lines, doc_lines, indent)
 
     def kept_methods(self, body: cst.BaseSuite, info: ClassInfo) -> cst.BaseSuite:

@@ -31,6 +31,7 @@ COMPARE = {
     cst.GreaterThanEqual: (">=", "greater_equal"), cst.Is: ("is", ""), cst.IsNot: ("is not", ""), cst.In: ("in", ""),
     cst.NotIn: ("not in", ""),
 }  # fmt: skip
+ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 NUMBERS = frozenset({"int", "float", "bool", "py"})
 
 # Fields of model outputs, by the names that Transformers uses everywhere.
@@ -334,6 +335,8 @@ class ExpressionTranslator:
                 return True
             if a == b == "bool" and symbol in ("+", "*"):
                 return True
+            if (a is None) != (b is None) and "float" not in (a, b) and symbol in ARITHMETIC:
+                return True  # the unknown one may be of floats
             return symbol == "/" and (a != "float" and b != "float")
         tensor, other = (left, right) if left.is_tensor else (right, left)
         kind = tensor.dtype_class
@@ -505,6 +508,7 @@ class ExpressionTranslator:
             if local.kind.tag == "py" or local.kind.is_unknown:
                 return Code(doc(local.doc, f".{attribute}"), Kind("function", name="np") if "numpy" in (dotted or "") else UNKNOWN)
         receiver = self(node.value)
+        self.module.comments_in(node.dot.whitespace_before, node.dot.whitespace_after)
         if isinstance(node.value, cst.Name) and node.value.value == self.module.scope.self_name:
             return self.own_attribute(attribute)
         return self.attribute_of(receiver, attribute)

@@ -69,6 +69,8 @@ class ImportTable:
         origin = self.origins[local]
         module, _, name = origin.rpartition(".")
         if not module:
+            if origin not in STDLIB and origin not in ("numpy", "scipy", "transformers"):
+                raise Refusal(f"import.{origin}", "ports do not know this package")
             self.plain(origin, local if local != origin else None)
             return local, PY
         target = SEAM_NAMES.get(origin)

@@ -8,7 +8,7 @@ import libcst as cst
 
 from keraform.translate.expressions import BINARY
 from keraform.translate.kinds import BOOL, DEVICE, UNKNOWN, Kind, join
-from keraform.translate.layout import Doc, Group, Item, doc, flat, statement
+from keraform.translate.layout import WIDTH, Doc, Group, Item, doc, flat, statement
 from keraform.translate.rules import idioms
 from keraform.translate.rules.methods import METHODS
 from keraform.translate.rules.record import Code, Refusal
@@ -26,6 +26,13 @@ AUGMENTED = {
     cst.BitOrAssign: cst.BitOr, cst.BitXorAssign: cst.BitXor, cst.LeftShiftAssign: cst.LeftShift,
     cst.RightShiftAssign: cst.RightShift,
 }  # fmt: skip
+
+
+# In-place methods of weights as functions of `keraform.runtime.init`, and the methods of a module where they mean that.
+INITIALISERS = {
+    "normal_": "normal_", "uniform_": "uniform_", "zero_": "zeros_", "fill_": "constant_", "copy_": "copy_",
+}  # fmt: skip
+INITIALISING = frozenset({"_init_weights", "init_weights", "reset_parameters"})
 
 
 class StatementTranslator:
@@ -177,11 +184,13 @@ class StatementTranslator:
         if not isinstance(func, cst.Attribute) or not func.attr.value.endswith("_") or func.attr.value.endswith("__"):
             return None
         name = func.attr.value[:-1]
+        target = func.value
+        initialiser = INITIALISERS.get(func.attr.value)
+        if initialiser is not None and module.scope.function is not None and module.scope.function.name.value in INITIALISING:
+            if module.dotted(func) is None and isinstance(target, (cst.Attribute, cst.Subscript)):
+                return module.calls.initialise(initialiser, node.with_changes(args=[cst.Arg(target), *node.args])).doc
         if module.dotted(func) is not None or (name not in METHODS and name not in idioms.METHODS):
             return None
-        target = func.value
-        if module.scope.function is not None and module.scope.function.name.value == "_init_weights":
-            return module.calls.initialise(func.attr.value, node.with_changes(args=[cst.Arg(target), *node.args])).doc
         receiver = module.expressions(target)
         if not (receiver.kind.is_tensor or receiver.kind.is_unknown) or name == "requires_grad":
             return None
@@ -193,6 +202,8 @@ class StatementTranslator:
         module = self.module
         targets = [t.target for t in node.targets]
         first = targets[0]
+        if isinstance(first, cst.Name) and first.value == "__all__" and module.scope.function is None:
+            return self.public_names(node)
         attribute = self.own_attribute(first)
         if attribute is not None and len(targets) == 1 and module.scope.owner is not None and module.scope.owner.is_layer:
             module.scope.assigning = attribute
@@ -222,7 +233,19 @@ class StatementTranslator:
         for target in targets:
             module.bind_target(target, value.kind)
             document = doc(document, module.target_doc(target), " = ")
+        if isinstance(first, cst.Name) and len(targets) == 1 and value.text == first.value:
+            return None  # `x = x.to(device)`
         return doc(document, value.doc if value.precedence == 0 or _redundant(value) else value.whole)
+
+    def public_names(self, node: cst.Assign) -> Doc:
+        """`__all__`: the classes of the file by the names that they have in the port."""
+        code = self.module.expressions(node.value)
+        for part in code.doc:
+            for item in part.items if isinstance(part, Group) else ():
+                name = flat(item.doc).strip("\"'")
+                if name in self.module.classes:
+                    item.doc = (f'"{self.module.classes[name].port_name}"',)
+        return doc("__all__ = ", code.doc)
 
     def own_attribute(self, target: cst.BaseExpression) -> str | None:
         """The name of `self.name`."""
@@ -287,7 +310,7 @@ class StatementTranslator:
         if constant is False:
             return self.otherwise(node.orelse, indent, word)
         before = dict(module.scope.names)
-        head = statement(doc(f"{word} ", test.doc if not _breaks(test, indent) else test.whole, ":"), indent)
+        head = statement(doc(f"{word} ", test.doc if not _breaks(test, indent + word) else test.operand(), ":"), indent)
         comments = [indent + c for c in module.take_comments()]
         lines = [*comments, *(indent + head).split("\n")]
         trailing = node.body.header.comment if isinstance(node.body, cst.IndentedBlock) else None
@@ -459,8 +482,9 @@ def _redundant(code: Code) -> bool:
     return code.parenthesized and code.precedence >= 0
 
 
-def _breaks(code: Code, indent: str) -> bool:
-    return len(indent) + len(flat(code.doc)) > 110 and code.precedence < 14
+def _breaks(code: Code, head: str) -> bool:
+    """Whether `head code:` needs parentheses to stand on several lines."""
+    return len(f"{head} {flat(code.doc)}:") > WIDTH and code.precedence < 14
 
 
 __all__ = ["BOOL", "Group", "Item", "StatementTranslator"]

@@ -37,6 +37,7 @@ class SubscriptTranslator:
 
     def elements(self, node: cst.Subscript) -> list[Element]:
         """The elements of the index."""
+        self.module.comments_in(node.lbracket.whitespace_after, node.rbracket.whitespace_before)
         slices = [element.slice for element in node.slice]
         if len(slices) == 1 and isinstance(slices[0], cst.Index) and isinstance(slices[0].value, cst.Tuple):
             values = slices[0].value.elements
@@ -47,6 +48,9 @@ class SubscriptTranslator:
                 result.append(self.slice(element))
             else:
                 result.append(self.index(element.value, star=bool(element.star)))
+        for each in node.slice:
+            if isinstance(each.comma, cst.Comma):
+                self.module.comments_in(each.comma.whitespace_after)
         return result
 
     def slice(self, node: cst.Slice) -> Element:

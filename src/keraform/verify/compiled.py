@@ -74,7 +74,7 @@ def _plain_call(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 def _equal(case: Case, model: Any, inputs: dict[str, Any], got: dict[str, Any], how: str) -> str:
     eager: Leaves = outputs_of(model, inputs)
-    graph = {name: read_leaf(value) for name, value in got.items()}
+    graph = leaves(got, read_leaf)
     noise = case.noise(case.variants[0]) if case.reads_itself else {}
     for difference in compare_outputs(eager, graph):
         if not difference.within(case.limit(difference.stage, DTYPE, noise)):

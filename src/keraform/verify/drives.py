@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedConfig
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.core_model_loading import build_glob_alternation
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging as transformers_logging
 
@@ -50,12 +52,24 @@ def torch_values(value: Any, dtype: torch.dtype | None = None) -> Any:
     return value
 
 
+def keep_in_float32(model: nn.Module, dtype: torch.dtype) -> None:
+    """Widen the weights that the class wants in float32, as upstream's `from_pretrained` does."""
+    plan = model._get_dtype_plan(dtype) if isinstance(model, PreTrainedModel) else {}
+    if not plan:
+        return
+    pattern, names, _ = build_glob_alternation(list(plan))
+    for key, tensor in (*model.named_parameters(), *model.named_buffers()):
+        found = pattern.search(key)
+        if found is not None and tensor.is_floating_point():
+            tensor.data = tensor.data.to(plan[names[found.lastgroup]])
+
+
 def drive(model_class: type) -> None:
     """Run everything of one class."""
     with _quiet():
         base = shrink_config(model_class.config_class, model_class.__name__)
         for config in (base, *_variants(base)):
-            _attempt(lambda config=config: _drive_config(model_class, config, full=config is base))
+            _attempt(_drive_config, model_class, config, full=config is base)
 
 
 def _variants(base: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
@@ -85,15 +99,18 @@ def _drive_config(model_class: type, config: PreTrainedConfig, full: bool) -> No
     config._experts_implementation = "eager"
     torch.manual_seed(0)
     np.random.seed(0)
-    for dtype in (torch.float32, torch.bfloat16):
+    # Some classes keep modules in float32 when they run in float16, and only then.
+    halves = [torch.float16] if model_class._keep_in_fp32_modules else []
+    for dtype in (torch.float32, torch.bfloat16, *halves):
         token = MODEL_DTYPE.set(dtype)
         torch.set_default_dtype(dtype)
         try:
             config.dtype = dtype  # models inside are built in their config's dtype
             model = model_class(config)
+            keep_in_float32(model, dtype)
             torch.set_default_dtype(torch.float32)  # upstream calls under torch's own default
             for run in FULL if full else SHORT:
-                _attempt(lambda run=run, model=model: run(model, scene_of(model_class, config)))
+                _attempt(run, model, scene_of(model_class, config))
         finally:
             torch.set_default_dtype(torch.float32)
             MODEL_DTYPE.reset(token)
@@ -159,7 +176,7 @@ def _encoder_given(model: Any, scene: Scene) -> None:
             scene.rng.normal(size=(scene.batch, scene.length, scene.config.hidden_size))
         )
     for given in ((states,), BaseModelOutput(last_hidden_state=states)):
-        _attempt(lambda given=given: _call(model, scene, encoder_outputs=given))
+        _attempt(_call, model, scene, encoder_outputs=given)
 
 
 def _training(model: Any, scene: Scene) -> None:
@@ -181,7 +198,7 @@ def _problems(model: Any, scene: Scene) -> None:
     }
     for problem, given in shaped.items():
         model.config.problem_type = problem
-        _attempt(lambda given=given: _call(model, scene, **given))
+        _attempt(_call, model, scene, **given)
     model.config.problem_type = None
 
 
@@ -214,7 +231,7 @@ def _cached(model: Any, scene: Scene) -> None:
     """
     for masks in (False, True):
         scene.masks = masks
-        _attempt(lambda: _continue(model, scene))
+        _attempt(_continue, model, scene)
 
 
 def _continue(model: Any, scene: Scene) -> None:
@@ -245,11 +262,7 @@ def _generated(model: Any, scene: Scene) -> None:
     inputs = {k: v for k, v in make_inputs(scene).items() if not k.startswith("decoder_")}
     values = {name: torch_values(value) for name, value in inputs.items()}
     for options in ({}, {"num_beams": 2}):
-        _attempt(
-            lambda options=options: model.generate(
-                **values, **options, max_new_tokens=3, do_sample=False
-            )
-        )
+        _attempt(model.generate, **values, **options, max_new_tokens=3, do_sample=False)
 
 
 def _features(model: Any, scene: Scene) -> None:
@@ -262,11 +275,7 @@ def _features(model: Any, scene: Scene) -> None:
     for door, names in doors.items():
         method = getattr(model, door, None)
         if method is not None:
-            _attempt(
-                lambda method=method, names=names: method(
-                    **{n: inputs[n] for n in names if n in inputs}
-                )
-            )
+            _attempt(method, **{n: inputs[n] for n in names if n in inputs})
 
 
 def _encoder_states(scene: Scene) -> Inputs:
@@ -288,9 +297,9 @@ FULL: tuple[Run, ...] = (
 )  # fmt: skip
 
 
-def _attempt(run: Callable[[], Any]) -> None:
+def _attempt(run: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     try:
-        run()
+        run(*args, **kwargs)
     except Exception as error:
         logging.getLogger(__name__).debug("drive stopped: %s: %s", type(error).__name__, error)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.util
 import json
 import warnings
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ import transformers
 
 from keraform.verify.classes import model_classes
 from keraform.verify.drives import drive
-from keraform.verify.instrument import instrumented
+from keraform.verify.instrument import instrumented, source_path
 from keraform.verify.kinds import merge
 
 
@@ -85,5 +84,4 @@ def record_facts(module_name: str, through: Sequence[str] = ()) -> Facts:
 
 def source_hash(module_name: str) -> str:
     """SHA-256 of the module's source file."""
-    spec = importlib.util.find_spec(module_name)
-    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+    return hashlib.sha256(source_path(module_name).read_bytes()).hexdigest()

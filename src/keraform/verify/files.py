@@ -101,6 +101,7 @@ def import_file(path: Path, name: str) -> ModuleType:
         KeraformError: the file does not parse or fails while it is imported.
     """
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # it ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     sys.path.insert(0, str(path.parent))

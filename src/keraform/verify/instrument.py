@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from keraform.errors import KeraformError
 from keraform.verify.kinds import kind_of
 
 HOOK = "keraform_record"  # one name, no leading underscores: those would be mangled inside classes
@@ -51,29 +52,29 @@ class _Instrument(ast.NodeTransformer):
         self.lines = [line.encode() for line in source.splitlines()]
         self.depth = 0
 
-    def _column(self, line: int, column: int) -> int:
-        return len(self.lines[line - 1][:column].decode())
+    def _column(self, line: int | None, column: int | None) -> int:
+        return len(self.lines[(line or 1) - 1][:column].decode())
 
     def _position(self, node: ast.expr) -> str:
         start = self._column(node.lineno, node.col_offset)
         end = self._column(node.end_lineno, node.end_col_offset)
         return f"{node.lineno}:{start}:{node.end_lineno}:{end}"
 
-    def visit(self, node: ast.AST) -> ast.AST:
+    def visit(self, node: Any) -> Any:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             return self._function(node)
         if isinstance(node, (ast.JoinedStr, ast.pattern)):
             return node
         if isinstance(node, ast.AnnAssign):
             node.value = self.visit(node.value) if node.value is not None else None
-            node.target = self.generic_visit(node.target)
+            self.generic_visit(node.target)
             return node
         if not self.depth or not isinstance(node, REPORTED):
             return self.generic_visit(node)
         if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or _is_super(node):
             return self.generic_visit(node) if not _is_super(node) else node
         site = self.recorder.site(self._position(node))
-        inner = self.generic_visit(node)
+        inner: Any = self.generic_visit(node)
         call = ast.Call(ast.Name(HOOK, ast.Load()), [ast.Constant(site), inner], [])
         return ast.fix_missing_locations(ast.copy_location(call, node))
 
@@ -117,21 +118,32 @@ def instrumented(*module_names: str) -> Iterator[dict[str, tuple[ModuleType, Rec
                 sys.modules[name] = module
 
 
-def _load(name: str) -> tuple[ModuleType, Recorder]:
+def source_path(name: str) -> Path:
+    """The source file of a module that can be imported.
+
+    Raises:
+        KeraformError: there is none.
+    """
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
-            f"Expected an importable module with a source file.\nGot: {name!r}.\n"
-            "Try: python -c 'import transformers; print(transformers.__version__)'."
+        raise KeraformError(
+            expected="an importable module with a source file",
+            got=repr(name),
+            try_next="python -c 'import transformers; print(transformers.__version__)'",
         )
-    source = Path(spec.origin).read_text(encoding="utf-8")
+    return Path(spec.origin)
+
+
+def _load(name: str) -> tuple[ModuleType, Recorder]:
+    path = source_path(name)
+    source = path.read_text(encoding="utf-8")
     recorder = Recorder()
     tree = _Instrument(recorder, source).visit(ast.parse(source))
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     vars(module)[HOOK] = recorder.report
     sys.modules[name] = module
-    exec(
-        compile(ast.fix_missing_locations(tree), spec.origin, "exec", dont_inherit=True),
-        vars(module),
-    )
+    code = compile(ast.fix_missing_locations(tree), str(path), "exec", dont_inherit=True)
+    exec(code, vars(module))
     return module, recorder

@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.core_model_loading import build_glob_alternation
 
-from keraform.verify.drives import torch_values
+from keraform.verify.drives import keep_in_float32, torch_values
 from keraform.verify.leaves import Leaf, Leaves, Recording, leaves
 from keraform.verify.lift import torch_precision
 
@@ -64,18 +62,6 @@ def run_model(
     default = "float64" if dtype == "float64" else "float32"
     with torch_precision(default, lift), torch.no_grad():
         return record(model, torch_values(dict(inputs), getattr(torch, dtype)), **flags)
-
-
-def keep_in_float32(model: nn.Module, dtype: torch.dtype) -> None:
-    """Widen the weights that the class wants in float32, as upstream's `from_pretrained` does."""
-    plan = model._get_dtype_plan(dtype) if isinstance(model, PreTrainedModel) else {}
-    if not plan:
-        return
-    pattern, names, _ = build_glob_alternation(list(plan))
-    for key, tensor in (*model.named_parameters(), *model.named_buffers()):
-        found = pattern.search(key)
-        if found is not None and tensor.is_floating_point():
-            tensor.data = tensor.data.to(plan[names[found.lastgroup]])
 
 
 def random_twin(model_class: type, config: Any, seed: int = 0) -> Twin:

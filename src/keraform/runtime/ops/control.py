@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras import ops
+from keras.src import backend  # compute_output_spec takes functions; the public one takes layers
 
 from keraform.runtime.tracing import is_known, is_tracing
 
@@ -18,11 +19,17 @@ def cond(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]
     Args:
         predicate: a Python bool, or a scalar of a graph.
         true_fn: gives the result where it holds.
-        false_fn: gives the result where it does not; of the same dtype.
+        false_fn: gives the result where it does not; of the same dtype. In a graph the result of lower rank gets
+            leading axes of size 1, as broadcasting would give it.
     """
     if is_known(predicate):
         return true_fn() if predicate else false_fn()
-    return ops.cond(predicate, true_fn, false_fn)
+    rank = max(len(backend.compute_output_spec(branch).shape) for branch in (true_fn, false_fn))
+    return ops.cond(predicate, lambda: _of_rank(true_fn(), rank), lambda: _of_rank(false_fn(), rank))
+
+
+def _of_rank(x: Any, rank: int) -> Any:
+    return ops.expand_dims(x, tuple(range(rank - len(x.shape)))) if len(x.shape) < rank else x
 
 
 def either(a: Any, b: Any) -> Any:

@@ -10,6 +10,7 @@ import libcst as cst
 
 from keraform.translate.kinds import BOOL, DEVICE, DIM, DTYPE, FLOAT_TENSOR, LIST, PY, SIZE, TENSOR, UNKNOWN, Kind
 from keraform.translate.layout import Doc, Group, Item, doc
+from keraform.translate.rules.functions import FUNCTIONS as FUNCTION_RULES
 from keraform.translate.rules.methods import METHODS as METHOD_RULES
 from keraform.translate.rules.record import Code, Refusal, Rule, bind, fill, pack_tuple, parse_kind
 
@@ -94,6 +95,15 @@ def max_function(name: str) -> Special:
     return special
 
 
+def randint(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.randint(high, size)` starts at 0."""
+    arguments = calls.arguments(node)
+    if not any(key == "low" for key, _ in arguments):
+        if sum(key in (None, "high", "size") for key, _ in arguments) < 3:
+            arguments.insert(0, ("low", Code(("0",), Kind("int"))))
+    return calls.apply(FUNCTION_RULES["torch.randint"], arguments)
+
+
 def mean_function(calls: CallTranslator, node: cst.Call) -> Code:
     """`torch.mean(x, dim, keepdim, dtype=...)`."""
     (_, receiver), *rest = calls.arguments(node)
@@ -157,6 +167,7 @@ FUNCTIONS: dict[str, Special] = {
     "torch.max": max_function("max"),
     "torch.min": max_function("min"),
     "torch.mean": mean_function,
+    "torch.randint": randint,
     "torch.device": device,
     "torch.where": where,
     "torch.Tensor": cast_tensor,
@@ -262,6 +273,8 @@ def clamp(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     low, high = (bound.get(n) for n in ("min", "max"))
     low, high = (c if c is not None and c.text != "None" else None for c in (low, high))
     kind = Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None)
+    if any(c is not None and c.kind.is_tensor for c in (low, high)):
+        return _call(calls, "kf.clamp({self}, min={min}, max={max})", bound, kind)
     if low is not None and high is not None:
         return _call(calls, "ops.clip({self}, {min}, {max})", bound, kind)
     if low is not None:
@@ -475,7 +488,7 @@ def sequential(calls: CallTranslator, node: cst.Call) -> Code:
     return code
 
 
-_INITIALIZERS = {"torch.ones": "ones", "torch.zeros": "zeros", "torch.empty": "zeros"}
+_INITIALIZERS = {"torch.ones": "ones", "torch.zeros": "zeros", "torch.empty": "zeros", "torch.FloatTensor": "zeros"}
 
 
 def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> Code:
@@ -489,6 +502,8 @@ def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> 
     torch_name = calls.module.torch_callee(value)
     if torch_name in _INITIALIZERS and isinstance(value, cst.Call):
         bound = _bound(torch_name, "*size, device!, dtype?, requires_grad!", calls.arguments(value))
+        if torch_name == "torch.FloatTensor":  # float32 whatever the model's dtype
+            bound["dtype"] = Code(('"float32"',), DTYPE)
         shape = bound.get("size") or Code(("()",))
         items = [Item(doc("shape=", shape.doc)), Item((f'initializer="{_INITIALIZERS[torch_name]}"',))]
         if "dtype" in bound:

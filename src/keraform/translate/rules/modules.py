@@ -19,10 +19,11 @@ _CONV_TO = (
     "({in_channels}, {out_channels}, kernel_size={kernel_size}, strides={stride}, padding={padding}, "
     "dilation_rate={dilation}, groups={groups}, use_bias={bias}, padding_mode={padding_mode})"
 )
-_DECONV = "in_channels, out_channels, kernel_size, stride?, padding?, output_padding?, groups?, bias?, dilation?"
+_DECONV = "in_channels, out_channels, kernel_size, stride?, padding?, output_padding?, groups?, bias?, dilation?, padding_mode?"
 _DECONV_TO = (
     "({in_channels}, {out_channels}, kernel_size={kernel_size}, strides={stride}, padding={padding}, "
-    "output_padding={output_padding}, groups={groups}, use_bias={bias}, dilation_rate={dilation})"
+    "output_padding={output_padding}, groups={groups}, use_bias={bias}, dilation_rate={dilation}, "
+    "padding_mode={padding_mode})"
 )
 _NORM = "num_features, eps?, momentum?, affine?, track_running_stats?"
 _NORM_TO = (
@@ -38,7 +39,7 @@ _RECURRENT_TO = (
 
 WEIGHTED = (
     _layer("Linear", "in_features, out_features, bias?", "Dense({in_features}, {out_features}, use_bias={bias})"),
-    _layer("Embedding", "num_embeddings, embedding_dim, padding_idx?, max_norm^, norm_type!, scale_grad_by_freq!, sparse!, _weight^", "Embedding({num_embeddings}, {embedding_dim}, padding_idx={padding_idx})"),
+    _layer("Embedding", "num_embeddings, embedding_dim, padding_idx?, max_norm^, norm_type!, scale_grad_by_freq!, sparse!, _weight^, _freeze!", "Embedding({num_embeddings}, {embedding_dim}, padding_idx={padding_idx})"),
     _layer("LayerNorm", "normalized_shape, eps?, elementwise_affine?, bias?", "LayerNormalization({normalized_shape}, epsilon={eps}, elementwise_affine={elementwise_affine}, use_bias={bias})"),
     _layer("RMSNorm", "normalized_shape, eps?, elementwise_affine?", "RMSNormalization({normalized_shape}, epsilon={eps}, elementwise_affine={elementwise_affine})"),
     _layer("GroupNorm", "num_groups, num_channels, eps?, affine?", "GroupNormalization({num_groups}, {num_channels}, epsilon={eps}, affine={affine})"),

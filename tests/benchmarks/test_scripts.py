@@ -1,0 +1,36 @@
+"""The benchmark scripts run: tiny sizes, and each one's help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPTS = ("forward", "eager_call", "loading", "translation")
+
+
+def run(repository, script, *options):
+    command = [sys.executable, str(repository / "benchmarks" / f"{script}.py"), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help(repository, script):
+    assert f"benchmarks/{script}.py" in run(repository, script, "--help")
+
+
+@pytest.mark.slow
+def test_every_network_agrees_with_its_hand_written_one(repository):
+    found = json.loads(run(repository, "forward", "--tiny", "--json"))
+    assert {row["network"] for row in found["rows"]} == {"bert", "gpt2", "vit", "convnext", "llama"}
+    assert found["machine"]["torch_blas"]
+
+
+@pytest.mark.slow
+def test_one_translation(repository):
+    options = ("--types", "vit", "--sample", "2", "--rounds", "1", "--json")
+    found = json.loads(run(repository, "translation", *options))
+    assert found["failures"] == "none"

@@ -1,0 +1,172 @@
+"""Kinds: what is known of a value decides what is written."""
+
+from __future__ import annotations
+
+import pytest
+from translate.porting import body, lines
+
+from keraform.translate import translate_source
+from keraform.translate.kinds import (
+    BOOL,
+    DIM,
+    FLOAT,
+    FLOAT_TENSOR,
+    INT,
+    INT_TENSOR,
+    NONE,
+    PY,
+    STR,
+    TENSOR,
+    UNKNOWN,
+    Kind,
+    join,
+    kind_from_fact,
+)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (TENSOR, TENSOR, TENSOR),
+        (Kind("tensor", "float32", 2), Kind("tensor", "float32", 3), Kind("tensor", "float32")),
+        (Kind("tensor", "float32"), Kind("tensor", "float16"), Kind("tensor", "float")),
+        (FLOAT_TENSOR, INT_TENSOR, TENSOR),
+        (NONE, TENSOR, Kind("tensor", optional=True)),
+        (TENSOR, NONE, Kind("tensor", optional=True)),
+        (INT, DIM, DIM),
+        (INT, FLOAT, PY),
+        (INT, STR, PY),
+        (TENSOR, INT, UNKNOWN),
+        (TENSOR, UNKNOWN, UNKNOWN),
+        (
+            Kind("tuple", items=(TENSOR, INT)),
+            Kind("tuple", items=(TENSOR, FLOAT)),
+            Kind("tuple", items=(TENSOR, PY)),
+        ),
+        (Kind("tuple", items=(TENSOR,)), Kind("tuple", items=(TENSOR, INT)), Kind("tuple")),
+    ],
+)
+def test_join(a: Kind, b: Kind, expected: Kind) -> None:
+    assert join(a, b) == expected
+    assert join(b, a) == expected
+
+
+@pytest.mark.parametrize(
+    ("fact", "expected"),
+    [
+        ("tensor:float32:3", Kind("tensor", "float32", 3)),
+        ("tensor:int64", INT_TENSOR),
+        ("none|tensor:float32:3", Kind("tensor", "float32", 3, optional=True)),
+        ("int", INT),
+        ("bool", BOOL),
+        ("int|tensor:int64:0", UNKNOWN),
+        ("something new", UNKNOWN),
+    ],
+)
+def test_facts(fact: str, expected: Kind) -> None:
+    assert kind_from_fact(fact) == expected
+
+
+def test_a_fact_beats_an_annotation() -> None:
+    source = "import torch\n\n\ndef f(x: torch.Tensor, y):\n    return x + y\n"
+    plain = translate_source(source, filename="f.py").code
+    assert "return x + y" in plain
+    facts = {"5:11:5:12": "tensor:float32:2", "5:15:5:16": "tensor:int64:2"}
+    mixed = translate_source(source, filename="f.py", facts=facts).code
+    assert "return ops.add(x, y)" in mixed
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("x + y", "x + y"),
+        ("x * 2", "x * 2"),
+        ("x * 0.5 + 1", "x * 0.5 + 1"),
+        ("x + i", "ops.add(x, i)"),
+        ("x * m", "ops.multiply(x, m)"),
+        ("i / 2", "ops.divide(i, 2)"),
+        ("i * 0.5", "ops.multiply(i, 0.5)"),
+        ("i // 2", "i // 2"),
+        ("x * y.shape[0]", "ops.multiply(x, ops.shape(y)[0])"),
+        ("m & (i > 0)", "m & (i > 0)"),
+        ("m | i", "ops.bitwise_or(m, i)"),
+        ("m + m", "ops.logical_or(m, m)"),
+        ("x == i", "ops.equal(x, i)"),
+        ("x > 0", "x > 0"),
+        ("x @ y", "x @ y"),
+        ("x**2", "x**2"),
+        ("-x", "-x"),
+    ],
+)
+def test_operators_by_dtype(expression: str, expected: str) -> None:
+    assert body(f"return {expression}") == [f"return {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("return x.shape", "return ops.shape(x)"),
+        ("b, n = x.shape\nreturn b * n", "return b * n"),
+        ("b, *rest = x.size()\nreturn x.view(b, -1)", "return ops.reshape(x, (b, -1))"),
+        ("n = x.shape[-1] // 2\nreturn x[:, :n]", "return x[:, :n]"),
+        ("return x.shape[-1] ** -0.5", "return ops.shape(x)[-1] ** -0.5"),
+        ("return math.sqrt(x.size(-1))", "return math.sqrt(ops.shape(x)[-1])"),
+        ("return x.new_zeros(x.shape[0], 3)", "return ops.zeros((ops.shape(x)[0], 3), dtype=x.dtype)"),
+    ],
+)
+def test_sizes(source: str, expected: str) -> None:
+    assert body(source)[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        # one path gives a tensor, the other None: still a tensor
+        ("y = None\nif flag:\n    y = x\nreturn y.sum()", "return ops.sum(y)"),
+        # floats on both paths
+        ("if flag:\n    y = x * 2\nelse:\n    y = x\nreturn y.sum()", "return ops.sum(y)"),
+        # floats here, integers there
+        ("if flag:\n    y = i\nelse:\n    y = x\nreturn y.sum()", "return kf.sum(y)"),
+        # a path that returns does not count
+        ("y = x\nif flag:\n    y = i\n    return y\nreturn y.sum()", "return ops.sum(y)"),
+        # loops may rebind
+        ("y = x\nfor _ in range(2):\n    y = y * 2\nreturn y.sum()", "return ops.sum(y)"),
+    ],
+    ids=["none", "same", "different", "returns", "loop"],
+)
+def test_paths_are_joined(source: str, expected: str) -> None:
+    assert body(source)[-1] == expected
+
+
+def test_a_value_of_unknown_kind_is_decided_at_run_time() -> None:
+    from translate.porting import port
+
+    made = port("def f(x):\n    return x.split(2)\n")
+    assert "kf.dynamic.split(x, 2)" in made.code
+    assert made.stats.helper_calls == 1
+    assert made.stats.helper_reasons == {"split": 1}
+
+
+def test_attributes_of_a_class_are_known_in_its_methods() -> None:
+    ported = lines(
+        """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.Parameter(torch.ones(4))
+                self.dense = nn.Linear(4, 4)
+                self.size = 4
+
+            def forward(self, x):
+                y = self.dense(x)
+                return y.view(-1, self.size) + self.scale.sum()
+        """
+    )
+    assert ported[-1] == "        return ops.reshape(y, (-1, self.size)) + ops.sum(self.scale)"
+
+
+def test_names_of_python_are_not_taken_for_tensors() -> None:
+    assert body('words = "a b".split(" ")\nreturn [w.lower() for w in words], {}.get("a")') == [
+        'words = "a b".split(" ")',
+        'return [w.lower() for w in words], {}.get("a")',
+    ]

@@ -1,0 +1,295 @@
+"""Statements: folded conditions, dropped contexts and guards, in-place work as rebinding, devices gone."""
+
+from __future__ import annotations
+
+import pytest
+from translate.porting import body, lines, port, text
+
+
+def check(source: str, expected: str) -> None:
+    assert "\n".join(body(source)) == text(expected)
+
+
+def test_a_condition_that_is_always_true_leaves_its_body() -> None:
+    check(
+        """
+        if torch.jit.is_tracing():
+            x = x + 1
+        elif flag:
+            x = x + 2
+        else:
+            x = x + 3
+        """,
+        "x = x + 1",
+    )
+
+
+def test_a_condition_that_is_never_true_vanishes() -> None:
+    check(
+        """
+        if torch.cuda.is_available():
+            x = x + 1
+        elif flag:
+            x = x + 2
+        else:
+            x = x + 3
+        """,
+        """
+        if flag:
+            x = x + 2
+        else:
+            x = x + 3
+        """,
+    )
+
+
+def test_a_folded_elif_becomes_else() -> None:
+    check(
+        """
+        if flag:
+            x = x + 1
+        elif torch.cuda.is_available():
+            x = x + 2
+        else:
+            x = x + 3
+        """,
+        """
+        if flag:
+            x = x + 1
+        else:
+            x = x + 3
+        """,
+    )
+    check(
+        """
+        if flag:
+            x = x + 1
+        elif torch.jit.is_tracing():
+            x = x + 2
+        else:
+            x = x + 3
+        """,
+        """
+        if flag:
+            x = x + 1
+        else:
+            x = x + 2
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ("flag and torch.cuda.is_available()", None),
+        ("flag or torch.cuda.is_available()", "if flag:"),
+        ("flag and not torch.cuda.is_available()", "if flag:"),
+        ("flag and x.device.type == 'cuda'", None),
+        ("x.device.type != 'mps' and flag", "if flag:"),
+    ],
+)
+def test_known_sides_of_conditions_are_folded(test: str, expected: str | None) -> None:
+    ported = body(f"if {test}:\n    x = y\nreturn x")
+    assert ported == ([expected, "    x = y", "return x"] if expected else ["return x"])
+
+
+def test_conditional_expressions_are_folded() -> None:
+    check("x = y if torch.cuda.is_available() else x * 2", "x = x * 2")
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        'if x.shape[0] != 2:\n    raise ValueError("two")',
+        'if x.size() != (2, 3):\n    raise ValueError("two")',
+        'if x.sum() > 3:\n    raise ValueError("much")',
+        "assert x.shape[0] == 2",
+        'assert (x > 0).all(), "positive"',
+        "torch._check(x.shape[0] > 1)",
+        "torch.manual_seed(3)",
+    ],
+)
+def test_checks_of_tensor_values_and_sizes_vanish(guard: str) -> None:
+    assert body(f"{guard}\nreturn x") == ["return x"]
+
+
+def test_checks_of_python_values_stay() -> None:
+    check(
+        """
+        if flag is None:
+            raise ValueError("a flag, please")
+        assert flag, "a flag"
+        """,
+        """
+        if flag is None:
+            raise ValueError("a flag, please")
+        assert flag, "a flag"
+        """,
+    )
+
+
+def test_contexts_of_torch_vanish_and_others_stay() -> None:
+    check(
+        """
+        with torch.no_grad(), open("file") as handle:
+            # inside
+            x = x + 1
+        with torch.autocast(device_type="cuda", enabled=False):  # why
+            x = x + 2
+        with torch.no_grad():
+            pass
+        """,
+        """
+        with open("file") as handle:
+            # inside
+            x = x + 1
+        # why
+        x = x + 2
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("x.add_(y)", "x = ops.add(x, y)"),
+        ("x.mul_(2).clamp_(min=0)", "x = ops.maximum(ops.multiply(x, 2), 0)"),
+        ("x.masked_fill_(m, 0.0)", "x = kf.masked_fill(x, m, 0.0)"),
+        ("x.fill_(1.0)", "x = ops.full_like(x, 1.0)"),
+        ("x.zero_()", "x = ops.zeros_like(x)"),
+        ("x[0].add_(y)", "x = kf.setitem(x, 0, ops.add(x[0], y))"),
+        ("x.data.copy_(y)", "x = ops.broadcast_to(ops.cast(y, x.dtype), ops.shape(x))"),
+        ("y = x.add_(1)", "y = ops.add(x, 1)"),
+    ],
+)
+def test_in_place_methods_bind_their_name(statement: str, expected: str) -> None:
+    assert body(statement) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("x[0] = y", "x = kf.setitem(x, 0, y)"),
+        ("x[:, 1:] = 0", "x = kf.setitem(x, (slice(None), slice(1, None)), 0)"),
+        ("x[::2] = 0", "x = kf.setitem(x, slice(None, None, 2), 0)"),
+        ("x[..., i] = y", "x = kf.setitem(x, (..., i), y)"),
+        ("x[m] = -1", "x = kf.setitem(x, m, -1)"),
+        ("x[None, 0] = y", "x = kf.setitem(x, (None, 0), y)"),
+        ("x[0][1:] = 2", "x = kf.setitem(x, 0, kf.setitem(x[0], slice(1, None), 2))"),
+        ("x[0] += 1", "x = kf.setitem(x, 0, x[0] + 1)"),
+        ("x[m] *= 2", "x = kf.setitem(x, m, kf.getitem(x, m) * 2)"),
+    ],
+)
+def test_assignment_to_parts_of_tensors(statement: str, expected: str) -> None:
+    assert body(statement) == [expected]
+
+
+def test_assignment_to_parts_of_attributes_and_containers() -> None:
+    ported = lines(
+        """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.cache = torch.zeros(3, 4)
+
+            def forward(self, x: torch.FloatTensor, table: dict):
+                self.cache[0] = x
+                self.cache.mul_(2)
+                table["a"] = x
+                table["a"][0] = x
+                return table
+        """
+    )
+    assert [line.strip() for line in ported[-5:]] == [
+        "self.cache = kf.setitem(self.cache, 0, x)",
+        "self.cache = ops.multiply(self.cache, 2)",
+        'table["a"] = x',
+        'table["a"] = kf.setitem(table["a"], 0, x)',
+        "return table",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("x += y", "x += y"),
+        ("x += i", "x = ops.add(x, i)"),
+        ("x *= y.shape[0]", "x = ops.multiply(x, ops.shape(y)[0])"),
+        ("i //= 2", "i //= 2"),
+        ("m |= i > 0", "m |= i > 0"),
+        ("count = 0\ncount += 1", "count += 1"),
+    ],
+)
+def test_augmented_assignment(statement: str, expected: str) -> None:
+    assert body(statement)[-1] == expected
+
+
+def test_devices_vanish() -> None:
+    check(
+        """
+        device = x.device
+        y = y.to(device)
+        i = torch.arange(4, device=device)
+        z = g(x, device=device)
+        x = x.to("cuda:0").to(torch.float32)
+        return torch.zeros(2, device=x.device if flag else "cpu")
+        """,
+        """
+        i = ops.arange(4, dtype="int64")
+        z = g(x)
+        x = ops.cast(x, "float32")
+        return ops.zeros((2,))
+        """,
+    )
+
+
+def test_parameters_for_devices_vanish() -> None:
+    assert lines("def f(x: torch.Tensor, device: torch.device = None, *, flag=True):\n    return x")[
+        0
+    ] == "def f(x: Tensor, *, flag=True):"
+
+
+def test_initialisers_name_the_weight() -> None:
+    ported = lines(
+        """
+        class Block(nn.Module):
+            def _init_weights(self, module):
+                module.weight.data.normal_(mean=0.0, std=0.02)
+                module.bias.data.zero_()
+                nn.init.xavier_uniform_(module.weight, gain=2.0)
+                nn.init.ones_(module.weight[0])
+        """
+    )
+    assert [line.strip() for line in ported[2:]] == [
+        'init.normal_(module, "weight", mean=0.0, std=0.02)',
+        'init.zeros_(module, "bias")',
+        'init.xavier_uniform_(module, "weight", gain=2.0)',
+        'init.ones_(module, "weight", index=0)',
+    ]
+
+
+def test_compound_statements_stay() -> None:
+    source = """
+        for index, (a, b) in enumerate(zip(x, y)):
+            if flag:
+                continue
+            break
+        else:
+            x = y
+        while flag:
+            flag = False
+        try:
+            x = g(x)
+        except (ValueError, KeyError) as error:
+            raise RuntimeError("no") from error
+        finally:
+            flag = True
+        del flag
+        """
+    assert "\n".join(body(source)) == text(source)
+
+
+def test_a_function_of_which_nothing_is_left_passes() -> None:
+    assert port("def f(x: torch.Tensor):\n    assert x.shape[0] == 1\n").code.endswith(
+        "def f(x: Tensor):\n    pass\n"
+    )
