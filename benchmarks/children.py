@@ -13,6 +13,7 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
+    "PYTHONDONTWRITEBYTECODE": "",  # as on a user's machine: compiled once
     "TRANSFORMERS_VERBOSITY": "error",
 }
 

@@ -8,9 +8,7 @@ from keraform.translate import Translation, translate_source
 
 # Where a source stands when its relative imports matter.
 MODULE = "transformers.models.bert.modeling_mini"
-IMPORTS = (
-    "import math\nimport torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n\n"
-)
+IMPORTS = "import math\nimport torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n\n"
 
 
 def port(source: str, *, imports: str = IMPORTS, module: str | None = None) -> Translation:

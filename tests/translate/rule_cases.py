@@ -1,7 +1,9 @@
 """Rule cases: sections of docs/rules/*.md, read, translated, and run on both sides.
 
-A section's title lists the rules that it covers; a note in parentheses tells cases of one rule apart. Then come, in this
-order: prose (optional), an `inputs:` line, the torch block, and what it becomes: a Keras block, the word `unchanged`, or
+A section's title lists the rules that it covers; a note in parentheses tells cases of one rule
+apart. Then come, in this
+order: prose (optional), an `inputs:` line, the torch block, and what it becomes: a Keras block, the
+    word `unchanged`, or
 `refused: rule: reason`.
 """
 
@@ -34,9 +36,16 @@ from torch import nn
 _BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 _SPEC = re.compile(r"(complex|float|int|bool)(\d*)\[([\d,\s]*)\](<\d+|>0|<1|\*[\d.]+)?")
 
-# Values of the two sides may differ by this much, by the dtype of torch's result; the results of a case that computes
+# Values of the two sides may differ by this much, by the dtype of torch's result; the results of a
+# case that computes
 # in float32 on purpose are not better than float32.
-TOLERANCES = {"float64": 1e-12, "complex128": 1e-12, "float32": 2e-6, "float16": 2e-3, "bfloat16": 2e-2}
+TOLERANCES = {
+    "float64": 1e-12,
+    "complex128": 1e-12,
+    "float32": 2e-6,
+    "float16": 2e-3,
+    "bfloat16": 2e-2,
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,11 @@ class Case:
     @property
     def refused(self) -> str | None:
         """The text of the refusal, where one is expected."""
-        return self.expected.removeprefix("refused: ") if self.expected.startswith("refused: ") else None
+        return (
+            self.expected.removeprefix("refused: ")
+            if self.expected.startswith("refused: ")
+            else None
+        )
 
     @property
     def keras(self) -> str:
@@ -89,7 +102,15 @@ def parse(path: Path, text: str) -> Case:
     options = frozenset(re.findall(r"^compares: (.*)$", before, re.M))
     prose = re.sub(r"^(inputs|compares): .*$", "", before, flags=re.M).strip()
     expected = blocks[1] if len(blocks) > 1 else after.strip()
-    return Case(path, title.strip(), prose, found.group(1).strip("`") if found else "", blocks[0], expected, options)
+    return Case(
+        path,
+        title.strip(),
+        prose,
+        found.group(1).strip("`") if found else "",
+        blocks[0],
+        expected,
+        options,
+    )
 
 
 def all_cases() -> list[Case]:
@@ -112,7 +133,8 @@ def render(case: Case) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-# Translation ----------------------------------------------------------------------------------------------------------
+# Translation
+# ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -154,7 +176,8 @@ def expectation(made: Made, torch_block: str) -> str:
     return "unchanged" if made.body == torch_block else made.body
 
 
-# Running --------------------------------------------------------------------------------------------------------------
+# Running
+# --------------------------------------------------------------------------------------------------------------
 
 
 def arrays(case: Case) -> dict[str, Any]:
@@ -218,7 +241,9 @@ def _to_torch(value: Any) -> Any:
 
 
 def randomize(module: Any, title: str) -> None:
-    """Gives every floating weight and running statistic a value of its own, biases and norms included."""
+    """Gives every floating weight and running statistic a value of its own, biases and norms
+    included.
+    """
     import torch
 
     generator = np.random.default_rng(zlib.crc32(title.encode()) + 1)
@@ -242,7 +267,8 @@ def run_keras(case: Case, code: str, state: dict[str, np.ndarray]) -> list[Any]:
     exec(compile(code, f"<port of {case.id}>", "exec"), namespace)
     name = entry_name(case.torch)
     inputs = {
-        k: ops.convert_to_tensor(v) if isinstance(v, np.ndarray) else v for k, v in arrays(case).items()
+        k: ops.convert_to_tensor(v) if isinstance(v, np.ndarray) else v
+        for k, v in arrays(case).items()
     }
     if name not in namespace:
         layer = namespace[f"TF{name}"]()
@@ -251,14 +277,18 @@ def run_keras(case: Case, code: str, state: dict[str, np.ndarray]) -> list[Any]:
             value = left.pop(weight.key)
             weight.variable.assign(np.transpose(value, weight.axes) if weight.axes else value)
         left = {key for key in left if not key.endswith("num_batches_tracked")}
-        assert not left, f"weights of the torch block that the port has no place for: {sorted(left)}"
+        assert not left, (
+            f"weights of the torch block that the port has no place for: {sorted(left)}"
+        )
         return list(leaves(layer(**inputs)))
     return list(leaves(namespace[name](**inputs)))
 
 
 def entry_name(torch_block: str) -> str:
     """The function or class that a case runs: the last one of its block."""
-    nodes = [n for n in ast.parse(torch_block).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    nodes = [
+        n for n in ast.parse(torch_block).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))
+    ]
     return nodes[-1].name
 
 
@@ -281,7 +311,9 @@ def compare(case: Case, ours: list[Any], theirs: list[Any]) -> None:
         mine_array, mine_dtype = _plain(mine)
         array, dtype = _plain(reference)
         where = f"result {number} of {case.title}"
-        assert mine_array.shape == array.shape, f"{where}: shape {mine_array.shape}, torch has {array.shape}"
+        assert mine_array.shape == array.shape, (
+            f"{where}: shape {mine_array.shape}, torch has {array.shape}"
+        )
         if dtype is not None:
             assert mine_dtype == dtype, f"{where}: dtype {mine_dtype}, torch has {dtype}"
         if any(option.startswith("shapes") for option in case.options):

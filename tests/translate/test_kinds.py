@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from translate.porting import body, lines
 
 from keraform.translate import translate_source
 from keraform.translate.kinds import (
@@ -22,6 +21,7 @@ from keraform.translate.kinds import (
     join,
     kind_from_fact,
 )
+from translate.porting import body, lines
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,10 @@ def test_operators_by_dtype(expression: str, expected: str) -> None:
         ("n = x.shape[-1] // 2\nreturn x[:, :n]", "return x[:, :n]"),
         ("return x.shape[-1] ** -0.5", "return ops.shape(x)[-1] ** -0.5"),
         ("return math.sqrt(x.size(-1))", "return math.sqrt(ops.shape(x)[-1])"),
-        ("return x.new_zeros(x.shape[0], 3)", "return ops.zeros((ops.shape(x)[0], 3), dtype=x.dtype)"),
+        (
+            "return x.new_zeros(x.shape[0], 3)",
+            "return ops.zeros((ops.shape(x)[0], 3), dtype=x.dtype)",
+        ),
     ],
 )
 def test_sizes(source: str, expected: str) -> None:

@@ -1,4 +1,6 @@
-"""Every rule by its case: the translation is the one that docs/rules shows, and both blocks give the same numbers."""
+"""Every rule by its case: the translation is the one that docs/rules shows, and both blocks give
+the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from translate.rule_cases import Case, all_cases, compare, expectation, run_keras, run_torch, translate
+from translate.rule_cases import (
+    Case,
+    all_cases,
+    compare,
+    expectation,
+    run_keras,
+    run_torch,
+    translate,
+)
 
 CASES = all_cases()
-RUN = [case for case in CASES if case.refused is None and not any(o.startswith("nothing") for o in case.options)]
+RUN = [
+    case
+    for case in CASES
+    if case.refused is None and not any(o.startswith("nothing") for o in case.options)
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +43,9 @@ def float64() -> Iterator[None]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_translation_is_the_documented_one(case: Case) -> None:
     made = expectation(translate(case.torch), case.torch)
-    assert made == case.expected, "try: PYTHONPATH=src:tests python -m translate.update_cases, then read the diff"
+    assert made == case.expected, (
+        "try: PYTHONPATH=src:tests python -m translate.update_cases, then read the diff"
+    )
 
 
 @pytest.mark.parametrize("case", RUN, ids=lambda case: case.id)

@@ -1,4 +1,6 @@
-"""Rules as data: every one has a case, every name that one writes exists, every argument order is torch's."""
+"""Rules as data: every one has a case, every name that one writes exists, every argument order is
+torch's.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from translate.rule_cases import all_cases
 
 from keraform.translate.rules import functions, idioms, methods, modules
 from keraform.translate.rules.record import Rule
+from translate.rule_cases import all_cases
 
 ROOM = Path(functions.__file__).resolve().parents[1]
 RULES: dict[str, Rule] = {
@@ -182,7 +184,9 @@ def test_no_class_of_a_model_is_named() -> None:
     prefixes = set()
     for folder in (transformers_root() / "models").iterdir():
         for path in folder.glob("configuration_*.py"):
-            prefixes |= set(re.findall(r"^class (\w+?)(?:Text|Vision)?Config\(", path.read_text(), re.M))
+            prefixes |= set(
+                re.findall(r"^class (\w+?)(?:Text|Vision)?Config\(", path.read_text(), re.M)
+            )
     prefixes -= {"", "PreTrained"}
     endings = "Model|PreTrainedModel|Attention|Layer|MLP|For[A-Z]\\w+|Encoder|Decoder|Mixin"
     allowed = {"WhisperGenerationMixin"}

@@ -1,8 +1,11 @@
-"""Statements: folded conditions, dropped contexts and guards, in-place work as rebinding, devices gone."""
+"""Statements: folded conditions, dropped contexts and guards, in-place work as rebinding, devices
+gone.
+"""
 
 from __future__ import annotations
 
 import pytest
+
 from translate.porting import body, lines, port, text
 
 
@@ -244,9 +247,10 @@ def test_devices_vanish() -> None:
 
 
 def test_parameters_for_devices_vanish() -> None:
-    assert lines("def f(x: torch.Tensor, device: torch.device = None, *, flag=True):\n    return x")[
-        0
-    ] == "def f(x: Tensor, *, flag=True):"
+    assert (
+        lines("def f(x: torch.Tensor, device: torch.device = None, *, flag=True):\n    return x")[0]
+        == "def f(x: Tensor, *, flag=True):"
+    )
 
 
 def test_initialisers_name_the_weight() -> None:

@@ -1,4 +1,6 @@
-"""Rewrites what the sections of docs/rules/*.md expect: `PYTHONPATH=src:tests python -m translate.update_cases [PAGE...]`, then read the diff."""
+"""Rewrites what the sections of docs/rules/*.md expect: `PYTHONPATH=src:tests python -m
+translate.update_cases [PAGE...]`, then read the diff.
+"""
 
 from __future__ import annotations
 

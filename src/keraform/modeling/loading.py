@@ -19,8 +19,8 @@ from keraform.errors import KeraformError
 from keraform.hub import HUB_ARGUMENTS, Repository, find_weights
 from keraform.modeling import initialization
 from keraform.modeling.building import deferred_values, dtype_scope, initialize
-from keraform.modeling.proved import warn_when_unproved
 from keraform.modeling.precision import keep_in_float32, resolve_dtype
+from keraform.modeling.proved import warn_when_unproved
 
 _CONFIG = "config.json"
 _GENERATION = "generation_config.json"

@@ -63,7 +63,7 @@ class TorchTree(NameOwner):
 
     def add_weight(self, *args: Any, dtype: Any = None, **kwargs: Any) -> keras.Variable:
         """Keras's `add_weight`; a dtype that the model names is lifted with its casts."""
-        return super().add_weight(*args, dtype=resolve(dtype), **kwargs)
+        return super().add_weight(*args, dtype=resolve(dtype), **kwargs)  # type: ignore[misc]
 
     def add_parameter(self, value: Any, name: str, trainable: bool = True) -> keras.Variable:
         """A weight that starts as the tensor `value` and keeps its dtype class (float or int)."""

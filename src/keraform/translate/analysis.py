@@ -1,11 +1,13 @@
-"""Analysis of a file before it is translated: its imports, functions and classes, and what kind of class each one is."""
+"""Analysis of a file before it is translated: its imports, functions and classes, and what kind of
+class each one is.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import libcst as cst
 
@@ -14,10 +16,13 @@ from keraform.translate.rules.torch_names import canonical
 from keraform.translate.scope import ClassInfo
 from keraform.translate.source import absolute_module, read_module
 
-LAYER_BASES = frozenset({
-    "transformers.modeling_layers.GradientCheckpointingLayer", "transformers.modeling_utils.PreTrainedModel",
-    "transformers.pytorch_utils.Conv1D",
-})  # fmt: skip
+LAYER_BASES = frozenset(
+    {
+        "transformers.modeling_layers.GradientCheckpointingLayer",
+        "transformers.modeling_utils.PreTrainedModel",
+        "transformers.pytorch_utils.Conv1D",
+    }
+)
 MODEL_BASE = "transformers.modeling_utils.PreTrainedModel"
 OUTPUT_BASES = ("transformers.utils.ModelOutput", "transformers.utils.generic.ModelOutput")
 
@@ -43,7 +48,9 @@ def import_origins(node: cst.Import | cst.ImportFrom, module: str) -> Iterator[t
             else:
                 yield name.split(".")[0], name.split(".")[0]
         return
-    base = absolute_module(module, len(node.relative), _dotted(node.module) if node.module is not None else "")
+    base = absolute_module(
+        module, len(node.relative), _dotted(node.module) if node.module is not None else ""
+    )
     if isinstance(node.names, cst.ImportStar):
         return
     for alias in node.names:
@@ -65,7 +72,7 @@ def analyse(tree: cst.Module, module: str) -> Analysis:
     return result
 
 
-@lru_cache(maxsize=None)
+@cache
 def analyse_module(module: str) -> Analysis:
     """Analyses an upstream module by name."""
     return analyse(cst.parse_module(read_module(module).text), module)
@@ -78,13 +85,20 @@ def _collect(body: object, module: str, result: Analysis, tree: cst.Module) -> N
                 if isinstance(small, (cst.Import, cst.ImportFrom)):
                     for local, origin in import_origins(small, module):
                         result.origins[local] = origin
-                elif isinstance(small, cst.Assign) and tree.code_for_node(small.targets[0].target) == "__all__":
-                    result.public += tuple(re.findall(r"[\"'](\w+)[\"']", tree.code_for_node(small.value)))
+                elif (
+                    isinstance(small, cst.Assign)
+                    and tree.code_for_node(small.targets[0].target) == "__all__"
+                ):
+                    result.public += tuple(
+                        re.findall(r"[\"'](\w+)[\"']", tree.code_for_node(small.value))
+                    )
         elif isinstance(node, cst.ClassDef):
             bases = [tree.code_for_node(base.value) for base in node.bases]
             info = ClassInfo(node.name.value, node, bases)
             if isinstance(node.body, cst.IndentedBlock):
-                info.methods = {s.name.value: s for s in node.body.body if isinstance(s, cst.FunctionDef)}
+                info.methods = {
+                    s.name.value: s for s in node.body.body if isinstance(s, cst.FunctionDef)
+                }
             result.classes[info.name] = info
         elif isinstance(node, cst.FunctionDef):
             result.functions[node.name.value] = node
@@ -121,18 +135,28 @@ def _classify(result: Analysis) -> None:
             if layer_class(torch) is not None:
                 info.torch_base = torch
             info.is_model |= origin == MODEL_BASE
-            info.is_output |= origin in OUTPUT_BASES or origin.startswith("transformers.modeling_outputs.")
+            info.is_output |= origin in OUTPUT_BASES or origin.startswith(
+                "transformers.modeling_outputs."
+            )
         if "__init__" in info.methods and not info.bases and "forward" in info.methods:
             info.is_layer = True
-        info.is_public = info.name in result.public or (not result.public and not info.name.startswith("_"))
+        info.is_public = info.name in result.public or (
+            not result.public and not info.name.startswith("_")
+        )
     models = [info for info in result.classes.values() if info.is_model]
     bases = {base for info in models for base in info.bases if base in result.classes}
     result.abstract = frozenset(
-        info.name for info in models if "forward" not in info.methods and "__init__" not in info.methods and info.name in bases
-    ) | frozenset(info.name for info in models if info.name.endswith(("PreTrainedModel", "PretrainedModel")))
+        info.name
+        for info in models
+        if "forward" not in info.methods and "__init__" not in info.methods and info.name in bases
+    ) | frozenset(
+        info.name for info in models if info.name.endswith(("PreTrainedModel", "PretrainedModel"))
+    )
     for info in models:
-        info.is_split = info.is_public and info.name not in result.abstract and (
-            _is_base_model(info) or _is_component(info, result)
+        info.is_split = (
+            info.is_public
+            and info.name not in result.abstract
+            and (_is_base_model(info) or _is_component(info, result))
         )
 
 
@@ -152,12 +176,15 @@ def _is_component(info: ClassInfo, result: Analysis) -> bool:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _upstream_class(origin: str) -> ClassInfo | None:
     """A class of another upstream modeling file, when a base class comes from there."""
     module, _, name = origin.rpartition(".")
     if not module.startswith("transformers.") or not name[:1].isupper():
         return None
-    if ".modeling_" not in module or module in ("transformers.modeling_utils", "transformers.modeling_outputs"):
+    if ".modeling_" not in module or module in (
+        "transformers.modeling_utils",
+        "transformers.modeling_outputs",
+    ):
         return None
     return analyse_module(module).classes.get(name)

@@ -1,4 +1,6 @@
-"""The cache of generated files: keyed by everything that shapes a file, written atomically, checked before use."""
+"""The cache of generated files: keyed by everything that shapes a file, written atomically, checked
+before use.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +48,18 @@ def cache_root() -> Path:
 
 def port_path(source: Source, facts_hash: str) -> Path:
     """The path of the generated file of a source."""
-    key = hashlib.sha256("\0".join([source.module, source.hash, facts_hash, translator_version()]).encode()).hexdigest()
+    key = hashlib.sha256(
+        "\0".join([source.module, source.hash, facts_hash, translator_version()]).encode()
+    ).hexdigest()
     parts = source.module.split(".")
     folder = parts[2] if len(parts) > 3 and parts[1] == "models" else "_shared"
-    return cache_root() / f"transformers-{transformers_version()}" / folder / key[:16] / f"{parts[-1]}.py"
+    return (
+        cache_root()
+        / f"transformers-{transformers_version()}"
+        / folder
+        / key[:16]
+        / f"{parts[-1]}.py"
+    )
 
 
 def seal(code: str, banner: str) -> str:
@@ -60,7 +70,9 @@ def seal(code: str, banner: str) -> str:
 
 
 def digest_of(text: str) -> str:
-    """The hash that a generated file carries: of its code, not of the banner. A proof belongs to it."""
+    """The hash that a generated file carries: of its code, not of the banner. A proof belongs to
+    it.
+    """
     return text.partition(DIGEST)[2].partition("\n")[0]
 
 

@@ -1,4 +1,6 @@
-"""Translation of calls: functions of torch, methods of tensors, modules, and everything that is merely passed on."""
+"""Translation of calls: functions of torch, methods of tensors, modules, and everything that is
+merely passed on.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,23 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.kinds import (
-    BOOL, BOOL_TENSOR, DEVICE, DIM, DTYPE, FLOAT, FLOAT_TENSOR, INT, LIST, NUMPY, PY, SIZE, STR, TENSOR, UNKNOWN, Kind,
-)  # fmt: skip
+    BOOL,
+    BOOL_TENSOR,
+    DEVICE,
+    DIM,
+    DTYPE,
+    FLOAT,
+    FLOAT_TENSOR,
+    INT,
+    LIST,
+    NUMPY,
+    PY,
+    SIZE,
+    STR,
+    TENSOR,
+    UNKNOWN,
+    Kind,
+)
 from keraform.translate.layout import Doc, Group, Item, doc, flat
 from keraform.translate.rules import idioms
 from keraform.translate.rules.functions import AS_METHOD, FUNCTIONS
@@ -24,10 +41,30 @@ if TYPE_CHECKING:
 Arguments = list[tuple[str | None, Code]]
 
 BUILTIN_KINDS = {
-    "len": DIM, "int": DIM, "float": FLOAT, "bool": BOOL, "str": STR, "isinstance": BOOL, "hasattr": BOOL, "list": LIST,
-    "range": Kind("py", name="range"), "dict": Kind("dict"), "round": PY, "abs": PY, "callable": BOOL, "issubclass": BOOL,
-    "repr": STR, "id": INT, "set": PY, "sorted": LIST, "type": PY, "divmod": PY, "max": DIM, "min": DIM, "sum": UNKNOWN,
-}  # fmt: skip
+    "len": DIM,
+    "int": DIM,
+    "float": FLOAT,
+    "bool": BOOL,
+    "str": STR,
+    "isinstance": BOOL,
+    "hasattr": BOOL,
+    "list": LIST,
+    "range": Kind("py", name="range"),
+    "dict": Kind("dict"),
+    "round": PY,
+    "abs": PY,
+    "callable": BOOL,
+    "issubclass": BOOL,
+    "repr": STR,
+    "id": INT,
+    "set": PY,
+    "sorted": LIST,
+    "type": PY,
+    "divmod": PY,
+    "max": DIM,
+    "min": DIM,
+    "sum": UNKNOWN,
+}
 
 
 class CallTranslator:
@@ -36,7 +73,7 @@ class CallTranslator:
     def __init__(self, module: ModuleTranslator):
         self.module = module
 
-    # The door ---------------------------------------------------------------------------------------------------------
+    # The door
 
     def call(self, node: cst.Call) -> Code:
         """Translates one call."""
@@ -44,7 +81,11 @@ class CallTranslator:
         dotted = module.dotted(node.func)
         if dotted is not None:
             short = dotted.rsplit(".", 1)[-1]
-            for name in (dotted, canonical(dotted) or "", short if dotted.startswith("transformers.") else ""):
+            for name in (
+                dotted,
+                canonical(dotted) or "",
+                short if dotted.startswith("transformers.") else "",
+            ):
                 if name in CONSTANT_CALLS:
                     return Code((str(CONSTANT_CALLS[name]),), BOOL)
             if UNAVAILABLE.fullmatch(short):
@@ -56,7 +97,9 @@ class CallTranslator:
                 return self.torch_call(torch_name, node)
             if ".initialization." in dotted or dotted.startswith("transformers.initialization"):
                 return self.initialise(short, node)
-            if dotted.endswith("auto_factory") or short == "from_config" and ".models.auto." in dotted:
+            if dotted.endswith("auto_factory") or (
+                short == "from_config" and ".models.auto." in dotted
+            ):
                 return self.auto_from_config(dotted, node)
         if isinstance(node.func, cst.Name):
             return self.named_call(node.func.value, node)
@@ -64,7 +107,7 @@ class CallTranslator:
             return self.method_call(node.func, node)
         return self.generic(module.expressions(node.func), node)
 
-    # Arguments --------------------------------------------------------------------------------------------------------
+    # Arguments
 
     def arguments(self, node: cst.Call) -> Arguments:
         """The arguments, translated; devices are left out."""
@@ -82,7 +125,9 @@ class CallTranslator:
         return result
 
     def items(self, node: cst.Call) -> tuple[list[Item], bool, tuple[str, ...]]:
-        """The arguments as they are written, with comments beside them; whether they stand one a line; the footer."""
+        """The arguments as they are written, with comments beside them; whether they stand one a
+        line; the footer.
+        """
         module = self.module
         items: list[Item] = []
         outer = module.take_comments()
@@ -101,30 +146,44 @@ class CallTranslator:
                 module.pending[:0] = [*above, *([beside] if beside else [])]
                 continue
             prefix = f"{arg.keyword.value}=" if arg.keyword else arg.star
-            items.append(Item(doc(prefix, code.operand(5) if arg.star else code.whole), above, beside))
+            items.append(
+                Item(doc(prefix, code.operand(5) if arg.star else code.whole), above, beside)
+            )
             module.pending.extend(after)
         footer = tuple(module.take_comments())
         module.pending.extend(outer)
         exploded = bool(node.args) and len(items) > 0 and _one_a_line(node)
         return items, exploded, footer
 
-    def generic(self, function: Code, node: cst.Call, extra: tuple[Doc, ...] = (), kind: Kind = UNKNOWN) -> Code:
+    def generic(
+        self, function: Code, node: cst.Call, extra: tuple[Doc, ...] = (), kind: Kind = UNKNOWN
+    ) -> Code:
         """A call that stays a call; `extra` arguments come last (before `**kwargs`)."""
         items, exploded, footer = self.items(node)
         if extra:
-            star = next((n for n, item in enumerate(items) if str(item.doc[0]).startswith("**")), len(items))
+            star = next(
+                (n for n, item in enumerate(items) if str(item.doc[0]).startswith("**")), len(items)
+            )
             items[star:star] = [Item(d) for d in extra]
         only = len(items) == 1 and not extra
-        sole = only and isinstance(node.args[0].value, cst.GeneratorExp) and not node.args[0].value.lpar
+        sole = (
+            only
+            and isinstance(node.args[0].value, cst.GeneratorExp)
+            and not node.args[0].value.lpar
+        )
         if sole:
             inner = items[0].doc[0]
             if isinstance(inner, Group):
                 items = inner.items
-        trailing = not (items and str(items[-1].doc[0]).startswith("*") and len(items) == 1) and not sole
-        document = doc(function.operand(), Group("(", items, ")", exploded and not sole, trailing, footer))
+        trailing = (
+            not (items and str(items[-1].doc[0]).startswith("*") and len(items) == 1) and not sole
+        )
+        document = doc(
+            function.operand(), Group("(", items, ")", exploded and not sole, trailing, footer)
+        )
         return Code(document, kind)
 
-    # Rules ------------------------------------------------------------------------------------------------------------
+    # Rules
 
     def apply(self, rule: Rule, arguments: Arguments) -> Code:
         """Applies a rule to arguments."""
@@ -144,7 +203,9 @@ class CallTranslator:
             return Code(source.doc, source.kind, source.precedence, source.parenthesized)
         return Code(document, result_kind(rule, bound), precedence)
 
-    def ops_call(self, function: str, arguments: list[Code], kind: Kind, prefix: str = "ops") -> Code:
+    def ops_call(
+        self, function: str, arguments: list[Code], kind: Kind, prefix: str = "ops"
+    ) -> Code:
         """A plain call of `keras.ops`."""
         if prefix == "ops":
             self.module.imports.need("keras", "ops")
@@ -162,7 +223,7 @@ class CallTranslator:
         self.module.imports.need_for((target,))
         return target
 
-    # Functions of torch -----------------------------------------------------------------------------------------------
+    # Functions of torch
 
     def torch_call(self, name: str, node: cst.Call) -> Code:
         """A call of a torch name."""
@@ -178,12 +239,25 @@ class CallTranslator:
         if rule is not None:
             return self.apply(rule, self.arguments(node))
         short = name.rsplit(".", 1)[-1]
-        if name.startswith(("torch.", "F.", "Tensor.")) and short in AS_METHOD | {"to"} and name.count(".") == 1:
+        if (
+            name.startswith(("torch.", "F.", "Tensor."))
+            and short in AS_METHOD | {"to"}
+            and name.count(".") == 1
+        ):
             arguments = self.arguments(node)
             for position, (keyword, code) in enumerate(arguments):
                 if keyword in (None, "input"):
                     del arguments[position]
-                    return self.tensor_method(Code(code.doc, TENSOR if code.kind.is_unknown else code.kind, code.precedence, code.parenthesized), short, arguments)
+                    return self.tensor_method(
+                        Code(
+                            code.doc,
+                            TENSOR if code.kind.is_unknown else code.kind,
+                            code.precedence,
+                            code.parenthesized,
+                        ),
+                        short,
+                        arguments,
+                    )
         raise Refusal(name, "no rule for this function of torch")
 
     def torch_module(self, name: str, node: cst.Call) -> Code:
@@ -197,7 +271,10 @@ class CallTranslator:
         self.module.imports.need("keraform.runtime", "layers")
         arguments = self.arguments(node)
         if any(code.star for _, code in arguments):
-            items = [Item(doc(code.star or (f"{key}=" if key else ""), code.doc)) for key, code in arguments]
+            items = [
+                Item(doc(code.star or (f"{key}=" if key else ""), code.doc))
+                for key, code in arguments
+            ]
             target = str(rule.emit).partition("(")[0]
             return Code(doc(target, Group("(", items, ")")), Kind("layer", name=name))
         if self.module.scope.assigning and name not in NAMELESS:
@@ -224,13 +301,15 @@ class CallTranslator:
         elif isinstance(target, cst.Name):
             first = [Item(self.module.expressions(target).doc)]
         else:
-            raise Refusal(f"init.{name}", "expects an attribute such as `module.weight` as its first argument")
+            raise Refusal(
+                f"init.{name}", "expects an attribute such as `module.weight` as its first argument"
+            )
         rest, _, _ = self.items(node.with_changes(args=node.args[1:]))
         if index:
             rest.append(Item(index))
         return Code(doc(f"init.{name}", Group("(", [*first, *rest], ")")), UNKNOWN)
 
-    # Names ------------------------------------------------------------------------------------------------------------
+    # Names
 
     def named_call(self, name: str, node: cst.Call) -> Code:
         """A call of a plain name: a builtin, a class or function of the file, an import."""
@@ -259,7 +338,7 @@ class CallTranslator:
             kind = module.call_kind(function.kind.name)
         return self.generic(function, node, kind=kind)
 
-    # Methods ----------------------------------------------------------------------------------------------------------
+    # Methods
 
     def method_call(self, func: cst.Attribute, node: cst.Call) -> Code:
         """`receiver.method(...)`."""
@@ -271,7 +350,9 @@ class CallTranslator:
         if dotted is not None:
             root = dotted.split(".")[0]
             function = module.expressions.attribute(func)
-            return self.generic(function, node, kind=NUMPY if root == "numpy" else module.imports.call_kind(dotted))
+            return self.generic(
+                function, node, kind=NUMPY if root == "numpy" else module.imports.call_kind(dotted)
+            )
         on_self = isinstance(func.value, cst.Name) and func.value.value == module.scope.self_name
         owner = module.scope.owner
         if on_self:
@@ -284,25 +365,49 @@ class CallTranslator:
             function = module.expressions.own_attribute(name)
             kind = module.return_kind(method) if method is not None else UNKNOWN
             if method is None and owner is not None:
-                kind = module.call_kind(function.kind.name) if function.kind.tag == "layer" else idioms.activation_kind(function)
+                kind = (
+                    module.call_kind(function.kind.name)
+                    if function.kind.tag == "layer"
+                    else idioms.activation_kind(function)
+                )
             return self.generic(function, node, kind=kind)
         receiver = module.expressions(func.value)
         module.comments_in(func.dot.whitespace_before, func.dot.whitespace_after)
-        if name in {**TREE_METHODS, "children": "", "modules": ""} and not node.args and not receiver.kind.is_tensor:
+        if (
+            name in {**TREE_METHODS, "children": "", "modules": ""}
+            and not node.args
+            and not receiver.kind.is_tensor
+        ):
             return self.tree_walk(receiver, name)
-        if receiver.kind.is_tensor or (receiver.kind.is_unknown and (name.removesuffix("_") in METHODS or name in idioms.METHODS)):
+        if receiver.kind.is_tensor or (
+            receiver.kind.is_unknown
+            and (name.removesuffix("_") in METHODS or name in idioms.METHODS)
+        ):
             if receiver.kind.is_unknown and name in AMBIGUOUS:
                 return self.unknown_method(receiver, name, node)
             return self.tensor_method(receiver, name, self.arguments(node), node)
-        if receiver.kind.tag in ("dim", "int") and name in ("clone", "detach", "item", "to", "contiguous", "cpu"):
+        if receiver.kind.tag in ("dim", "int") and name in (
+            "clone",
+            "detach",
+            "item",
+            "to",
+            "contiguous",
+            "cpu",
+        ):
             return receiver
         if receiver.kind.tag == "size" and name == "numel":
             return Code(doc("kf.prod", Group("(", [Item(receiver.doc)], ")")), DIM)
         if name == "parameters" and not node.args:
             return Code(doc(receiver.operand(), ".variables"), LIST)
-        if name == "reset_parameters" and receiver.kind.tag == "layer" and "nn." in (receiver.kind.name or "nn."):
+        if (
+            name == "reset_parameters"
+            and receiver.kind.tag == "layer"
+            and "nn." in (receiver.kind.name or "nn.")
+        ):
             module.imports.need("keraform.runtime", "init")
-            return Code(doc("init.reset_parameters", Group("(", [Item(receiver.doc)], ")")), UNKNOWN)
+            return Code(
+                doc("init.reset_parameters", Group("(", [Item(receiver.doc)], ")")), UNKNOWN
+            )
         if name == "forward":
             name = "call"
         attribute = module.expressions.attribute_of(receiver, name)
@@ -324,19 +429,36 @@ class CallTranslator:
         function = TREE_METHODS.get(name) or TREE_METHODS[f"named_{name}"]
         walk = doc(f"tree.{function}", Group("(", [Item(receiver.doc)], ")"))
         if name in TREE_METHODS:
-            return Code(walk, Kind("list", items=(Kind("tuple", items=(STR, Kind("layer") if name != "named_parameters" else TENSOR)),)))
+            return Code(
+                walk,
+                Kind(
+                    "list",
+                    items=(
+                        Kind(
+                            "tuple",
+                            items=(STR, Kind("layer") if name != "named_parameters" else TENSOR),
+                        ),
+                    ),
+                ),
+            )
         return Code(doc("[layer for _, layer in ", walk, "]"), Kind("layers"))
 
     def unknown_method(self, receiver: Code, name: str, node: cst.Call) -> Code:
-        """A method that tensors and Python objects share, on a receiver of unknown kind: decided at run time."""
+        """A method that tensors and Python objects share, on a receiver of unknown kind: decided at
+        run time.
+        """
         self.module.count_helper(name)
         self.module.stats.operations += 1
         self.module.imports.need("keraform.runtime", "ops", "kf")
         items, exploded, _ = self.items(node)
         kind = UNKNOWN if name not in ("size",) else (DIM if items else SIZE)
-        return Code(doc(f"kf.dynamic.{name}", Group("(", [Item(receiver.doc), *items], ")", exploded)), kind)
+        return Code(
+            doc(f"kf.dynamic.{name}", Group("(", [Item(receiver.doc), *items], ")", exploded)), kind
+        )
 
-    def tensor_method(self, receiver: Code, name: str, arguments: Arguments, node: cst.Call | None = None) -> Code:
+    def tensor_method(
+        self, receiver: Code, name: str, arguments: Arguments, node: cst.Call | None = None
+    ) -> Code:
         """A method of a tensor."""
         special = idioms.METHODS.get(name)
         if special is not None:
@@ -350,7 +472,7 @@ class CallTranslator:
             raise Refusal(f"Tensor.{name}", "no rule for this method of a tensor")
         return self.apply(rule, [("self", receiver), *arguments])
 
-    # super() ----------------------------------------------------------------------------------------------------------
+    # super()
 
     def super_call(self, name: str, node: cst.Call) -> Code:
         """`super().method(...)`; the constructor hands `**kwargs` up to Keras."""
@@ -382,12 +504,18 @@ class CallTranslator:
         name = dotted.split(".")[-2]
         suffix = name.removeprefix("AutoModel") if name.startswith("AutoModel") else name
         local = self.module.imports.need("keraform.auto", f"AutoMainLayer{suffix}")
-        extra: tuple[Doc, ...] = ((f'name="{self.module.scope.assigning}"',),) if self.module.scope.assigning else ()
+        extra: tuple[Doc, ...] = (
+            ((f'name="{self.module.scope.assigning}"',),) if self.module.scope.assigning else ()
+        )
         return self.generic(Code((f"{local}.from_config",)), node, extra, Kind("layer", name=None))
 
 
 def _is_super(node: cst.BaseExpression) -> bool:
-    return isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "super"
+    return (
+        isinstance(node, cst.Call)
+        and isinstance(node.func, cst.Name)
+        and node.func.value == "super"
+    )
 
 
 def _one_a_line(node: cst.Call) -> bool:

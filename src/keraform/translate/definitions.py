@@ -1,4 +1,6 @@
-"""Translation of functions and classes, and the short wrapper that turns a main layer into a Keras model."""
+"""Translation of functions and classes, and the short wrapper that turns a main layer into a Keras
+model.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ from keraform.translate.scope import ClassInfo, Scope
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
 
-TORCH_ONLY_METHODS = frozenset({"extra_repr", "_load_from_state_dict", "reset_parameters_hook", "_register_load_state_dict_pre_hook"})
+TORCH_ONLY_METHODS = frozenset(
+    {
+        "extra_repr",
+        "_load_from_state_dict",
+        "reset_parameters_hook",
+        "_register_load_state_dict_pre_hook",
+    }
+)
 
 
 class DefinitionTranslator:
@@ -26,7 +35,7 @@ class DefinitionTranslator:
     def __init__(self, module: ModuleTranslator):
         self.module = module
 
-    # Functions --------------------------------------------------------------------------------------------------------
+    # Functions
 
     def function(self, node: cst.FunctionDef, indent: str) -> list[str]:
         """The lines of a function or method."""
@@ -52,15 +61,35 @@ class DefinitionTranslator:
         saved_returns, module.returns = module.returns, []
         try:
             documents = self.parameters(parameters, scope, method_of, name)
-            documents, doc_lines, body = self.docstring(node, documents, method_of, name, indent + "    ")
-            returns = f" -> {module.annotation(node.returns.annotation)}" if node.returns is not None else ""
+            documents, doc_lines, body = self.docstring(
+                node, documents, method_of, name, indent + "    "
+            )
+            returns = (
+                f" -> {module.annotation(node.returns.annotation)}"
+                if node.returns is not None
+                else ""
+            )
             exploded = _exploded(parameters)
-            group = Group("(", self.with_comments(node, documents), ")", exploded, not (documents and str(documents[-1][0]).startswith("**") and False))
+            group = Group(
+                "(",
+                self.with_comments(node, documents),
+                ")",
+                exploded,
+                not (documents and str(documents[-1][0]).startswith("**") and False),
+            )
             head = statement(doc(f"def {name}", group, f"{returns}:"), indent)
-            trailing = node.body.header.comment if isinstance(node.body, cst.IndentedBlock) else None
+            trailing = (
+                node.body.header.comment if isinstance(node.body, cst.IndentedBlock) else None
+            )
             if name == "call" and method_of is not None and self.is_entry(method_of):
-                decorators.insert(0, f"{indent}@{module.imports.need('keraform.modeling', 'unpack_inputs')}")
-            between = [line for line in module.statements.leading(node.lines_after_decorators, indent) if line]
+                decorators.insert(
+                    0, f"{indent}@{module.imports.need('keraform.modeling', 'unpack_inputs')}"
+                )
+            between = [
+                line
+                for line in module.statements.leading(node.lines_after_decorators, indent)
+                if line
+            ]
             lines = [*decorators, *between, *(indent + head).split("\n")]
             if trailing is not None:
                 lines[-1] += f"  {trailing.value}"
@@ -71,21 +100,33 @@ class DefinitionTranslator:
         return _drop_needless_pass(lines, doc_lines, indent)
 
     def docstring(
-        self, node: cst.FunctionDef, documents: list[Doc], owner: ClassInfo | None, name: str, indent: str
+        self,
+        node: cst.FunctionDef,
+        documents: list[Doc],
+        owner: ClassInfo | None,
+        name: str,
+        indent: str,
     ) -> tuple[list[Doc], list[str], cst.BaseSuite]:
         """Takes the docstring out of the body and expands Transformers' macros."""
         body = node.body
         text, rest = split_docstring(body)
         expanded = None
         if self.module.has_decorator(node.decorators, "auto_docstring"):
-            expanded = self.module.docstrings.call(node, owner, text, self.module.decorator_arguments(node.decorators, "auto_docstring"))
+            expanded = self.module.docstrings.call(
+                node,
+                owner,
+                text,
+                self.module.decorator_arguments(node.decorators, "auto_docstring"),
+            )
         if rest is None:
             rest = body
         if isinstance(rest, cst.IndentedBlock) and rest.header.comment is not None:
             rest = rest.with_changes(header=cst.TrailingWhitespace())
         lines = docstring_lines(expanded if expanded is not None else text, indent)
         if expanded is not None:
-            self.module.stats.doc_lines += max(len(lines) - (text.count("\n") + 1 if text else 0), 0)
+            self.module.stats.doc_lines += max(
+                len(lines) - (text.count("\n") + 1 if text else 0), 0
+            )
         return documents, lines, rest
 
     def decorators(self, decorators: object, indent: str) -> list[str]:
@@ -101,12 +142,16 @@ class DefinitionTranslator:
             if name in DROPPED_DECORATORS or short in DROPPED_DECORATORS:
                 continue
             comment = decorator.trailing_whitespace.comment
-            lines.append(f"{indent}@{self.module.expressions(node).text}" + (f"  {comment.value}" if comment is not None else ""))
+            lines.append(
+                f"{indent}@{self.module.expressions(node).text}"
+                + (f"  {comment.value}" if comment is not None else "")
+            )
         return lines
 
-    def parameters(self, node: cst.Parameters, scope: Scope, owner: ClassInfo | None, name: str) -> list[Doc]:
+    def parameters(
+        self, node: cst.Parameters, scope: Scope, owner: ClassInfo | None, name: str
+    ) -> list[Doc]:
         """The parameters of a function; binds their kinds in `scope`."""
-        module = self.module
         result: list[Doc] = []
         layer = owner is not None and owner.is_layer
         for parameter in node.posonly_params:
@@ -139,7 +184,13 @@ class DefinitionTranslator:
     def with_comments(self, node: cst.FunctionDef, documents: list[Doc]) -> list[Item]:
         """The parameters with the comments that stand beside or above them."""
         split = self.module.split_comments
-        every = [*node.params.posonly_params, *node.params.params, node.params.star_arg, *node.params.kwonly_params, node.params.star_kwarg]
+        every = [
+            *node.params.posonly_params,
+            *node.params.params,
+            node.params.star_arg,
+            *node.params.kwonly_params,
+            node.params.star_kwarg,
+        ]
         beside: dict[str, str] = {}
         above: dict[str, list[str]] = {}
         first, pending = split(node.whitespace_before_params)
@@ -149,7 +200,11 @@ class DefinitionTranslator:
                 continue
             name = parameter.name.value
             above[name] = pending
-            comma = parameter.comma.whitespace_after if isinstance(parameter.comma, cst.Comma) else parameter.whitespace_after_param
+            comma = (
+                parameter.comma.whitespace_after
+                if isinstance(parameter.comma, cst.Comma)
+                else parameter.whitespace_after_param
+            )
             beside[name], pending = split(comma)
             if isinstance(parameter.comma, cst.Comma) and not (beside[name] or pending):
                 beside[name], pending = split(parameter.whitespace_after_param)
@@ -160,7 +215,9 @@ class DefinitionTranslator:
         return items
 
     def is_entry(self, owner: ClassInfo) -> bool:
-        """Whether users call the class itself: Keras models, and mixins that give a model its `call`."""
+        """Whether users call the class itself: Keras models, and mixins that give a model its
+        `call`.
+        """
         if not owner.is_layer or self.module.main_layer:
             return False
         return self.module.is_keras_model(owner) if owner.is_model else not owner.bases
@@ -190,7 +247,7 @@ class DefinitionTranslator:
         scope.names[name] = module.merge_fact(kind, fact)
         return text
 
-    # Classes ----------------------------------------------------------------------------------------------------------
+    # Classes
 
     def class_(self, node: cst.ClassDef, indent: str) -> list[str]:
         """The lines of a class; a split model gives its main layer and its wrapper."""
@@ -218,8 +275,17 @@ class DefinitionTranslator:
         bases = self.bases(node, info)
         name = info.component_name if info.is_split else info.port_name
         for keyword in node.keywords:
-            bases.append(f"{keyword.keyword.value}={module.text(keyword.value)}" if keyword.keyword else module.text(keyword.value))
-        head = statement(doc(f"class {name}", Group("(", [Item((b,)) for b in bases], ")") if bases else "", ":"), indent)
+            bases.append(
+                f"{keyword.keyword.value}={module.text(keyword.value)}"
+                if keyword.keyword
+                else module.text(keyword.value)
+            )
+        head = statement(
+            doc(
+                f"class {name}", Group("(", [Item((b,)) for b in bases], ")") if bases else "", ":"
+            ),
+            indent,
+        )
         text, rest = split_docstring(node.body)
         arguments = module.decorator_arguments(node.decorators, "auto_docstring")
         doc_lines: list[str] = []
@@ -227,7 +293,9 @@ class DefinitionTranslator:
             expanded = module.docstrings.class_(info, text, arguments)
             doc_lines = docstring_lines(expanded if expanded is not None else text, indent + "    ")
             if expanded is not None:
-                module.stats.doc_lines += max(len(doc_lines) - (text.count("\n") + 1 if text else 0), 0)
+                module.stats.doc_lines += max(
+                    len(doc_lines) - (text.count("\n") + 1 if text else 0), 0
+                )
         else:
             doc_lines = docstring_lines(text, indent + "    ")
         body = module.statements.block(self.kept_methods(rest, info), indent + "    ")
@@ -235,10 +303,16 @@ class DefinitionTranslator:
         head_lines = (indent + head).split("\n")
         if trailing is not None:
             head_lines[-1] += f"  {trailing.value}"
-        body = body[1:] if trailing is not None and body and body[0].strip() == trailing.value else body
+        body = (
+            body[1:]
+            if trailing is not None and body and body[0].strip() == trailing.value
+            else body
+        )
         if len(doc_lines) > 1 and body and body[0].strip():
             doc_lines = [*doc_lines, ""]
-        between = [line for line in module.statements.leading(node.lines_after_decorators, indent) if line]
+        between = [
+            line for line in module.statements.leading(node.lines_after_decorators, indent) if line
+        ]
         lines = [*decorators, *between, *head_lines, *doc_lines, *body]
         return _drop_needless_pass(lines, doc_lines, indent)
 
@@ -250,7 +324,9 @@ class DefinitionTranslator:
         return body.with_changes(body=kept)
 
     def torch_only(self, node: cst.FunctionDef) -> bool:
-        """Whether a method only serves torch: printing, hooks of its state dict, loading of its files."""
+        """Whether a method only serves torch: printing, hooks of its state dict, loading of its
+        files.
+        """
         return node.name.value in TORCH_ONLY_METHODS or "torch.load(" in self.module.text(node.body)
 
     def bases(self, node: cst.ClassDef, info: ClassInfo) -> list[str]:
@@ -265,11 +341,18 @@ class DefinitionTranslator:
                 result.append(module.imports.need("keraform.runtime.layers", "Layer"))
             elif local in module.classes:
                 other = module.classes[local]
-                result.append(other.component_name if info.is_split or not info.is_public else other.port_name)
+                result.append(
+                    other.component_name if info.is_split or not info.is_public else other.port_name
+                )
             else:
                 result.append(module.expressions(base.value).text)
         if info.is_model and module.needs_keras_base(info):
-            result.append(module.imports.need("keraform.modeling", "Model" if module.is_keras_model(info) and not info.is_split else "MainLayer"))
+            result.append(
+                module.imports.need(
+                    "keraform.modeling",
+                    "Model" if module.is_keras_model(info) and not info.is_split else "MainLayer",
+                )
+            )
             if module.is_keras_model(info) and not info.is_split:
                 module.imports.need("keraform.modeling", "unpack_inputs")
         return result
@@ -298,9 +381,15 @@ def docstring_lines(text: str | None, indent: str) -> list[str]:
 def _exploded(parameters: cst.Parameters) -> bool:
     every = [*parameters.posonly_params, *parameters.params, *parameters.kwonly_params]
     last = parameters.star_kwarg or (every[-1] if every else None)
-    return last is not None and isinstance(last.comma, cst.Comma) and isinstance(
-        last.comma.whitespace_after, cst.ParenthesizedWhitespace
-    ) or (last is not None and isinstance(last.comma, cst.Comma) and isinstance(last.whitespace_after_param, cst.ParenthesizedWhitespace))
+    return (
+        last is not None
+        and isinstance(last.comma, cst.Comma)
+        and isinstance(last.comma.whitespace_after, cst.ParenthesizedWhitespace)
+    ) or (
+        last is not None
+        and isinstance(last.comma, cst.Comma)
+        and isinstance(last.whitespace_after_param, cst.ParenthesizedWhitespace)
+    )
 
 
 def _drop_needless_pass(lines: list[str], doc_lines: list[str], indent: str) -> list[str]:

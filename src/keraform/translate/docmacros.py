@@ -33,7 +33,9 @@ class Docstrings:
                 return self.module.text(parameter.annotation.annotation)
         return next((name for name in self.module.origins if name.endswith("Config")), None)
 
-    def class_(self, info: ClassInfo, docstring: str | None, arguments: dict[str, str]) -> str | None:
+    def class_(
+        self, info: ClassInfo, docstring: str | None, arguments: dict[str, str]
+    ) -> str | None:
         """The docstring of a class."""
         init = info.methods.get("__init__")
         inner = None
@@ -41,25 +43,47 @@ class Docstrings:
             from keraform.translate.definitions import split_docstring
 
             inner, _ = split_docstring(init.body)
-        text = expand_class_docstring(
-            info.name, _content(docstring), base=info.bases[0] if info.bases else None,
-            custom_intro=arguments.get("custom_intro"), config_name=self.config_name(info), model_type=self.model_type,
-            parameters=self.parameters(init), init_docstring=_content(inner), custom_args=arguments.get("custom_args"),
-        ) if not info.is_output else None  # fmt: skip
+        text = (
+            expand_class_docstring(
+                info.name,
+                _content(docstring),
+                base=info.bases[0] if info.bases else None,
+                custom_intro=arguments.get("custom_intro"),
+                config_name=self.config_name(info),
+                model_type=self.model_type,
+                parameters=self.parameters(init),
+                init_docstring=_content(inner),
+                custom_args=arguments.get("custom_args"),
+            )
+            if not info.is_output
+            else None
+        )
         return _quoted(text, "    ") if text else docstring
 
-    def call(self, node: cst.FunctionDef, owner: ClassInfo | None, docstring: str | None, arguments: dict[str, str] | None) -> str | None:
+    def call(
+        self,
+        node: cst.FunctionDef,
+        owner: ClassInfo | None,
+        docstring: str | None,
+        arguments: dict[str, str] | None,
+    ) -> str | None:
         """The docstring of a call."""
         if owner is None or self.module.main_layer or not owner.is_public:
             return docstring
         arguments = arguments or {}
         output = self.module.text(node.returns.annotation) if node.returns is not None else None
         text = expand_call_docstring(
-            self.parameters(node), _content(docstring), class_name=owner.name, config_name=self.config_name(owner),
-            output_name=output, custom_intro=arguments.get("custom_intro"), checkpoint=arguments.get("checkpoint"),
-            custom_args=arguments.get("custom_args"), model_type=self.model_type,
+            self.parameters(node),
+            _content(docstring),
+            class_name=owner.name,
+            config_name=self.config_name(owner),
+            output_name=output,
+            custom_intro=arguments.get("custom_intro"),
+            checkpoint=arguments.get("checkpoint"),
+            custom_args=arguments.get("custom_args"),
+            model_type=self.model_type,
             method="call" if node.name.value == "forward" else node.name.value,
-        )  # fmt: skip
+        )
         return _quoted(text, "        ") if text else docstring
 
     def parameters(self, node: cst.FunctionDef | None) -> list[tuple[str, str | None, str | None]]:

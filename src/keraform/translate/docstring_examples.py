@@ -86,7 +86,7 @@ EXAMPLES: dict[str, str] = {
 """,
     "AudioClassification": _AUDIO + _CLASSES,
     "ImageClassification": _IMAGE + _CLASSES,
-}  # fmt: skip
+}
 
 
 def example(class_name: str, checkpoint: str | None) -> str:

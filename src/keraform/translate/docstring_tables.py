@@ -24,19 +24,25 @@ INTRO_TABLE = "ClassDocstring"
 # and what stands there for a model type that the table does not list.
 PLACEHOLDERS: dict[str, tuple[str, str, str]] = {
     "image_processor_class": (
-        "image_processing_auto", "IMAGE_PROCESSOR_MAPPING_NAMES", "AutoImageProcessor",
+        "image_processing_auto",
+        "IMAGE_PROCESSOR_MAPPING_NAMES",
+        "AutoImageProcessor",
     ),
     "video_processor_class": (
-        "video_processing_auto", "VIDEO_PROCESSOR_MAPPING_NAMES", "AutoVideoProcessor",
+        "video_processing_auto",
+        "VIDEO_PROCESSOR_MAPPING_NAMES",
+        "AutoVideoProcessor",
     ),
     "feature_extractor_class": (
-        "feature_extraction_auto", "FEATURE_EXTRACTOR_MAPPING_NAMES", "AutoFeatureExtractor",
+        "feature_extraction_auto",
+        "FEATURE_EXTRACTOR_MAPPING_NAMES",
+        "AutoFeatureExtractor",
     ),
     "tokenizer_class": ("tokenization_auto", "TOKENIZER_MAPPING_NAMES", "AutoTokenizer"),
     "processor_class": ("processing_auto", "PROCESSOR_MAPPING_NAMES", "AutoProcessor"),
     "config_class": ("configuration_auto", "CONFIG_MAPPING_NAMES", "AutoConfig"),
     "model_class": ("modeling_auto", "MODEL_MAPPING_NAMES", "AutoModel"),
-}  # fmt: skip
+}
 
 # Where a table lists one class for each image library, the first of these that is there is the name
 # in the text.

@@ -38,7 +38,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"\btorch\.dtype\b", "str"),
     (r"\bforward method\b", "call method"),
     (r"return_tensors=(['\"])pt\1", r"return_tensors=\1np\1"),
-)  # fmt: skip
+)
 
 CODE_BLOCK = re.compile(r"(^[ ]*```\w*[^\n]*\n.*?^[ ]*```)", flags=re.DOTALL | re.MULTILINE)
 
@@ -53,9 +53,25 @@ NO_GRAD = re.compile(
 
 # Calls of examples: a torch function, and the function of keras.ops (`ops`) that does it.
 SAME_NAME = (
-    "argmax", "argmin", "arange", "sigmoid", "softmax", "where", "sum", "mean", "max", "stack",
-    "ones", "zeros", "ones_like", "zeros_like", "abs", "sqrt", "einsum", "matmul",
-)  # fmt: skip
+    "argmax",
+    "argmin",
+    "arange",
+    "sigmoid",
+    "softmax",
+    "where",
+    "sum",
+    "mean",
+    "max",
+    "stack",
+    "ones",
+    "zeros",
+    "ones_like",
+    "zeros_like",
+    "abs",
+    "sqrt",
+    "einsum",
+    "matmul",
+)
 CALLS: dict[str, str] = {
     "tensor": "array",
     "LongTensor": "array",

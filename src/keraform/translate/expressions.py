@@ -1,4 +1,6 @@
-"""Translation of expressions: every torch expression becomes Keras code plus what is known of its value."""
+"""Translation of expressions: every torch expression becomes Keras code plus what is known of its
+value.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,27 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.kinds import (
-    BOOL, BOOL_TENSOR, CONFIG, DEVICE, DICT, DIM, DTYPE, FLOAT, FLOAT_TENSOR, FUNCTION, INT, LIST, NONE, PY, SIZE, STR,
-    UNKNOWN, Kind, join, kind_from_fact,
-)  # fmt: skip
+    BOOL,
+    BOOL_TENSOR,
+    CONFIG,
+    DEVICE,
+    DICT,
+    DIM,
+    DTYPE,
+    FLOAT,
+    FLOAT_TENSOR,
+    FUNCTION,
+    INT,
+    LIST,
+    NONE,
+    PY,
+    SIZE,
+    STR,
+    UNKNOWN,
+    Kind,
+    join,
+    kind_from_fact,
+)
 from keraform.translate.layout import Break, Doc, Group, Item, doc
 from keraform.translate.rules.record import ATOM, Code, Refusal
 from keraform.translate.rules.torch_names import DTYPES, canonical
@@ -19,31 +39,64 @@ if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
 
 BINARY = {
-    cst.Add: ("+", 9, "add"), cst.Subtract: ("-", 9, "subtract"), cst.Multiply: ("*", 10, "multiply"),
-    cst.Divide: ("/", 10, "divide"), cst.FloorDivide: ("//", 10, "floor_divide"), cst.Modulo: ("%", 10, "mod"),
-    cst.MatrixMultiply: ("@", 10, "matmul"), cst.Power: ("**", 12, "power"), cst.BitAnd: ("&", 7, "logical_and"),
-    cst.BitOr: ("|", 5, "logical_or"), cst.BitXor: ("^", 6, "logical_xor"), cst.LeftShift: ("<<", 8, "left_shift"),
+    cst.Add: ("+", 9, "add"),
+    cst.Subtract: ("-", 9, "subtract"),
+    cst.Multiply: ("*", 10, "multiply"),
+    cst.Divide: ("/", 10, "divide"),
+    cst.FloorDivide: ("//", 10, "floor_divide"),
+    cst.Modulo: ("%", 10, "mod"),
+    cst.MatrixMultiply: ("@", 10, "matmul"),
+    cst.Power: ("**", 12, "power"),
+    cst.BitAnd: ("&", 7, "logical_and"),
+    cst.BitOr: ("|", 5, "logical_or"),
+    cst.BitXor: ("^", 6, "logical_xor"),
+    cst.LeftShift: ("<<", 8, "left_shift"),
     cst.RightShift: (">>", 8, "right_shift"),
-}  # fmt: skip
+}
 COMPARE = {
-    cst.Equal: ("==", "equal"), cst.NotEqual: ("!=", "not_equal"), cst.LessThan: ("<", "less"),
-    cst.LessThanEqual: ("<=", "less_equal"), cst.GreaterThan: (">", "greater"),
-    cst.GreaterThanEqual: (">=", "greater_equal"), cst.Is: ("is", ""), cst.IsNot: ("is not", ""), cst.In: ("in", ""),
+    cst.Equal: ("==", "equal"),
+    cst.NotEqual: ("!=", "not_equal"),
+    cst.LessThan: ("<", "less"),
+    cst.LessThanEqual: ("<=", "less_equal"),
+    cst.GreaterThan: (">", "greater"),
+    cst.GreaterThanEqual: (">=", "greater_equal"),
+    cst.Is: ("is", ""),
+    cst.IsNot: ("is not", ""),
+    cst.In: ("in", ""),
     cst.NotIn: ("not in", ""),
-}  # fmt: skip
+}
 ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 NUMBERS = frozenset({"int", "float", "bool", "py"})
 
 # Fields of model outputs, by the names that Transformers uses everywhere.
 OUTPUT_FIELDS: dict[str, Kind] = {
     **dict.fromkeys(
-        ("last_hidden_state", "pooler_output", "logits", "loss", "encoder_last_hidden_state", "image_embeds",
-         "text_embeds", "start_logits", "end_logits"), FLOAT_TENSOR),
+        (
+            "last_hidden_state",
+            "pooler_output",
+            "logits",
+            "loss",
+            "encoder_last_hidden_state",
+            "image_embeds",
+            "text_embeds",
+            "start_logits",
+            "end_logits",
+        ),
+        FLOAT_TENSOR,
+    ),
     **dict.fromkeys(
-        ("hidden_states", "attentions", "cross_attentions", "encoder_hidden_states", "decoder_hidden_states",
-         "feature_maps"), Kind("tuple", items=(FLOAT_TENSOR,))),
+        (
+            "hidden_states",
+            "attentions",
+            "cross_attentions",
+            "encoder_hidden_states",
+            "decoder_hidden_states",
+            "feature_maps",
+        ),
+        Kind("tuple", items=(FLOAT_TENSOR,)),
+    ),
     "past_key_values": Kind("object", name="Cache"),
-}  # fmt: skip
+}
 
 
 class ExpressionTranslator:
@@ -52,18 +105,37 @@ class ExpressionTranslator:
     def __init__(self, module: ModuleTranslator):
         self.module = module
         self.handlers: dict[type, Callable[..., Code]] = {
-            cst.Name: self.name, cst.Attribute: self.attribute, cst.Integer: self.number, cst.Float: self.number,
-            cst.SimpleString: self.string, cst.ConcatenatedString: self.concatenated, cst.FormattedString: self.formatted,
-            cst.Tuple: self.tuple, cst.List: self.list, cst.Set: self.set, cst.Dict: self.dict,
-            cst.BinaryOperation: self.binary, cst.UnaryOperation: self.unary, cst.BooleanOperation: self.boolean,
-            cst.Comparison: self.comparison, cst.IfExp: self.if_expression, cst.Lambda: self.lambda_,
-            cst.ListComp: self.comprehension, cst.GeneratorExp: self.comprehension, cst.SetComp: self.comprehension,
-            cst.DictComp: self.dict_comprehension, cst.NamedExpr: self.walrus, cst.Ellipsis: self.ellipsis,
-            cst.Call: module.calls.call, cst.Subscript: module.subscripts.subscript, cst.Await: self.verbatim,
-            cst.Yield: self.yield_, cst.Imaginary: self.number,
-        }  # fmt: skip
+            cst.Name: self.name,
+            cst.Attribute: self.attribute,
+            cst.Integer: self.number,
+            cst.Float: self.number,
+            cst.SimpleString: self.string,
+            cst.ConcatenatedString: self.concatenated,
+            cst.FormattedString: self.formatted,
+            cst.Tuple: self.tuple,
+            cst.List: self.list,
+            cst.Set: self.set,
+            cst.Dict: self.dict,
+            cst.BinaryOperation: self.binary,
+            cst.UnaryOperation: self.unary,
+            cst.BooleanOperation: self.boolean,
+            cst.Comparison: self.comparison,
+            cst.IfExp: self.if_expression,
+            cst.Lambda: self.lambda_,
+            cst.ListComp: self.comprehension,
+            cst.GeneratorExp: self.comprehension,
+            cst.SetComp: self.comprehension,
+            cst.DictComp: self.dict_comprehension,
+            cst.NamedExpr: self.walrus,
+            cst.Ellipsis: self.ellipsis,
+            cst.Call: module.calls.call,
+            cst.Subscript: module.subscripts.subscript,
+            cst.Await: self.verbatim,
+            cst.Yield: self.yield_,
+            cst.Imaginary: self.number,
+        }
 
-    # The door ---------------------------------------------------------------------------------------------------------
+    # The door
 
     def __call__(self, node: cst.BaseExpression) -> Code:
         """Translates one expression."""
@@ -75,15 +147,27 @@ class ExpressionTranslator:
         if parenthesized:
             self.module.comments_in(node.lpar, node.rpar)  # type: ignore[attr-defined]
         kind = self.with_fact(node, code.kind)
-        return Code(code.doc, kind, code.precedence, parenthesized and not isinstance(node, cst.Tuple), code.star)
+        return Code(
+            code.doc,
+            kind,
+            code.precedence,
+            parenthesized and not isinstance(node, cst.Tuple),
+            code.star,
+        )
 
     def with_fact(self, node: cst.CSTNode, kind: Kind) -> Kind:
-        """A recorded fact beats static inference; sizes stay sizes, because the record cannot tell them from ints."""
+        """A recorded fact beats static inference; sizes stay sizes, because the record cannot tell
+        them from ints.
+        """
         fact = self.module.fact(node)
         if fact is None:
             return kind
         known = kind_from_fact(fact)
-        if kind.name == "scanned" or known.is_unknown or kind.tag in ("dim", "device", "size", "layer", "layers", "class", "config", "dtype"):
+        if (
+            kind.name == "scanned"
+            or known.is_unknown
+            or kind.tag in ("dim", "device", "size", "layer", "layers", "class", "config", "dtype")
+        ):
             return kind
         if known.tag == "none" and not kind.is_unknown:
             return kind
@@ -93,7 +177,7 @@ class ExpressionTranslator:
             return kind
         return known
 
-    # Leaves -----------------------------------------------------------------------------------------------------------
+    # Leaves
 
     def name(self, node: cst.Name) -> Code:
         value = node.value
@@ -130,10 +214,22 @@ class ExpressionTranslator:
         """A torch name that stands alone: a dtype, a class, a constant."""
         if name in DTYPES:
             return Code((f'"{DTYPES[name]}"',), DTYPE)
-        if name in ("torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor", "nn.Parameter"):
-            return Code((self.module.imports.need("keraform.runtime.layers", "Tensor"),), Kind("torch", name=name))
+        if name in (
+            "torch.Tensor",
+            "torch.FloatTensor",
+            "torch.LongTensor",
+            "torch.BoolTensor",
+            "nn.Parameter",
+        ):
+            return Code(
+                (self.module.imports.need("keraform.runtime.layers", "Tensor"),),
+                Kind("torch", name=name),
+            )
         if name in ("nn.Module",):
-            return Code((self.module.imports.need("keraform.runtime.layers", "Layer"),), Kind("torch", name=name))
+            return Code(
+                (self.module.imports.need("keraform.runtime.layers", "Layer"),),
+                Kind("torch", name=name),
+            )
         if name in ("torch.inf", "torch.pi", "torch.nan", "torch.e"):
             self.module.imports.plain("math")
             return Code((name.replace("torch", "math"),), FLOAT)
@@ -143,7 +239,11 @@ class ExpressionTranslator:
         if layer is not None:
             self.module.imports.need("keraform.runtime", "layers")
             return Code((f"layers.{layer}",), Kind("torch", name=name))
-        if name in ("nn.utils.weight_norm", "nn.utils.parametrizations.weight_norm", "nn.utils.spectral_norm"):
+        if name in (
+            "nn.utils.weight_norm",
+            "nn.utils.parametrizations.weight_norm",
+            "nn.utils.spectral_norm",
+        ):
             self.module.imports.need("keraform.runtime", "layers")
             return Code((f"layers.{name.rsplit('.', 1)[-1]}",), Kind("function", name=name))
         if name in ("nn.ModuleList", "nn.ParameterList"):
@@ -156,7 +256,15 @@ class ExpressionTranslator:
         template = self.module.calls.function_reference(name)
         if template is not None:
             return Code((template,), Kind("function", name=name))
-        if name in ("torch", "nn", "F", "torch.backends", "torch.cuda", "torch.jit", "torch.distributed"):
+        if name in (
+            "torch",
+            "nn",
+            "F",
+            "torch.backends",
+            "torch.cuda",
+            "torch.jit",
+            "torch.distributed",
+        ):
             return Code((name,), Kind("torch", name=name))
         raise Refusal(name, "no rule for this name of torch")
 
@@ -200,7 +308,7 @@ class ExpressionTranslator:
                 text += "{" + inner + tail.strip() + "}" if tail.strip() else "{" + inner + "}"
         return Code((text + node.end,), STR)
 
-    # Containers -------------------------------------------------------------------------------------------------------
+    # Containers
 
     def elements(self, elements: object) -> list[tuple[Item, Kind]]:
         """The items of a container display, with their comments."""
@@ -246,11 +354,15 @@ class ExpressionTranslator:
         if starred:
             kind = Kind("tuple")
         close = ",)" if len(items) == 1 else ")"
-        return Code(doc(Group("(", [i for i, _ in items], close, self._exploded(node), footer=footer)), kind)
+        return Code(
+            doc(Group("(", [i for i, _ in items], close, self._exploded(node), footer=footer)), kind
+        )
 
     @staticmethod
     def _exploded(node: cst.CSTNode) -> bool:
-        """Whether the source wrote one element a line, closed by a comma (the formatters' magic comma)."""
+        """Whether the source wrote one element a line, closed by a comma (the formatters' magic
+        comma).
+        """
         elements = node.elements  # type: ignore[attr-defined]
         if len(elements) < 2 and isinstance(node, cst.Tuple):
             return False
@@ -265,7 +377,9 @@ class ExpressionTranslator:
         if kinds and all(k.tag == "layer" for k in kinds):
             kind = Kind("layers", name=kinds[0].name)
         footer = tuple(self.module.take_comments())
-        return Code(doc(Group("[", [i for i, _ in items], "]", self._exploded(node), footer=footer)), kind)
+        return Code(
+            doc(Group("[", [i for i, _ in items], "]", self._exploded(node), footer=footer)), kind
+        )
 
     def set(self, node: cst.Set) -> Code:
         items = self.elements(node.elements)
@@ -276,9 +390,11 @@ class ExpressionTranslator:
         items = self.elements(node.elements)
         self.module.comments_in(node.rbrace.whitespace_before)
         footer = tuple(self.module.take_comments())
-        return Code(doc(Group("{", [i for i, _ in items], "}", self._exploded(node), footer=footer)), DICT)
+        return Code(
+            doc(Group("{", [i for i, _ in items], "}", self._exploded(node), footer=footer)), DICT
+        )
 
-    # Operators --------------------------------------------------------------------------------------------------------
+    # Operators
 
     def binary(self, node: cst.BinaryOperation) -> Code:
         symbol, precedence, function = BINARY[type(node.operator)]
@@ -291,10 +407,17 @@ class ExpressionTranslator:
             function = self.function_for(symbol, function, left.kind, right.kind)
             return self.module.calls.ops_call(function, [left, right], kind)
         if symbol == "**":
-            simple = all(isinstance(n, (cst.Name, cst.Attribute, cst.Integer, cst.Float, cst.UnaryOperation)) for n in (node.left, node.right))
+            simple = all(
+                isinstance(n, (cst.Name, cst.Attribute, cst.Integer, cst.Float, cst.UnaryOperation))
+                for n in (node.left, node.right)
+            )
             symbol = "**" if simple else " ** "
             return Code(doc(left.operand(13), symbol, right.operand(11)), kind, precedence)
-        document = doc(left.operand(precedence), Break(f" {symbol} ", precedence), right.operand(precedence + 1))
+        document = doc(
+            left.operand(precedence),
+            Break(f" {symbol} ", precedence),
+            right.operand(precedence + 1),
+        )
         return Code(document, kind, precedence)
 
     @staticmethod
@@ -304,14 +427,32 @@ class ExpressionTranslator:
             return STR
         if left.is_tensor or right.is_tensor:
             classes = {k.dtype_class for k in (left, right) if k.is_tensor}
-            rank = max((k.rank for k in (left, right) if k.is_tensor and k.rank is not None), default=None)
+            rank = max(
+                (k.rank for k in (left, right) if k.is_tensor and k.rank is not None), default=None
+            )
             if "float" in classes or symbol == "/" or FLOAT in (left, right):
-                floats = {k.dtype for k in (left, right) if k.is_tensor and k.dtype_class == "float"}
-                exact = floats.pop() if len(floats) == 1 else "float32" if floats == {"float", "float32"} else "float"
+                floats = {
+                    k.dtype for k in (left, right) if k.is_tensor and k.dtype_class == "float"
+                }
+                exact = (
+                    floats.pop()
+                    if len(floats) == 1
+                    else "float32"
+                    if floats == {"float", "float32"}
+                    else "float"
+                )
                 return Kind("tensor", exact, rank)
             if classes == {"int"} or classes == {"int", "bool"}:
-                return Kind("tensor", "int64" if left.dtype == "int64" or right.dtype == "int64" else "int", rank)
-            return Kind("tensor", "bool", rank) if classes == {"bool"} and symbol in "&|^+*" else Kind("tensor", None, rank)
+                return Kind(
+                    "tensor",
+                    "int64" if left.dtype == "int64" or right.dtype == "int64" else "int",
+                    rank,
+                )
+            return (
+                Kind("tensor", "bool", rank)
+                if classes == {"bool"} and symbol in "&|^+*"
+                else Kind("tensor", None, rank)
+            )
         if "dim" in (left.tag, right.tag):
             return FLOAT if "float" in (left.tag, right.tag) else DIM
         if left.tag in ("size", "tuple", "list") or right.tag in ("size", "tuple", "list"):
@@ -322,14 +463,20 @@ class ExpressionTranslator:
 
     @staticmethod
     def needs_function(symbol: str, left: Kind, right: Kind) -> bool:
-        """Whether the operator would raise or mislead: mixed dtypes, sizes as numbers, divided integers."""
+        """Whether the operator would raise or mislead: mixed dtypes, sizes as numbers, divided
+        integers.
+        """
         if not (left.is_tensor or right.is_tensor) or symbol == "@":
             return False
         a, b = left.dtype_class, right.dtype_class
         if left.is_tensor and right.is_tensor:
             if "mixed" in (left.dtype, right.dtype):
                 return symbol in "+-*/%//**"
-            if a and b and (a != b or (a == "int" and left.dtype != right.dtype and symbol not in "<<>>")):
+            if (
+                a
+                and b
+                and (a != b or (a == "int" and left.dtype != right.dtype and symbol not in "<<>>"))
+            ):
                 return True
             if left.dtype and right.dtype and a == b == "float" and left.dtype != right.dtype:
                 return True
@@ -350,7 +497,7 @@ class ExpressionTranslator:
 
     @staticmethod
     def function_for(symbol: str, function: str, left: Kind, right: Kind) -> str:
-        """The function of `keras.ops` that stands for an operator: by dtype, bits or truth values."""
+        """The function of `keras.ops` for an operator; dtypes tell bits from truth values."""
         classes = {left.dtype_class, right.dtype_class}
         if symbol in "&|^" and "int" in classes:
             return function.replace("logical", "bitwise")
@@ -374,11 +521,15 @@ class ExpressionTranslator:
         self.module.comments_in(node.operator.whitespace_before, node.operator.whitespace_after)
         folded = self.module.fold_boolean(word, left.text, right.text)
         if folded is not None:
-            return left if folded == "left" else right if folded == "right" else Code((folded,), BOOL)
+            return (
+                left if folded == "left" else right if folded == "right" else Code((folded,), BOOL)
+            )
         if self.module.graph_test:
             function = "both" if word == "and" else "either"
             return self.module.calls.ops_call(function, [left, right], BOOL, "kf")
-        document = doc(left.operand(precedence), Break(f" {word} ", precedence), right.operand(precedence + 1))
+        document = doc(
+            left.operand(precedence), Break(f" {word} ", precedence), right.operand(precedence + 1)
+        )
         kind = BOOL if left.kind == right.kind == BOOL else join(left.kind, right.kind)
         return Code(document, kind, precedence)
 
@@ -398,17 +549,26 @@ class ExpressionTranslator:
             # Ports are built like modules on torch's meta device: weights come later.
             differs = isinstance(node.comparisons[0].operator, (cst.NotEqual, cst.IsNot, cst.NotIn))
             return Code((str(differs != ("meta" in self.module.text(node))),), BOOL)
-        if all(functions) and any(k.tag in ("dim", "size", "tensor") and k.name != "annotated" for k in kinds):
+        if all(functions) and any(
+            k.tag in ("dim", "size", "tensor") and k.name != "annotated" for k in kinds
+        ):
             self.module.symbolic = True
         tensors = [k for k in kinds if k.is_tensor]
         if tensors and all(functions):
             self.module.stats.operations += 1
             classes = {k.dtype_class for k in tensors}
             exact = {k.dtype for k in tensors}
-            if len(functions) == 1 and len(tensors) == 2 and None not in classes and (len(classes) > 1 or len(exact) > 1):
+            if (
+                len(functions) == 1
+                and len(tensors) == 2
+                and None not in classes
+                and (len(classes) > 1 or len(exact) > 1)
+            ):
                 return self.module.calls.ops_call(functions[0], [left, rights[0]], BOOL_TENSOR)
             return Code(document, Kind("tensor", "bool", tensors[0].rank), 4)
-        return Code(document, BOOL if not any(k.is_unknown for k in kinds) or not all(functions) else PY, 4)
+        return Code(
+            document, BOOL if not any(k.is_unknown for k in kinds) or not all(functions) else PY, 4
+        )
 
     def if_expression(self, node: cst.IfExp) -> Code:
         test = self(node.test)
@@ -421,9 +581,16 @@ class ExpressionTranslator:
             return Code(("None",), DEVICE)
         if test.kind.is_tensor:
             if kind.is_tensor or {body.kind.tag, orelse.kind.tag} <= NUMBERS | {"tensor"}:
-                return self.module.calls.ops_call("where", [test, body, orelse], Kind("tensor", kind.dtype))
-            raise Refusal("control-flow", "a condition that depends on tensor values decides between Python values")
-        document = doc(body.operand(1), Break(" if "), test.operand(1), Break(" else "), orelse.operand(0))
+                return self.module.calls.ops_call(
+                    "where", [test, body, orelse], Kind("tensor", kind.dtype)
+                )
+            raise Refusal(
+                "control-flow",
+                "a condition that depends on tensor values decides between Python values",
+            )
+        document = doc(
+            body.operand(1), Break(" if "), test.operand(1), Break(" else "), orelse.operand(0)
+        )
         return Code(document, kind, 0)
 
     def lambda_(self, node: cst.Lambda) -> Code:
@@ -431,7 +598,9 @@ class ExpressionTranslator:
         with self.module.locals({name: UNKNOWN for name in names}):
             body = self(node.body)
             parameters = self.module.text(node.params)
-        return Code(doc(f"lambda {parameters}: " if parameters else "lambda: ", body.doc), FUNCTION, 0)
+        return Code(
+            doc(f"lambda {parameters}: " if parameters else "lambda: ", body.doc), FUNCTION, 0
+        )
 
     def walrus(self, node: cst.NamedExpr) -> Code:
         value = self(node.value)
@@ -446,14 +615,16 @@ class ExpressionTranslator:
     def verbatim(self, node: cst.BaseExpression) -> Code:
         return Code((self.module.text(node),), UNKNOWN)
 
-    # Comprehensions ---------------------------------------------------------------------------------------------------
+    # Comprehensions
 
     def comprehension(self, node: cst.ListComp | cst.GeneratorExp | cst.SetComp) -> Code:
         saved = dict(self.module.scope.names)
         clauses = self.clauses(node.for_in)
         element = self(node.elt)
         self.module.scope.names = saved
-        open_, close = {cst.ListComp: ("[", "]"), cst.SetComp: ("{", "}")}.get(type(node), ("(", ")"))
+        open_, close = {cst.ListComp: ("[", "]"), cst.SetComp: ("{", "}")}.get(
+            type(node), ("(", ")")
+        )
         kind = Kind("list", items=(element.kind,))
         if element.kind.tag == "layer":
             kind = Kind("layers", name=element.kind.name)
@@ -471,7 +642,9 @@ class ExpressionTranslator:
     def clauses(self, node: cst.CompFor) -> Doc:
         iterable = self(node.iter)
         self.module.bind_target(node.target, self.element_kind(iterable))
-        document = doc(Break(" for "), self.module.target_text(node.target), " in ", iterable.operand(1))
+        document = doc(
+            Break(" for "), self.module.target_text(node.target), " in ", iterable.operand(1)
+        )
         for clause in node.ifs:
             document = doc(document, Break(" if "), self(clause.test).operand(1))
         if node.inner_for_in is not None:
@@ -494,7 +667,7 @@ class ExpressionTranslator:
             return Kind("tensor", kind.dtype, kind.rank - 1 if kind.rank else None)
         return INT if kind.name == "range" else UNKNOWN
 
-    # Attributes -------------------------------------------------------------------------------------------------------
+    # Attributes
 
     def attribute(self, node: cst.Attribute) -> Code:
         dotted = self.module.dotted(node)
@@ -506,7 +679,10 @@ class ExpressionTranslator:
         if isinstance(node.value, cst.Name) and node.value.value in self.module.origins:
             local = self.imported(node.value.value, self.module.origins[node.value.value])
             if local.kind.tag == "py" or local.kind.is_unknown:
-                return Code(doc(local.doc, f".{attribute}"), Kind("function", name="np") if "numpy" in (dotted or "") else UNKNOWN)
+                return Code(
+                    doc(local.doc, f".{attribute}"),
+                    Kind("function", name="np") if "numpy" in (dotted or "") else UNKNOWN,
+                )
         receiver = self(node.value)
         self.module.comments_in(node.dot.whitespace_before, node.dot.whitespace_after)
         if isinstance(node.value, cst.Name) and node.value.value == self.module.scope.self_name:
@@ -534,13 +710,24 @@ class ExpressionTranslator:
             return Code(doc("ops.shape", Group("(", [Item(receiver.doc)], ")")), SIZE)
         if name == "dtype":
             return Code(doc(receiver.operand(), ".dtype"), DTYPE)
-        if tensorlike and name in ("data", "T", "mT", "ndim", "is_cuda", "real", "imag", "itemsize"):
+        if tensorlike and name in (
+            "data",
+            "T",
+            "mT",
+            "ndim",
+            "is_cuda",
+            "real",
+            "imag",
+            "itemsize",
+        ):
             return self.tensor_attribute(receiver, name)
         if name == "forward":
             name = "call"
         result = UNKNOWN
         if kind.tag == "layer":
-            result = self.module.attribute_kind(self.module.classes.get(kind.name or ""), name, torch=kind.name)
+            result = self.module.attribute_kind(
+                self.module.classes.get(kind.name or ""), name, torch=kind.name
+            )
         elif kind.tag == "config" or kind.tag == "py":
             result = PY
         elif kind.tag in ("object", "unknown") and name in OUTPUT_FIELDS:
@@ -556,7 +743,9 @@ class ExpressionTranslator:
             return Code(("False",), BOOL)
         if name == "ndim":
             return self.module.calls.ops_call("ndim", [receiver], INT)
-        function = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag": "imag"}.get(name)
+        function = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag": "imag"}.get(
+            name
+        )
         if function is None:
             raise Refusal(f"Tensor.{name}", "no rule for this attribute of a tensor")
         if name == "mT":
@@ -570,9 +759,17 @@ def _magic(element: cst.CSTNode) -> bool:
     comma = getattr(element, "comma", None)
     if not isinstance(comma, cst.Comma):
         return False
-    return isinstance(comma.whitespace_after, cst.ParenthesizedWhitespace) and not isinstance(element, cst.Arg) or (
-        isinstance(element, cst.Arg) and isinstance(element.whitespace_after_arg, cst.ParenthesizedWhitespace)
-    ) or isinstance(comma.whitespace_after, cst.ParenthesizedWhitespace)
+    return (
+        (
+            isinstance(comma.whitespace_after, cst.ParenthesizedWhitespace)
+            and not isinstance(element, cst.Arg)
+        )
+        or (
+            isinstance(element, cst.Arg)
+            and isinstance(element.whitespace_after_arg, cst.ParenthesizedWhitespace)
+        )
+        or isinstance(comma.whitespace_after, cst.ParenthesizedWhitespace)
+    )
 
 
 __all__ = ["ATOM", "ExpressionTranslator"]

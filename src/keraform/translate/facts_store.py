@@ -1,4 +1,6 @@
-"""Recorded facts: kinds of expressions seen in runs of the torch twin, shipped with Keraform, keyed by source hash."""
+"""Recorded facts: kinds of expressions seen in runs of the torch twin, shipped with Keraform, keyed
+by source hash.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ def facts_path(module: str) -> Path:
 
 
 def load_facts(source: Source) -> tuple[dict[str, str], str]:
-    """The facts of a source and their hash; nothing when none were recorded for exactly this text."""
+    """The facts of a source and their hash; nothing when this text was never recorded."""
     path = facts_path(source.module)
     if not path.is_file():
         return {}, ""

@@ -35,7 +35,9 @@ def port_name(upstream: str) -> str:
 def modeling_modules(folder: str) -> list[str]:
     """The upstream modeling modules of a folder under `transformers/models`."""
     root = transformers_root() / "models" / folder
-    return [f"transformers.models.{folder}.{path.stem}" for path in sorted(root.glob("modeling_*.py"))]
+    return [
+        f"transformers.models.{folder}.{path.stem}" for path in sorted(root.glob("modeling_*.py"))
+    ]
 
 
 class PortLoader(SourceFileLoader):
@@ -55,7 +57,12 @@ class MemoryLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Runs the port."""
-        linecache.cache[self.filename] = (len(self.code), None, self.code.splitlines(True), self.filename)
+        linecache.cache[self.filename] = (
+            len(self.code),
+            None,
+            self.code.splitlines(True),
+            self.filename,
+        )
         code: CodeType = compile(self.code, self.filename, "exec")
         module.__file__ = self.filename
         exec(code, module.__dict__)
@@ -77,15 +84,20 @@ class FolderLoader(Loader):
         names = self.public_names()
         folder, modules = self.folder, self.modules
 
-        def __getattr__(name: str) -> object:  # noqa: N807
+        def __getattr__(name: str) -> object:
             if not name.startswith("_"):
                 for each in modules:
                     port = importlib.import_module(each)
                     if hasattr(port, name):
                         return getattr(port, name)
-            raise AttributeError(f"module 'keraform.models.{folder}' has no attribute {name!r}; it has {', '.join(names)}")
+            raise AttributeError(
+                f"module 'keraform.models.{folder}' has no attribute {name!r}; "
+                f"it has {', '.join(names)}"
+            )
 
-        module.__dict__.update(__getattr__=__getattr__, __all__=names, __dir__=lambda: [*module.__dict__, *names])
+        module.__dict__.update(
+            __getattr__=__getattr__, __all__=names, __dir__=lambda: [*module.__dict__, *names]
+        )
 
     def public_names(self) -> list[str]:
         """The names in `__all__` of the upstream modules, as ports name them."""
@@ -94,14 +106,20 @@ class FolderLoader(Loader):
             path = module_path(each)
             text = path.read_text("utf-8") if path is not None else ""
             block = re.search(r"^__all__ = \[(.*?)\]", text, re.S | re.M)
-            names += [f"TF{name}" for name in re.findall(r"[\"'](\w+)[\"']", block.group(1))] if block else []
+            names += (
+                [f"TF{name}" for name in re.findall(r"[\"'](\w+)[\"']", block.group(1))]
+                if block
+                else []
+            )
         return names
 
 
 class PortFinder(MetaPathFinder):
     """Finds the modules of `keraform.models`."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """The spec of a port, translated on the way; None for names that are not ours."""
         if not fullname.startswith(PACKAGE + "."):
             return None
@@ -116,7 +134,9 @@ class PortFinder(MetaPathFinder):
         made = port(upstream)
         if made.path is None:
             return spec_from_loader(fullname, MemoryLoader(made.code, f"<port of {upstream}>"))
-        return spec_from_loader(fullname, PortLoader(fullname, str(made.path)), origin=str(made.path))
+        return spec_from_loader(
+            fullname, PortLoader(fullname, str(made.path)), origin=str(made.path)
+        )
 
 
 def install() -> None:

@@ -1,11 +1,11 @@
-"""Imports of a port: what the source imports, and where each name comes from in the generated file."""
+"""Imports of a port: what the source imports, and where each name comes from in the port."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, PY, UNKNOWN, Kind
@@ -26,8 +26,9 @@ CALL_KINDS: dict[str, Kind] = {
     "get_activation": Kind("layer", name="nn.Module"),
 }
 STDLIB = frozenset(
-    "__future__ abc collections collections.abc contextlib copy dataclasses enum functools itertools logging math numbers operator os random "
-    "re sys types typing warnings string json inspect pathlib time textwrap bisect heapq statistics".split()
+    "__future__ abc collections collections.abc contextlib copy dataclasses enum functools "
+    "itertools logging math numbers operator os random re sys types typing warnings string json "
+    "inspect pathlib time textwrap bisect heapq statistics".split()
 )
 
 
@@ -88,18 +89,28 @@ class ImportTable:
                     raise Refusal(f"import.{name}", f"{seam} has no counterpart of it")
                 return self.need(seam, name, local if local != name else None), _seam_kind(name)
         if name in DROPPED_NAMES:
-            raise Refusal(f"import.{name}", "this helper of Transformers has no counterpart in a port")
+            raise Refusal(
+                f"import.{name}", "this helper of Transformers has no counterpart in a port"
+            )
         if module.startswith("transformers") and uses_torch(module):
-            if not module.startswith("transformers.models.") and not re.fullmatch(SHARED_MODULES.get(module, ""), name):
-                raise Refusal(f"import.{name}", f"the runtime has no counterpart of {module}.{name}")
-            port = "keraform.models" + module.removeprefix("transformers").replace(".models.", ".", 1)
+            if not module.startswith("transformers.models.") and not re.fullmatch(
+                SHARED_MODULES.get(module, ""), name
+            ):
+                raise Refusal(
+                    f"import.{name}", f"the runtime has no counterpart of {module}.{name}"
+                )
+            port = "keraform.models" + module.removeprefix("transformers").replace(
+                ".models.", ".", 1
+            )
             if name[0].isupper() and not name.isupper():
                 return self.need(port, self.component_name(module, name)), Kind("class", name=None)
             return self.need(port, name, local if local != name else None), Kind("function")
         if module.split(".")[0] not in STDLIB and not module.startswith("transformers"):
             if module_path(origin) is None and module.split(".")[0] in ("numpy", "scipy"):
                 return self.need(module, name, local if local != name else None), PY
-            raise Refusal(f"import.{module}", f"`{name}` comes from a package that ports do not know")
+            raise Refusal(
+                f"import.{module}", f"`{name}` comes from a package that ports do not know"
+            )
         kind = CONFIG if name.endswith("Config") else PY if name in ("logging", "math") else UNKNOWN
         return self.need(module, name, local if local != name else None), kind
 
@@ -122,8 +133,10 @@ class ImportTable:
             if alias in words:
                 grouped.setdefault(module, []).append((name, alias))
         sections: list[list[str]] = [[], [], []]
-        for module, alias in sorted(plain, key=lambda p: p[0]):
-            sections[_section(module)].append(f"import {module}" + (f" as {alias}" if alias else ""))
+        for module, shorter in sorted(plain, key=lambda p: p[0]):
+            sections[_section(module)].append(
+                f"import {module}" + (f" as {shorter}" if shorter else "")
+            )
         for module in sorted(grouped):
             names = sorted(n for n, a in grouped[module] if n == a)
             for name, alias in sorted(grouped[module]):
@@ -133,14 +146,18 @@ class ImportTable:
                 continue
             one = f"from {module} import {', '.join(names)}"
             if len(one) > 119:
-                one = f"from {module} import " + render((group("(", [(n,) for n in names], ")", exploded=True),), "")
+                one = f"from {module} import " + render(
+                    (group("(", [(n,) for n in names], ")", exploded=True),), ""
+                )
             sections[_section(module)].append(one)
         return "\n\n".join("\n".join(s) for s in sections if s)
 
 
-@lru_cache(maxsize=None)
+@cache
 def public_names(module: str) -> frozenset[str]:
-    """The names at the top of a module of Keraform, read from its source so that no backend is imported."""
+    """The names at the top of a module of Keraform, read from its source so that no backend is
+    imported.
+    """
     base = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
     path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
     names: set[str] = set()

@@ -1,4 +1,6 @@
-"""Kinds: what the translator knows about the value of an expression (tensor, size, Python number, layer...)."""
+"""Kinds: what the translator knows about the value of an expression (tensor, size, Python number,
+layer...).
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,20 @@ class Kind:
     """An abstract value.
 
     Args:
-        tag: `tensor`, `dim` (an int, or a scalar tensor in a graph), `size` (a tuple of dims), `py` (some Python value
-            that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`, `list`, `dict`, `layer`, `layers`
-            (a list of layers), `class`, `function`, `object`, `numpy`, `dtype`, `device`, `config`, `torch` (a name of
+        tag: `tensor`, `dim` (an int, or a scalar tensor in a graph), `size` (a tuple of dims), `py`
+            (some Python value
+            that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`, `list`, `dict`,
+            `layer`, `layers`
+            (a list of layers), `class`, `function`, `object`, `numpy`, `dtype`, `device`, `config`,
+            `torch` (a name of
             torch), or `unknown`.
-        dtype: for tensors, the exact dtype, `float` for the model's own, `int`, `bool`, or `mixed` where runs differ;
+        dtype: for tensors, the exact dtype, `float` for the model's own, `int`, `bool`, or `mixed`
+            where runs differ;
             None when not known.
         rank: for tensors, the number of axes, None when not known.
         items: for tuples and lists, the kinds of the elements, or one kind for all.
-        name: for layers, classes, objects and torch names, the name of the class or the dotted name.
+        name: for layers, classes, objects and torch names, the name of the class or the dotted
+            name.
         optional: whether None is possible too.
     """
 
@@ -66,7 +73,8 @@ class Kind:
 
 
 PYTHON_TAGS = frozenset(
-    "py int float bool str none tuple list dict layer layers class function numpy dtype device config torch size".split()
+    "py int float bool str none tuple list dict layer layers class function numpy dtype device "
+    "config torch size".split()
 )
 
 UNKNOWN = Kind("unknown")
@@ -103,7 +111,11 @@ def join(a: Kind, b: Kind) -> Kind:
     optional = a.optional or b.optional
     if a.tag == b.tag:
         if a.tag == "tensor":
-            dtype = a.dtype if a.dtype == b.dtype else (a.dtype_class if a.dtype_class == b.dtype_class else None)
+            dtype = (
+                a.dtype
+                if a.dtype == b.dtype
+                else (a.dtype_class if a.dtype_class == b.dtype_class else None)
+            )
             return Kind("tensor", dtype, a.rank if a.rank == b.rank else None, optional=optional)
         if a.tag in ("tuple", "list") and len(a.items) == len(b.items):
             return Kind(a.tag, items=tuple(map(join, a.items, b.items)), optional=optional)
@@ -124,11 +136,25 @@ def join_all(kinds: tuple[Kind, ...]) -> Kind:
 
 
 _FACT_TAGS = {
-    "int": INT, "float": FLOAT, "bool": BOOL, "str": STR, "none": NONE, "tuple": TUPLE, "list": LIST, "dict": DICT,
-    "size": SIZE, "module": Kind("layer"), "dtype": DTYPE, "device": DEVICE, "config": CONFIG,
-    "output": Kind("object", name="ModelOutput"), "cache": Kind("object", name="Cache"), "function": FUNCTION,
-    "numpy": NUMPY, "other": PY,
-}  # fmt: skip
+    "int": INT,
+    "float": FLOAT,
+    "bool": BOOL,
+    "str": STR,
+    "none": NONE,
+    "tuple": TUPLE,
+    "list": LIST,
+    "dict": DICT,
+    "size": SIZE,
+    "module": Kind("layer"),
+    "dtype": DTYPE,
+    "device": DEVICE,
+    "config": CONFIG,
+    "output": Kind("object", name="ModelOutput"),
+    "cache": Kind("object", name="Cache"),
+    "function": FUNCTION,
+    "numpy": NUMPY,
+    "other": PY,
+}
 
 
 def kind_from_fact(fact: str) -> Kind:

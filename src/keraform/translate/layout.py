@@ -1,9 +1,12 @@
-"""Text of the generated code: a small document tree, laid out the way a formatter would, without running one."""
+"""Text of the generated code: a small document tree, laid out the way a formatter would, without
+running one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 WIDTH = 119
 
@@ -34,7 +37,12 @@ class Group:
         """The group on one line."""
         if self._flat is None:
             inner = ", ".join(flat(item.doc) for item in self.items)
-            if self.open == "(" and self.trailing_comma and len(self.items) == 1 and self.close == ",)":
+            if (
+                self.open == "("
+                and self.trailing_comma
+                and len(self.items) == 1
+                and self.close == ",)"
+            ):
                 self._flat = f"({inner},)"
             else:
                 self._flat = f"{self.open}{inner}{self.close}"
@@ -79,24 +87,26 @@ def doc(*parts: str | Group | Break | Doc) -> Doc:
 def flat(document: Doc) -> str:
     """The document on one line."""
     return "".join(
-        part if isinstance(part, str) else part.text if isinstance(part, Break) else part.flat for part in document
+        part if isinstance(part, str) else part.text if isinstance(part, Break) else part.flat
+        for part in document
     )
 
 
 def forced(document: Doc) -> bool:
     """Whether the document needs more than one line."""
     return any(
-        (isinstance(part, Group) and part.must_explode) or (isinstance(part, str) and "\n" in part) for part in document
+        (isinstance(part, Group) and part.must_explode) or (isinstance(part, str) and "\n" in part)
+        for part in document
     )
 
 
-def group(open_: str, docs: Iterable[Doc], close: str, **options: bool) -> Group:
+def group(open_: str, docs: Iterable[Doc], close: str, **options: Any) -> Group:
     """A group of plain items."""
     return Group(open_, [Item(d) for d in docs], close, **options)
 
 
 def render(document: Doc, indent: str, suffix: str = "", width: int = WIDTH) -> str:
-    """Lays the document out from column `len(indent)`; the first line carries no indent of its own."""
+    """Lays the document out from column `len(indent)`; the first line has no indent of its own."""
     line = flat(document)
     if not forced(document) and len(indent) + len(line) + len(suffix) <= width:
         return line
@@ -107,12 +117,8 @@ def render(document: Doc, indent: str, suffix: str = "", width: int = WIDTH) -> 
     if must:
         return "".join(
             _explode(part, indent, width)
-            if i in must
-            else part
-            if isinstance(part, str)
-            else part.text
-            if isinstance(part, Break)
-            else part.flat
+            if isinstance(part, Group) and i in must
+            else flat((part,))
             for i, part in enumerate(document)
         )
     for chosen in reversed(groups):
@@ -120,9 +126,13 @@ def render(document: Doc, indent: str, suffix: str = "", width: int = WIDTH) -> 
         tail = flat(document[chosen + 1 :]) + suffix
         part = document[chosen]
         assert isinstance(part, Group)
-        if len(indent) + len(head) + len(part.open) <= width and len(indent) + len(part.close) + len(tail) <= width:
+        if (
+            len(indent) + len(head) + len(part.open) <= width
+            and len(indent) + len(part.close) + len(tail) <= width
+        ):
             return head + _explode(part, indent, width) + flat(document[chosen + 1 :])
-    # No single bracket brings every line under the width: explode the outer ones from the right until it fits.
+    # No single bracket brings every line under the width: explode the outer ones from the right
+    # until it fits.
     chosen = groups[-1]
     part = document[chosen]
     assert isinstance(part, Group)
@@ -139,8 +149,9 @@ def _explode(part: Group, indent: str, width: int) -> str:
         if len(inner) + len(body) + len(comma) <= width:
             return f"{part.open}\n{inner}{body}{comma}\n{indent}{close}"
         if len(part.items) == 1 and part.close != ",)":
-            return f"{part.open}\n{inner}{split_operators(part.items[0].doc, inner, width)}\n{indent}{close}"
-    lines = []
+            only = split_operators(part.items[0].doc, inner, width)
+            return f"{part.open}\n{inner}{only}\n{indent}{close}"
+    lines: list[str] = []
     for number, item in enumerate(part.items):
         lines.extend(inner + comment for comment in item.above)
         last = number == len(part.items) - 1
@@ -159,7 +170,9 @@ def _has_break(document: Doc) -> bool:
 
 def split_operators(document: Doc, indent: str, width: int = WIDTH) -> str:
     """Lays a long expression out with a new line before each of its operators."""
-    if (len(indent) + len(flat(document)) <= width and not forced(document)) or not _has_break(document):
+    if (len(indent) + len(flat(document)) <= width and not forced(document)) or not _has_break(
+        document
+    ):
         return render(document, indent, "", width)
     loosest = min(part.level for part in document if isinstance(part, Break))
     lines: list[Doc] = [()]
@@ -172,7 +185,9 @@ def split_operators(document: Doc, indent: str, width: int = WIDTH) -> str:
 
 
 def statement(document: Doc, indent: str, width: int = WIDTH, suffix: str = "") -> str:
-    """Lays out a simple statement; a long value with operators is split at them, between parentheses."""
+    """Lays out a simple statement; a long value with operators is split at them, between
+    parentheses.
+    """
     text = render(document, indent, suffix, width)
     fits = max(len(line) for line in (indent + text + suffix).split("\n")) <= width
     if (fits and "\n" not in text) or not _has_break(document):
@@ -188,6 +203,8 @@ def statement(document: Doc, indent: str, width: int = WIDTH, suffix: str = "") 
 
 
 def _splits_at_operators(document: Doc) -> bool:
-    """Whether formatters prefer to split at operators: a conditional expression, or more than one operator."""
+    """Whether formatters prefer to split at operators: a conditional expression, or more than one
+    operator.
+    """
     breaks = [part.text for part in document if isinstance(part, Break)]
     return len(breaks) > 1 or any(text.startswith(" if") for text in breaks)

@@ -1,4 +1,6 @@
-"""Translation of one file: analysis of its classes, the walk over its statements, and the text of the port."""
+"""Translation of one file: analysis of its classes, the walk over its statements, and the text of
+the port.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,26 @@ from keraform.translate.subscripts import SubscriptTranslator
 from keraform.translate.wrappers import WrapperTranslator
 
 TENSOR_ANNOTATIONS = {
-    "torch.Tensor": TENSOR, "torch.FloatTensor": FLOAT_TENSOR, "torch.LongTensor": Kind("tensor", "int64"),
-    "torch.BoolTensor": Kind("tensor", "bool"), "torch.IntTensor": Kind("tensor", "int32"), "nn.Parameter": FLOAT_TENSOR,
-    "torch.HalfTensor": FLOAT_TENSOR, "torch.ByteTensor": Kind("tensor", "uint8"),
-}  # fmt: skip
-PLAIN_ANNOTATIONS = {"int": Kind("dim", name="annotated"), "float": Kind("float"), "bool": Kind("bool"), "str": Kind("str"), "dict": Kind("dict"), "list": Kind("list"), "tuple": Kind("tuple"), "None": Kind("none"), "Callable": Kind("function")}
+    "torch.Tensor": TENSOR,
+    "torch.FloatTensor": FLOAT_TENSOR,
+    "torch.LongTensor": Kind("tensor", "int64"),
+    "torch.BoolTensor": Kind("tensor", "bool"),
+    "torch.IntTensor": Kind("tensor", "int32"),
+    "nn.Parameter": FLOAT_TENSOR,
+    "torch.HalfTensor": FLOAT_TENSOR,
+    "torch.ByteTensor": Kind("tensor", "uint8"),
+}
+PLAIN_ANNOTATIONS = {
+    "int": Kind("dim", name="annotated"),
+    "float": Kind("float"),
+    "bool": Kind("bool"),
+    "str": Kind("str"),
+    "dict": Kind("dict"),
+    "list": Kind("list"),
+    "tuple": Kind("tuple"),
+    "None": Kind("none"),
+    "Callable": Kind("function"),
+}
 
 
 @dataclass(slots=True)
@@ -55,11 +72,15 @@ class ModuleTranslator:
             tree = cst.parse_module(source.text)
         except cst.ParserSyntaxError as error:
             raise KeraformError(
-                f"expected a Python file, got a syntax error in {source.path}, line {error.raw_line}: {error.message}; "
+                f"expected a Python file, got a syntax error in {source.path}, "
+                f"line {error.raw_line}: "
+                f"{error.message}; "
                 "correct the file and try again"
             ) from error
         self.tree = tree
-        self.positions: Mapping[cst.CSTNode, CodeRange] = MetadataWrapper(tree, unsafe_skip_copy=True).resolve(PositionProvider)
+        self.positions: Mapping[cst.CSTNode, CodeRange] = MetadataWrapper(
+            tree, unsafe_skip_copy=True
+        ).resolve(PositionProvider)
         self.facts = facts or {}
         self.stats = Stats()
         self.refusals: list[RefusalRecord] = []
@@ -88,7 +109,7 @@ class ModuleTranslator:
         self.origins = self.imports.origins
         self._returning: set[int] = set()
 
-    # The whole file ---------------------------------------------------------------------------------------------------
+    # The whole file
 
     def translate(self) -> Translation:
         """Translates the file."""
@@ -98,14 +119,25 @@ class ModuleTranslator:
         lines: list[str] = []
         docstring: list[str] = []
         body = list(self.tree.body)
-        if body and isinstance(body[0], cst.SimpleStatementLine) and isinstance(body[0].body[0], cst.Expr):
+        if (
+            body
+            and isinstance(body[0], cst.SimpleStatementLine)
+            and isinstance(body[0].body[0], cst.Expr)
+        ):
             value = body[0].body[0].value
             if isinstance(value, cst.SimpleString):
-                docstring = [*self.statements.leading(body[0].leading_lines, ""), value.value.replace("PyTorch", "Keras")]
+                docstring = [
+                    *self.statements.leading(body[0].leading_lines, ""),
+                    value.value.replace("PyTorch", "Keras"),
+                ]
                 body = body[1:]
         for node in body:
             if self.skipped(node):
-                lines.extend(line for line in self.statements.leading(getattr(node, "leading_lines", ()), "") if line.strip())
+                lines.extend(
+                    line
+                    for line in self.statements.leading(getattr(node, "leading_lines", ()), "")
+                    if line.strip()
+                )
                 continue
             lines.extend(self.statements.statement(node, ""))
         lines.extend(self.statements.leading(self.tree.footer, ""))
@@ -113,19 +145,34 @@ class ModuleTranslator:
         text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
         imports = self.imports.text(text)
         gap = [""] * (2 if text.startswith(("class ", "def ", "@")) else 1)
-        parts = ["\n".join(header).rstrip(), *self.banner(), "\n".join(docstring), "", imports, *gap, text]
+        parts = [
+            "\n".join(header).rstrip(),
+            *self.banner(),
+            "\n".join(docstring),
+            "",
+            imports,
+            *gap,
+            text,
+        ]
         code = "\n".join(part for number, part in enumerate(parts) if part or number > 3)
         code = re.sub(r"\n{4,}", "\n\n\n", code).lstrip("\n")
         self.measure(code)
         return Translation(code, self.refusals, self.stats)
 
     def banner(self) -> list[str]:
-        """The comment that says where the file comes from; filled in by the cache, which knows the rules' version."""
+        """The comment that says where the file comes from; filled in by the cache, which knows the
+        rules' version.
+        """
         return ["#", "# KERAFORM-BANNER", "#"]
 
     def skipped(self, node: cst.BaseStatement | cst.SimpleStatementLine) -> bool:
-        """Statements at the top of a file that have no place in a port: conditional imports, unwanted classes."""
-        if isinstance(node, (cst.ClassDef, cst.FunctionDef)) and self.source.module in SHARED_MODULES:
+        """Statements at the top of a file that have no place in a port: conditional imports,
+        unwanted classes.
+        """
+        if (
+            isinstance(node, (cst.ClassDef, cst.FunctionDef))
+            and self.source.module in SHARED_MODULES
+        ):
             return re.fullmatch(SHARED_MODULES[self.source.module], node.name.value) is None
         if isinstance(node, cst.If):
             test = self.text(node.test)
@@ -145,13 +192,17 @@ class ModuleTranslator:
         self.stats.comments = len(comment.findall(self.source.text))
         self.stats.comments_kept = len(comment.findall(code)) - 3
 
-    # Reports ----------------------------------------------------------------------------------------------------------
+    # Reports
 
     def refuse(self, refusal: Refusal, node: cst.CSTNode, indent: str) -> list[str]:
         """Records a refusal; a `raise` stands where the construct was."""
         line = self.line(node)
         self.refusals.append(RefusalRecord(refusal.rule, self.source.path, line, refusal.reason))
-        message = f"{self.source.path}:{line}: {refusal.rule}: {refusal.reason}".replace('"', "'").replace("{", "{{").replace("}", "}}")
+        message = (
+            f"{self.source.path}:{line}: {refusal.rule}: {refusal.reason}".replace('"', "'")
+            .replace("{", "{{")
+            .replace("}", "}}")
+        )
         return [f'{indent}raise NotImplementedError("{message}")']
 
     def count_helper(self, reason: str) -> None:
@@ -164,7 +215,7 @@ class ModuleTranslator:
         position = self.positions.get(node)
         return position.start.line if position is not None else 0
 
-    # Text and comments ------------------------------------------------------------------------------------------------
+    # Text and comments
 
     def text(self, node: cst.CSTNode) -> str:
         """The source text of a node."""
@@ -185,14 +236,20 @@ class ModuleTranslator:
         result, self.pending = self.pending, []
         return result
 
-    def split_comments(self, whitespace: cst.BaseParenthesizableWhitespace) -> tuple[str, list[str]]:
+    def split_comments(
+        self, whitespace: cst.BaseParenthesizableWhitespace
+    ) -> tuple[str, list[str]]:
         """The comment beside an element, and those on the lines after it."""
         if not isinstance(whitespace, cst.ParenthesizedWhitespace):
             return "", []
-        beside = whitespace.first_line.comment.value if whitespace.first_line.comment is not None else ""
-        return beside, [line.comment.value for line in whitespace.empty_lines if line.comment is not None]
+        beside = (
+            whitespace.first_line.comment.value if whitespace.first_line.comment is not None else ""
+        )
+        return beside, [
+            line.comment.value for line in whitespace.empty_lines if line.comment is not None
+        ]
 
-    # Names ------------------------------------------------------------------------------------------------------------
+    # Names
 
     def dotted(self, node: cst.CSTNode) -> str | None:
         """`nn.functional.gelu` as `torch.nn.functional.gelu`, when its root is an import."""
@@ -235,7 +292,7 @@ class ModuleTranslator:
         finally:
             self.scope.names = saved
 
-    # Facts and kinds --------------------------------------------------------------------------------------------------
+    # Facts and kinds
 
     def fact(self, node: cst.CSTNode) -> str | None:
         """The recorded kind of an expression."""
@@ -264,7 +321,11 @@ class ModuleTranslator:
     def dtype_of(self, text: str) -> str | None:
         """The dtype class of `x.dtype` written as text."""
         name = text.removesuffix(".dtype")
-        return self.scope.names[name].dtype if name in self.scope.names and text.endswith(".dtype") else None
+        return (
+            self.scope.names[name].dtype
+            if name in self.scope.names and text.endswith(".dtype")
+            else None
+        )
 
     def annotation(self, node: cst.BaseExpression) -> str:
         """An annotation in the port: every tensor class is `Tensor`, unions keep one of each."""
@@ -287,7 +348,11 @@ class ModuleTranslator:
 
             return join(left, right)
         if isinstance(node, cst.SimpleString):
-            return self.kind_of_annotation(cst.parse_expression(node.evaluated_value)) if node.evaluated_value else UNKNOWN  # type: ignore[arg-type]
+            return (
+                self.kind_of_annotation(cst.parse_expression(node.evaluated_value))
+                if node.evaluated_value
+                else UNKNOWN
+            )  # type: ignore[arg-type]
         if isinstance(node, cst.Subscript):
             base = self.text(node.value).split(".")[-1]
             inner = [e.slice.value for e in node.slice if isinstance(e.slice, cst.Index)]
@@ -299,7 +364,9 @@ class ModuleTranslator:
 
                 return join_all(tuple(self.kind_of_annotation(i) for i in inner))
             if base.lower() in ("tuple", "list"):
-                kinds = tuple(self.kind_of_annotation(i) for i in inner if not isinstance(i, cst.Ellipsis))
+                kinds = tuple(
+                    self.kind_of_annotation(i) for i in inner if not isinstance(i, cst.Ellipsis)
+                )
                 return Kind(base.lower(), items=kinds)
             return Kind("dict") if base.lower() == "dict" else UNKNOWN
         dotted = self.dotted(node)
@@ -331,7 +398,11 @@ class ModuleTranslator:
         for node in _walk_statements(init.body):
             if isinstance(node, (cst.Assign, cst.AnnAssign)) and node.value is not None:
                 target = node.targets[0].target if isinstance(node, cst.Assign) else node.target
-                if isinstance(target, cst.Attribute) and isinstance(target.value, cst.Name) and target.value.value == "self":
+                if (
+                    isinstance(target, cst.Attribute)
+                    and isinstance(target.value, cst.Name)
+                    and target.value.value == "self"
+                ):
                     info.attributes.setdefault(target.attr.value, self.quick_kind(node.value))
 
     def quick_kind(self, node: cst.BaseExpression) -> Kind:
@@ -342,14 +413,30 @@ class ModuleTranslator:
                 return FLOAT_TENSOR if name == "nn.Parameter" else TENSOR
             if name in ("nn.ModuleList", "nn.ModuleDict"):
                 inner = node.args[0].value if node.args else None
-                element = self.quick_kind(inner.elt) if isinstance(inner, (cst.ListComp, cst.GeneratorExp)) else UNKNOWN
-                return Kind("layers", name=element.name) if name == "nn.ModuleList" else Kind("dict")
+                element = (
+                    self.quick_kind(inner.elt)
+                    if isinstance(inner, (cst.ListComp, cst.GeneratorExp))
+                    else UNKNOWN
+                )
+                return (
+                    Kind("layers", name=element.name) if name == "nn.ModuleList" else Kind("dict")
+                )
             if name.startswith("nn."):
                 return Kind("layer", name=name)
             if isinstance(node.func, cst.Name) and node.func.value in self.classes:
                 info = self.classes[node.func.value]
-                return Kind("layer", name=info.name) if info.is_layer else Kind("object", name=info.name)
-            return PY if isinstance(node.func, cst.Name) and node.func.value in ("int", "float", "bool", "str", "len", "getattr", "max", "min") else UNKNOWN
+                return (
+                    Kind("layer", name=info.name)
+                    if info.is_layer
+                    else Kind("object", name=info.name)
+                )
+            return (
+                PY
+                if isinstance(node.func, cst.Name)
+                and node.func.value
+                in ("int", "float", "bool", "str", "len", "getattr", "max", "min")
+                else UNKNOWN
+            )
         if isinstance(node, cst.Subscript) and self.text(node.value) == "ACT2FN":
             return Kind("layer", name="nn.Module")
         if isinstance(node, (cst.Integer, cst.Float)):
@@ -359,14 +446,21 @@ class ModuleTranslator:
             return CONFIG
         if re.match(r"(self\.)?config\.\w+$", text):
             return CONFIG if text.endswith("config") else PY
-        if isinstance(node, cst.List) or (isinstance(node, cst.BinaryOperation) and isinstance(node.left, cst.List)):
+        if isinstance(node, cst.List) or (
+            isinstance(node, cst.BinaryOperation) and isinstance(node.left, cst.List)
+        ):
             return Kind("list")
         if isinstance(node, cst.Dict):
             return Kind("dict")
         if isinstance(node, cst.BinaryOperation):
             kinds = {self.quick_kind(node.left).tag, self.quick_kind(node.right).tag}
             return PY if kinds == {"py"} else UNKNOWN
-        if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name) and node.value.value == "self" and self.scope.owner:
+        if (
+            isinstance(node, cst.Attribute)
+            and isinstance(node.value, cst.Name)
+            and node.value.value == "self"
+            and self.scope.owner
+        ):
             return self.scope.owner.attributes.get(node.attr.value, UNKNOWN)
         return UNKNOWN
 
@@ -405,14 +499,16 @@ class ModuleTranslator:
         if name is None:
             return UNKNOWN
         if name.startswith("nn."):
-            return UNKNOWN if name in ("nn.LSTM", "nn.GRU", "nn.MultiheadAttention") else FLOAT_TENSOR
+            return (
+                UNKNOWN if name in ("nn.LSTM", "nn.GRU", "nn.MultiheadAttention") else FLOAT_TENSOR
+            )
         info = self.classes.get(name)
         if info is not None and info.torch_base and "forward" not in info.methods:
             return FLOAT_TENSOR
         forward = self.method_of(info, "forward")
         return self.return_kind(forward) if forward is not None else UNKNOWN
 
-    # Targets ----------------------------------------------------------------------------------------------------------
+    # Targets
 
     def bind_target(self, target: cst.BaseExpression, kind: Kind) -> None:
         """Records the kind of an assigned name."""
@@ -422,13 +518,23 @@ class ModuleTranslator:
                 self.globals[target.value] = kind
         elif isinstance(target, (cst.Tuple, cst.List)):
             for number, element in enumerate(target.elements):
-                inner = kind.item(number) if kind.tag in ("tuple", "list", "py") and kind.items else Kind("dim") if kind.tag == "size" else UNKNOWN
+                inner = (
+                    kind.item(number)
+                    if kind.tag in ("tuple", "list", "py") and kind.items
+                    else Kind("dim")
+                    if kind.tag == "size"
+                    else UNKNOWN
+                )
                 if isinstance(element, cst.StarredElement):
                     inner = Kind("size") if kind.tag == "size" else Kind("list")
                 if kind.is_tensor:
                     inner = Kind("tensor", kind.dtype)
                 self.bind_target(element.value, inner)
-        elif isinstance(target, cst.Attribute) and isinstance(target.value, cst.Name) and target.value.value == self.scope.self_name:
+        elif (
+            isinstance(target, cst.Attribute)
+            and isinstance(target.value, cst.Name)
+            and target.value.value == self.scope.self_name
+        ):
             if self.scope.owner is not None:
                 known = self.scope.owner.attributes.get(target.attr.value, UNKNOWN)
                 if known.is_unknown or not kind.is_unknown:
@@ -454,7 +560,7 @@ class ModuleTranslator:
             return doc(self.expressions(target.value).operand(), f".{target.attr.value}")
         return self.expressions(target).doc
 
-    # Conditions -------------------------------------------------------------------------------------------------------
+    # Conditions
 
     @staticmethod
     def constant(text: str) -> bool | None:
@@ -470,7 +576,7 @@ class ModuleTranslator:
             return "False" if a is False or b is False else "right" if a is True else "left"
         return "True" if a is True or b is True else "right" if a is False else "left"
 
-    # Classes ----------------------------------------------------------------------------------------------------------
+    # Classes
 
     @staticmethod
     def is_keras_model(info: ClassInfo) -> bool:
@@ -478,17 +584,24 @@ class ModuleTranslator:
         return info.is_model and info.is_public
 
     def needs_keras_base(self, info: ClassInfo) -> bool:
-        """Whether the class gets `Model` or `MainLayer` as its Keras base: it builds something, and no base of the file does."""
+        """Whether the class gets `Model` or `MainLayer` as its Keras base: it builds something, and
+        no base of the file does.
+        """
         if info.name in self.analysis.abstract:
             return False
-        return not any(b in self.classes and b not in self.analysis.abstract and self.classes[b].is_model for b in info.bases)
+        return not any(
+            b in self.classes and b not in self.analysis.abstract and self.classes[b].is_model
+            for b in info.bases
+        )
 
     def base_model_prefix(self, info: ClassInfo) -> str:
         """The attribute that holds the main layer in its wrapper."""
         current: ClassInfo | None = info
         while current is not None:
             for node in current.node.body.body:
-                if isinstance(node, cst.SimpleStatementLine) and isinstance(node.body[0], cst.Assign):
+                if isinstance(node, cst.SimpleStatementLine) and isinstance(
+                    node.body[0], cst.Assign
+                ):
                     assign = node.body[0]
                     if self.text(assign.targets[0].target) == "base_model_prefix":
                         value = self.text(assign.value).strip("\"'")
@@ -496,7 +609,7 @@ class ModuleTranslator:
             current = next((self.classes[b] for b in current.bases if b in self.classes), None)
         return "model"
 
-    # Decorators -------------------------------------------------------------------------------------------------------
+    # Decorators
 
     def has_decorator(self, decorators: object, name: str) -> bool:
         """Whether a definition has a decorator."""
@@ -510,7 +623,9 @@ class ModuleTranslator:
             if self.text(callee).split(".")[-1] == name:
                 result = {}
                 for arg in node.args if isinstance(node, cst.Call) else ():
-                    if arg.keyword is not None and isinstance(arg.value, (cst.SimpleString, cst.ConcatenatedString)):
+                    if arg.keyword is not None and isinstance(
+                        arg.value, (cst.SimpleString, cst.ConcatenatedString)
+                    ):
                         result[arg.keyword.value] = str(arg.value.evaluated_value)
                 return result
         return None
@@ -535,7 +650,9 @@ def _walk_statements(body: cst.CSTNode) -> Iterator[cst.BaseSmallStatement]:
     for child in body.children:
         if isinstance(child, cst.BaseSmallStatement):
             yield child
-        elif isinstance(child, (cst.BaseStatement, cst.BaseSuite, cst.SimpleStatementLine, cst.Else)):
+        elif isinstance(
+            child, (cst.BaseStatement, cst.BaseSuite, cst.SimpleStatementLine, cst.Else)
+        ):
             yield from _walk_statements(child)
 
 

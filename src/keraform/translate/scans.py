@@ -1,4 +1,6 @@
-"""Loops over a tensor's size, which a graph may not know: `for i in range(x.shape[1])` becomes `kf.scan`."""
+"""Loops over a tensor's size, which a graph may not know: `for i in range(x.shape[1])` becomes
+`kf.scan`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ class ScanTranslator:
         """The lines of the loop as a scan; None where an ordinary loop will do."""
         module = self.module
         length = self.length(node)
-        if length is None or node.orelse is not None or not isinstance(node.body, cst.IndentedBlock):
+        if (
+            length is None
+            or node.orelse is not None
+            or not isinstance(node.body, cst.IndentedBlock)
+        ):
             return None
         if m.findall(node.body, m.Return() | m.Break() | m.Continue() | m.Yield()):
             return None
@@ -42,7 +48,9 @@ class ScanTranslator:
         body = node.body
         for each in body.body:
             lines.extend(self.statement(each, inner, results))
-        lines.append(f"{inner}return {_tuple(assigned)}, {_tuple([f'{name}_item' for name in results])}")
+        lines.append(
+            f"{inner}return {_tuple(assigned)}, {_tuple([f'{name}_item' for name in results])}"
+        )
         module.imports.need("keraform.runtime", "ops", "kf")
         left = ", ".join(_tuple(each) if each else "_" for each in (assigned, results))
         call = Group("(", [Item(("step",)), Item((_tuple(assigned),)), Item(length.doc)], ")")
@@ -56,7 +64,9 @@ class ScanTranslator:
     def length(self, node: cst.For) -> Code | None:
         """The length of `range(length)`, when it is a size of a tensor."""
         call = node.iter
-        if not m.matches(call, m.Call(func=m.Name("range"), args=[m.Arg(keyword=None)])) or not isinstance(node.target, cst.Name):
+        if not m.matches(
+            call, m.Call(func=m.Name("range"), args=[m.Arg(keyword=None)])
+        ) or not isinstance(node.target, cst.Name):
             return None
         assert isinstance(call, cst.Call)
         code = self.module.expressions(call.args[0].value)
@@ -65,7 +75,9 @@ class ScanTranslator:
     def statement(self, node: cst.BaseStatement, indent: str, results: list[str]) -> list[str]:
         """A statement of the body; `results.append(x)` names the result of this index."""
         for name in results:
-            append = m.SimpleStatementLine(body=[m.Expr(m.Call(func=m.Attribute(value=m.Name(name), attr=m.Name("append"))))])
+            append = m.SimpleStatementLine(
+                body=[m.Expr(m.Call(func=m.Attribute(value=m.Name(name), attr=m.Name("append"))))]
+            )
             if m.matches(node, append):
                 assert isinstance(node, cst.SimpleStatementLine)
                 value = node.body[0].value.args[0].value  # type: ignore[union-attr]

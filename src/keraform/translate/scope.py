@@ -1,4 +1,6 @@
-"""What the translator knows while it walks a file: imported names, classes, local variables, and what it reports."""
+"""What the translator knows while it walks a file: imported names, classes, local variables, and
+what it reports.
+"""
 
 from __future__ import annotations
 

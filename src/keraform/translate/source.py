@@ -1,4 +1,6 @@
-"""Upstream sources: finding a modeling module of the installed `transformers` and reading it, without importing it."""
+"""Upstream sources: finding a modeling module of the installed `transformers` and reading it,
+without importing it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from keraform.errors import KeraformError
@@ -33,7 +35,8 @@ def transformers_root() -> Path:
     spec = importlib.util.find_spec("transformers")
     if spec is None or not spec.submodule_search_locations:
         raise KeraformError(
-            "the package `transformers` is needed to read modeling sources from, and it is not installed; "
+            "the package `transformers` is needed to read modeling sources from, and it is not "
+            "installed; "
             "try `pip install 'transformers>=5'`"
         )
     return Path(spec.submodule_search_locations[0])
@@ -62,20 +65,28 @@ def read_module(module: str) -> Source:
     path = module_path(module)
     if path is None:
         raise KeraformError(
-            f"expected a module of the installed transformers {transformers_version()}, got {module!r}, which has no "
-            "source file; `keraform status` lists the model types of this release"
+            f"expected a module of the installed transformers {transformers_version()}, "
+            f"got {module!r}, "
+            "which has no source file; `keraform status` lists the model types of this release"
         )
     relative = path.relative_to(transformers_root().parent).as_posix()
-    return Source(module, relative, path.read_text(encoding="utf-8"), f"transformers {transformers_version()}")
+    return Source(
+        module, relative, path.read_text(encoding="utf-8"), f"transformers {transformers_version()}"
+    )
 
 
-@lru_cache(maxsize=None)
+@cache
 def uses_torch(module: str) -> bool:
-    """Whether an upstream module needs torch when it is imported (so that a port cannot simply import it)."""
+    """Whether an upstream module needs torch when it is imported (so that a port cannot simply
+    import it).
+    """
     path = module_path(module)
     if path is None or path.name == "__init__.py":
         return False
-    return any(line.startswith(("import torch", "from torch")) for line in path.read_text("utf-8").splitlines())
+    return any(
+        line.startswith(("import torch", "from torch"))
+        for line in path.read_text("utf-8").splitlines()
+    )
 
 
 def absolute_module(module: str, level: int, name: str, is_package: bool = False) -> str:

@@ -20,18 +20,31 @@ if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
 
 AUGMENTED = {
-    cst.AddAssign: cst.Add, cst.SubtractAssign: cst.Subtract, cst.MultiplyAssign: cst.Multiply,
-    cst.DivideAssign: cst.Divide, cst.FloorDivideAssign: cst.FloorDivide, cst.ModuloAssign: cst.Modulo,
-    cst.PowerAssign: cst.Power, cst.MatrixMultiplyAssign: cst.MatrixMultiply, cst.BitAndAssign: cst.BitAnd,
-    cst.BitOrAssign: cst.BitOr, cst.BitXorAssign: cst.BitXor, cst.LeftShiftAssign: cst.LeftShift,
+    cst.AddAssign: cst.Add,
+    cst.SubtractAssign: cst.Subtract,
+    cst.MultiplyAssign: cst.Multiply,
+    cst.DivideAssign: cst.Divide,
+    cst.FloorDivideAssign: cst.FloorDivide,
+    cst.ModuloAssign: cst.Modulo,
+    cst.PowerAssign: cst.Power,
+    cst.MatrixMultiplyAssign: cst.MatrixMultiply,
+    cst.BitAndAssign: cst.BitAnd,
+    cst.BitOrAssign: cst.BitOr,
+    cst.BitXorAssign: cst.BitXor,
+    cst.LeftShiftAssign: cst.LeftShift,
     cst.RightShiftAssign: cst.RightShift,
-}  # fmt: skip
+}
 
 
-# In-place methods of weights as functions of `keraform.runtime.init`, and the methods of a module where they mean that.
+# In-place methods of weights as functions of `keraform.runtime.init`, and the methods of a module
+# where they mean that.
 INITIALISERS = {
-    "normal_": "normal_", "uniform_": "uniform_", "zero_": "zeros_", "fill_": "constant_", "copy_": "copy_",
-}  # fmt: skip
+    "normal_": "normal_",
+    "uniform_": "uniform_",
+    "zero_": "zeros_",
+    "fill_": "constant_",
+    "copy_": "copy_",
+}
 INITIALISING = frozenset({"_init_weights", "init_weights", "reset_parameters"})
 
 
@@ -42,7 +55,7 @@ class StatementTranslator:
         self.module = module
         self.scans = ScanTranslator(module)
 
-    # Blocks -----------------------------------------------------------------------------------------------------------
+    # Blocks
 
     def block(self, body: cst.BaseSuite, indent: str) -> list[str]:
         """The lines of an indented block; `pass` where nothing remains."""
@@ -91,14 +104,19 @@ class StatementTranslator:
                 lines.extend(self.small(small, indent, suffix))
             return lines
         handler = {
-            cst.If: self.if_, cst.For: self.for_, cst.While: self.while_, cst.With: self.with_, cst.Try: self.try_,
-            cst.FunctionDef: self.module.definitions.function, cst.ClassDef: self.module.definitions.class_,
-        }.get(type(node))  # fmt: skip
+            cst.If: self.if_,
+            cst.For: self.for_,
+            cst.While: self.while_,
+            cst.With: self.with_,
+            cst.Try: self.try_,
+            cst.FunctionDef: self.module.definitions.function,
+            cst.ClassDef: self.module.definitions.class_,
+        }.get(type(node))
         if handler is None:
             raise Refusal("python", f"no translation for {type(node).__name__}")
         return handler(node, indent)  # type: ignore[operator]
 
-    # Simple statements ------------------------------------------------------------------------------------------------
+    # Simple statements
 
     def small(self, node: cst.BaseSmallStatement, indent: str, suffix: str) -> list[str]:
         """The lines of a simple statement."""
@@ -109,7 +127,11 @@ class StatementTranslator:
         first, *rest = text.split("\n")
         if suffix and len(indent) + len(first) + len(suffix) > 119 and "\n" not in text:
             return [indent + suffix.strip(), indent + text]
-        return [indent + first + (suffix if not rest else ""), *rest[:-1], *([rest[-1] + suffix] if rest else [])]
+        return [
+            indent + first + (suffix if not rest else ""),
+            *rest[:-1],
+            *([rest[-1] + suffix] if rest else []),
+        ]
 
     def small_doc(self, node: cst.BaseSmallStatement) -> Doc | None:
         module = self.module
@@ -126,7 +148,14 @@ class StatementTranslator:
                 return ("return",)
             code = module.expressions(node.value)
             module.returns.append(code.kind)
-            return doc("return ", code.doc if code.precedence == 0 and not code.parenthesized else code.whole if not _redundant(code) else code.doc)
+            return doc(
+                "return ",
+                code.doc
+                if code.precedence == 0 and not code.parenthesized
+                else code.whole
+                if not _redundant(code)
+                else code.doc,
+            )
         if isinstance(node, cst.Raise):
             if node.exc is None:
                 return ("raise",)
@@ -181,14 +210,24 @@ class StatementTranslator:
     def in_place(self, node: cst.Call) -> Doc | None:
         """`x.add_(y)` as a statement binds the new tensor to `x`."""
         module, func = self.module, node.func
-        if not isinstance(func, cst.Attribute) or not func.attr.value.endswith("_") or func.attr.value.endswith("__"):
+        if (
+            not isinstance(func, cst.Attribute)
+            or not func.attr.value.endswith("_")
+            or func.attr.value.endswith("__")
+        ):
             return None
         name = func.attr.value[:-1]
         target = func.value
         initialiser = INITIALISERS.get(func.attr.value)
-        if initialiser is not None and module.scope.function is not None and module.scope.function.name.value in INITIALISING:
+        if (
+            initialiser is not None
+            and module.scope.function is not None
+            and module.scope.function.name.value in INITIALISING
+        ):
             if module.dotted(func) is None and isinstance(target, (cst.Attribute, cst.Subscript)):
-                return module.calls.initialise(initialiser, node.with_changes(args=[cst.Arg(target), *node.args])).doc
+                return module.calls.initialise(
+                    initialiser, node.with_changes(args=[cst.Arg(target), *node.args])
+                ).doc
         if module.dotted(func) is not None or (name not in METHODS and name not in idioms.METHODS):
             return None
         receiver = module.expressions(target)
@@ -196,16 +235,27 @@ class StatementTranslator:
             return None
         code = module.calls.tensor_method(receiver, name, module.calls.arguments(node), node)
         root = _chain_root(target)
-        return module.subscripts.rebind(root, receiver if root is target else module.expressions(root), code.doc)
+        return module.subscripts.rebind(
+            root, receiver if root is target else module.expressions(root), code.doc
+        )
 
     def assign(self, node: cst.Assign) -> Doc | None:
         module = self.module
         targets = [t.target for t in node.targets]
         first = targets[0]
-        if isinstance(first, cst.Name) and first.value == "__all__" and module.scope.function is None:
+        if (
+            isinstance(first, cst.Name)
+            and first.value == "__all__"
+            and module.scope.function is None
+        ):
             return self.public_names(node)
         attribute = self.own_attribute(first)
-        if attribute is not None and len(targets) == 1 and module.scope.owner is not None and module.scope.owner.is_layer:
+        if (
+            attribute is not None
+            and len(targets) == 1
+            and module.scope.owner is not None
+            and module.scope.owner.is_layer
+        ):
             module.scope.assigning = attribute
         if isinstance(first, cst.Tuple):
             module.unpacking = str(len(first.elements))
@@ -218,15 +268,22 @@ class StatementTranslator:
             for target in targets:
                 module.bind_target(target, DEVICE)
             return None
-        if len(targets) == 1 and isinstance(first, cst.Subscript) and isinstance(first.value, cst.Attribute) and first.value.attr.value == "_modules":
+        if (
+            len(targets) == 1
+            and isinstance(first, cst.Subscript)
+            and isinstance(first.value, cst.Attribute)
+            and first.value.attr.value == "_modules"
+        ):
             index = module.subscripts.elements(first)[0].document
             module.imports.need("keraform.runtime", "tree")
             owner = module.expressions(first.value.value).doc
-            return doc("tree.replace_child", Group("(", [Item(owner), Item(index), Item(value.doc)], ")"))
+            return doc(
+                "tree.replace_child", Group("(", [Item(owner), Item(index), Item(value.doc)], ")")
+            )
         if len(targets) == 1 and isinstance(first, cst.Subscript):
-            document = module.subscripts.assign(first, value)
-            if document is not None:
-                return document
+            update = module.subscripts.assign(first, value)
+            if update is not None:
+                return update
         if isinstance(first, cst.Attribute) and first.attr.value == "requires_grad":
             return doc(module.expressions(first.value).operand(), ".trainable = ", value.doc)
         document: Doc = ()
@@ -235,7 +292,9 @@ class StatementTranslator:
             document = doc(document, module.target_doc(target), " = ")
         if isinstance(first, cst.Name) and len(targets) == 1 and value.text == first.value:
             return None  # `x = x.to(device)`
-        return doc(document, value.doc if value.precedence == 0 or _redundant(value) else value.whole)
+        return doc(
+            document, value.doc if value.precedence == 0 or _redundant(value) else value.whole
+        )
 
     def public_names(self, node: cst.Assign) -> Doc:
         """`__all__`: the classes of the file by the names that they have in the port."""
@@ -249,7 +308,11 @@ class StatementTranslator:
 
     def own_attribute(self, target: cst.BaseExpression) -> str | None:
         """The name of `self.name`."""
-        if isinstance(target, cst.Attribute) and isinstance(target.value, cst.Name) and target.value.value == self.module.scope.self_name:
+        if (
+            isinstance(target, cst.Attribute)
+            and isinstance(target.value, cst.Name)
+            and target.value.value == self.module.scope.self_name
+        ):
             return target.attr.value
         return None
 
@@ -267,11 +330,15 @@ class StatementTranslator:
             module.scope.assigning = None
         known = module.kind_of_annotation(node.annotation.annotation)
         module.bind_target(node.target, value.kind if not value.kind.is_unknown else known)
-        return doc(module.target_doc(node.target), f": {annotation} = ", value.doc if _redundant(value) else value.whole)
+        return doc(
+            module.target_doc(node.target),
+            f": {annotation} = ",
+            value.doc if _redundant(value) else value.whole,
+        )
 
     def augmented(self, node: cst.AugAssign) -> Doc | None:
         module = self.module
-        symbol, precedence, function = BINARY[AUGMENTED[type(node.operator)]]
+        symbol, _, function = BINARY[AUGMENTED[type(node.operator)]]
         value = module.expressions(node.value)
         if isinstance(node.target, cst.Subscript):
             document = module.subscripts.assign(node.target, value, symbol)
@@ -289,7 +356,7 @@ class StatementTranslator:
         module.bind_target(node.target, kind)
         return doc(module.target_doc(node.target), f" {symbol}= ", value.doc)
 
-    # Compound statements ----------------------------------------------------------------------------------------------
+    # Compound statements
 
     def if_(self, node: cst.If, indent: str, word: str = "if") -> list[str]:
         module = self.module
@@ -310,13 +377,18 @@ class StatementTranslator:
         if constant is False:
             return self.otherwise(node.orelse, indent, word)
         before = dict(module.scope.names)
-        head = statement(doc(f"{word} ", test.doc if not _breaks(test, indent + word) else test.operand(), ":"), indent)
+        head = statement(
+            doc(f"{word} ", test.doc if not _breaks(test, indent + word) else test.operand(), ":"),
+            indent,
+        )
         comments = [indent + c for c in module.take_comments()]
         lines = [*comments, *(indent + head).split("\n")]
         trailing = node.body.header.comment if isinstance(node.body, cst.IndentedBlock) else None
         if trailing is not None and len(lines[-1]) + len(trailing.value) + 2 <= 119:
             lines[-1] += f"  {trailing.value}"
-            body = self.block(node.body.with_changes(header=cst.TrailingWhitespace()), indent + "    ")
+            body = self.block(
+                node.body.with_changes(header=cst.TrailingWhitespace()), indent + "    "
+            )
         else:
             body = self.block(node.body, indent + "    ")
         after_body = module.scope.names
@@ -324,18 +396,29 @@ class StatementTranslator:
         rest = self.otherwise(node.orelse, indent, "elif") if node.orelse is not None else []
         if _leaves(node.body):
             pass
-        elif node.orelse is not None and isinstance(node.orelse, cst.Else) and _leaves(node.orelse.body):
+        elif (
+            node.orelse is not None
+            and isinstance(node.orelse, cst.Else)
+            and _leaves(node.orelse.body)
+        ):
             module.scope.names = after_body
         else:
             module.scope.names = _join(after_body, module.scope.names)
         return [*lines, *body, *rest]
 
     def branch(self, node: cst.If) -> Doc | None:
-        """A condition on sizes that decides between two tensors, as one expression; None for other forms."""
+        """A condition on sizes that decides between two tensors, as one expression; None for other
+        forms.
+        """
         module = self.module
         body = _only_statement(node.body)
         other = _only_statement(node.orelse.body) if isinstance(node.orelse, cst.Else) else None
-        if isinstance(body, cst.Return) and isinstance(other, cst.Return) and body.value and other.value:
+        if (
+            isinstance(body, cst.Return)
+            and isinstance(other, cst.Return)
+            and body.value
+            and other.value
+        ):
             head: Doc = ("return ",)
             values = [module.expressions(body.value), module.expressions(other.value)]
         elif isinstance(body, cst.Assign) and isinstance(body.targets[0].target, cst.Name):
@@ -367,9 +450,19 @@ class StatementTranslator:
         head = self.leading(node.leading_lines, indent)
         if isinstance(node, cst.If):
             lines = self.if_(node, indent, word)
-            first = next((line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+            first = next(
+                (
+                    line.strip()
+                    for line in lines
+                    if line.strip() and not line.lstrip().startswith("#")
+                ),
+                "",
+            )
             if word == "elif" and lines and not first.startswith(("elif ", "else:")):
-                lines = [f"{indent}else:", *("    " + line if line.strip() else line for line in lines)]
+                lines = [
+                    f"{indent}else:",
+                    *("    " + line if line.strip() else line for line in lines),
+                ]
             return [*head, *lines] if lines else []
         if word == "if":
             return [*head, *self.inline(node.body, indent, "if")]
@@ -392,7 +485,9 @@ class StatementTranslator:
             return scanned
         iterable = module.expressions(node.iter)
         module.bind_target(node.target, module.expressions.element_kind(iterable))
-        head = statement(doc("for ", module.target_doc(node.target), " in ", iterable.whole, ":"), indent)
+        head = statement(
+            doc("for ", module.target_doc(node.target), " in ", iterable.whole, ":"), indent
+        )
         before = dict(module.scope.names)
         lines = [*(indent + head).split("\n"), *self.block(node.body, indent + "    ")]
         module.scope.names = _join(before, module.scope.names)
@@ -424,7 +519,10 @@ class StatementTranslator:
         document: Doc = ("with ",)
         for number, part in enumerate(kept):
             document = doc(document, ", " if number else "", part)
-        return [indent + statement(doc(document, ":"), indent), *self.block(node.body, indent + "    ")]
+        return [
+            indent + statement(doc(document, ":"), indent),
+            *self.block(node.body, indent + "    "),
+        ]
 
     def try_(self, node: cst.Try, indent: str) -> list[str]:
         lines = [f"{indent}try:", *self.block(node.body, indent + "    ")]
@@ -434,7 +532,11 @@ class StatementTranslator:
                 head += f" {self.module.expressions(handler.type).text}"
                 if handler.name is not None:
                     head += f" as {self.module.text(handler.name.name)}"
-            lines += [*self.leading(handler.leading_lines, indent), f"{indent}{head}:", *self.block(handler.body, indent + "    ")]
+            lines += [
+                *self.leading(handler.leading_lines, indent),
+                f"{indent}{head}:",
+                *self.block(handler.body, indent + "    "),
+            ]
         if node.orelse is not None:
             lines += [f"{indent}else:", *self.block(node.orelse.body, indent + "    ")]
         if node.finalbody is not None:
@@ -444,7 +546,11 @@ class StatementTranslator:
 
 def _chain_root(target: cst.BaseExpression) -> cst.BaseExpression:
     """`x` in `x.mul_(2).clamp_(min=0)`: what a chain of in-place methods writes to."""
-    while isinstance(target, cst.Call) and isinstance(target.func, cst.Attribute) and target.func.attr.value.endswith("_"):
+    while (
+        isinstance(target, cst.Call)
+        and isinstance(target.func, cst.Attribute)
+        and target.func.attr.value.endswith("_")
+    ):
         target = target.func.value
     return target
 
@@ -452,16 +558,28 @@ def _chain_root(target: cst.BaseExpression) -> cst.BaseExpression:
 def _only_raises(body: cst.BaseSuite) -> bool:
     statements = body.body
     if isinstance(body, cst.IndentedBlock):
-        return all(isinstance(s, cst.SimpleStatementLine) and all(isinstance(x, (cst.Raise, cst.Assert)) for x in s.body) for s in statements)
+        return all(
+            isinstance(s, cst.SimpleStatementLine)
+            and all(isinstance(x, (cst.Raise, cst.Assert)) for x in s.body)
+            for s in statements
+        )
     return all(isinstance(s, (cst.Raise, cst.Assert)) for s in statements)
 
 
 def _only_statement(body: cst.BaseSuite) -> cst.BaseSmallStatement | None:
     """The statement of a block that has just one simple one."""
     statements = body.body
-    if isinstance(body, cst.IndentedBlock) and len(statements) == 1 and isinstance(statements[0], cst.SimpleStatementLine):
+    if (
+        isinstance(body, cst.IndentedBlock)
+        and len(statements) == 1
+        and isinstance(statements[0], cst.SimpleStatementLine)
+    ):
         statements = statements[0].body
-    return statements[0] if len(statements) == 1 and isinstance(statements[0], cst.BaseSmallStatement) else None
+    return (
+        statements[0]
+        if len(statements) == 1 and isinstance(statements[0], cst.BaseSmallStatement)
+        else None
+    )
 
 
 def _leaves(body: cst.BaseSuite) -> bool:

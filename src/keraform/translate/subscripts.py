@@ -16,7 +16,23 @@ if TYPE_CHECKING:
 
 # Index elements that TensorFlow's and JAX's own slicing understands.
 BASIC = frozenset({"int", "dim", "none", "slice", "ellipsis"})
-SEQUENCES = frozenset({"tuple", "list", "dict", "size", "py", "layer", "layers", "object", "numpy", "function", "class", "torch", "config"})
+SEQUENCES = frozenset(
+    {
+        "tuple",
+        "list",
+        "dict",
+        "size",
+        "py",
+        "layer",
+        "layers",
+        "object",
+        "numpy",
+        "function",
+        "class",
+        "torch",
+        "config",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,11 @@ class SubscriptTranslator:
         """The elements of the index."""
         self.module.comments_in(node.lbracket.whitespace_after, node.rbracket.whitespace_before)
         slices = [element.slice for element in node.slice]
-        if len(slices) == 1 and isinstance(slices[0], cst.Index) and isinstance(slices[0].value, cst.Tuple):
+        if (
+            len(slices) == 1
+            and isinstance(slices[0], cst.Index)
+            and isinstance(slices[0].value, cst.Tuple)
+        ):
             values = slices[0].value.elements
             return [self.index(v.value, star=isinstance(v, cst.StarredElement)) for v in values]
         result = []
@@ -55,16 +75,32 @@ class SubscriptTranslator:
 
     def slice(self, node: cst.Slice) -> Element:
         """`lower:upper:step`, spaced as formatters space it."""
-        parts = [self.module.expressions(p) if p is not None else None for p in (node.lower, node.upper)]
-        simple = all(p is None or isinstance(n, (cst.Name, cst.Integer)) or _negative(n) for p, n in zip(parts, (node.lower, node.upper), strict=True))
+        parts = [
+            self.module.expressions(p) if p is not None else None for p in (node.lower, node.upper)
+        ]
+        simple = all(
+            p is None or isinstance(n, (cst.Name, cst.Integer)) or _negative(n)
+            for p, n in zip(parts, (node.lower, node.upper), strict=True)
+        )
         lower, upper = parts
         document: Doc = lower.operand(1) if lower else ()
-        colon = ":" if simple else (" : " if lower and upper else " :" if lower else ": " if upper else ":")
+        colon = (
+            ":"
+            if simple
+            else (" : " if lower and upper else " :" if lower else ": " if upper else ":")
+        )
         document = doc(document, colon, upper.operand(1) if upper else ())
         if node.step is not None:
-            document = doc(document, ":" if simple else " : ", self.module.expressions(node.step).operand(1))
+            document = doc(
+                document, ":" if simple else " : ", self.module.expressions(node.step).operand(1)
+            )
         tensor = any(p is not None and p.kind.is_tensor for p in parts)
-        return Element(document, "slice", Kind("tensor") if tensor else DIM, lower is None and upper is None and node.step is None)
+        return Element(
+            document,
+            "slice",
+            Kind("tensor") if tensor else DIM,
+            lower is None and upper is None and node.step is None,
+        )
 
     def index(self, node: cst.BaseExpression, star: bool = False) -> Element:
         """An element that is an expression."""
@@ -91,11 +127,18 @@ class SubscriptTranslator:
         if receiver.kind.tag in SEQUENCES:
             return self.plain(receiver, elements, self.element_kind(receiver.kind, node, elements))
         self.module.stats.operations += receiver.kind.is_tensor
-        if all(e.sort in BASIC or (e.sort in ("py", "bool") and not receiver.kind.is_tensor) for e in elements):
+        if all(
+            e.sort in BASIC or (e.sort in ("py", "bool") and not receiver.kind.is_tensor)
+            for e in elements
+        ):
             return self.plain(receiver, elements, self.tensor_kind(receiver.kind, elements))
         if receiver.kind.is_unknown and all(e.sort in ("str", "class") for e in elements):
             return self.plain(receiver, elements, UNKNOWN)
-        if receiver.kind.is_unknown and len(elements) == 1 and elements[0].sort in ("unknown", "py"):
+        if (
+            receiver.kind.is_unknown
+            and len(elements) == 1
+            and elements[0].sort in ("unknown", "py")
+        ):
             return self.plain(receiver, elements, UNKNOWN)
         return self.advanced(receiver, elements)
 
@@ -109,7 +152,12 @@ class SubscriptTranslator:
         self.module.stats.operations += 1
         kind = Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None)
         last = elements[-1]
-        if all(e.full for e in elements[:-1]) and last.kind.is_tensor and last.kind.dtype_class == "int" and receiver.kind.is_tensor:
+        if (
+            all(e.full for e in elements[:-1])
+            and last.kind.is_tensor
+            and last.kind.dtype_class == "int"
+            and receiver.kind.is_tensor
+        ):
             axis = str(len(elements) - 1)
             self.module.imports.need("keras", "ops")
             items = [Item(receiver.doc), Item(last.document), Item((f"axis={axis}",))]
@@ -119,7 +167,12 @@ class SubscriptTranslator:
         if receiver.kind.is_unknown:
             self.module.count_helper("getitem")
         self.module.imports.need("keraform.runtime", "ops", "kf")
-        return Code(doc("kf.getitem", Group("(", [Item(receiver.doc), Item(self.index_doc(elements))], ")")), kind)
+        return Code(
+            doc(
+                "kf.getitem", Group("(", [Item(receiver.doc), Item(self.index_doc(elements))], ")")
+            ),
+            kind,
+        )
 
     def index_doc(self, elements: list[Element]) -> Doc:
         """The index as a Python value: slices become `slice(a, b)`."""
@@ -155,9 +208,17 @@ class SubscriptTranslator:
             return FLOAT_TENSOR if first == ("0",) else UNKNOWN
         if kind.tag in ("tuple", "list"):
             text = elements[0].document
-            value = int(str(text[0])) if len(text) == 1 and str(text[0]).lstrip("-").isdigit() else None
+            value = (
+                int(str(text[0])) if len(text) == 1 and str(text[0]).lstrip("-").isdigit() else None
+            )
             return kind.item(value)
-        return Kind("py") if kind.tag in ("py", "config") else Kind("numpy") if kind.tag == "numpy" else UNKNOWN
+        return (
+            Kind("py")
+            if kind.tag in ("py", "config")
+            else Kind("numpy")
+            if kind.tag == "numpy"
+            else UNKNOWN
+        )
 
     def annotation(self, node: cst.Subscript) -> Code:
         """A subscript inside an annotation."""
@@ -168,7 +229,7 @@ class SubscriptTranslator:
             items.append(Item(self.module.expressions(element.slice.value).doc))
         return Code(doc(receiver.doc, Group("[", items, "]")), UNKNOWN)
 
-    # Writing ----------------------------------------------------------------------------------------------------------
+    # Writing
 
     def assign(self, node: cst.Subscript, value: Code, operator: str = "") -> Doc | None:
         """`x[...] = v` on a tensor as a rebinding of `x`; None when `x` is no tensor."""
@@ -185,14 +246,20 @@ class SubscriptTranslator:
         index = self.index_doc(elements)
         new = value.doc
         if operator:
-            current = self.advanced(receiver, elements) if any(e.sort not in BASIC for e in elements) else self.plain(receiver, elements, receiver.kind)
+            current = (
+                self.advanced(receiver, elements)
+                if any(e.sort not in BASIC for e in elements)
+                else self.plain(receiver, elements, receiver.kind)
+            )
             new = doc(current.doc, f" {operator} ", value.operand(11))
         self.module.stats.operations += 1
         update = doc("kf.setitem", Group("(", [Item(receiver.doc), Item(index), Item(new)], ")"))
         return self.rebind(node.value, receiver, update)
 
     def rebind(self, target: cst.BaseExpression, receiver: Code, update: Doc) -> Doc:
-        """Binds an updated tensor to where it came from: a name, an attribute, or a part of another tensor."""
+        """Binds an updated tensor to where it came from: a name, an attribute, or a part of another
+        tensor.
+        """
         if isinstance(target, cst.Subscript):
             outer = self.assign(target, Code(update, receiver.kind))
             if outer is not None:
@@ -203,11 +270,15 @@ class SubscriptTranslator:
 
 
 def _negative(node: cst.CSTNode | None) -> bool:
-    return isinstance(node, cst.UnaryOperation) and isinstance(node.expression, (cst.Name, cst.Integer))
+    return isinstance(node, cst.UnaryOperation) and isinstance(
+        node.expression, (cst.Name, cst.Integer)
+    )
 
 
 def _is_call(document: Doc) -> bool:
-    return str(document[0]).startswith("slice") if document and isinstance(document[0], str) else False
+    return (
+        str(document[0]).startswith("slice") if document and isinstance(document[0], str) else False
+    )
 
 
 def _slice_call(document: Doc) -> str:

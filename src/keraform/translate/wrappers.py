@@ -1,4 +1,6 @@
-"""The wrapper of a split model: a Keras model that holds the main layer and passes its arguments on."""
+"""The wrapper of a split model: a Keras model that holds the main layer and passes its arguments
+on.
+"""
 
 from __future__ import annotations
 
@@ -63,9 +65,15 @@ class WrapperTranslator:
                 documents, names = [("self",), ("config",), ("**kwargs",)], ["config"]
         finally:
             module.scope = outer
-        head = statement(doc("def __init__", Group("(", [Item(d) for d in documents], ")"), ":"), "    ")
-        arguments = [Item((n if n == "config" else f"{n}={n}",)) for n in names] + [Item((f'name="{attribute}"',))]
-        build = statement(doc(f"self.{attribute} = {info.component_name}", Group("(", arguments, ")")), "        ")
+        head = statement(
+            doc("def __init__", Group("(", [Item(d) for d in documents], ")"), ":"), "    "
+        )
+        arguments = [Item((n if n == "config" else f"{n}={n}",)) for n in names] + [
+            Item((f'name="{attribute}"',))
+        ]
+        build = statement(
+            doc(f"self.{attribute} = {info.component_name}", Group("(", arguments, ")")), "        "
+        )
         return [
             *("    " + head).split("\n"),
             "        super().__init__(config, **kwargs)",
@@ -80,14 +88,25 @@ class WrapperTranslator:
         module.main_layer = False
         try:
             documents = module.definitions.parameters(forward.params, scope, None, "call")
-            returns = f" -> {module.annotation(forward.returns.annotation)}" if forward.returns is not None else ""
+            returns = (
+                f" -> {module.annotation(forward.returns.annotation)}"
+                if forward.returns is not None
+                else ""
+            )
         finally:
             module.scope = outer
         position = len(documents) - 1 if forward.params.star_kwarg is not None else len(documents)
         documents.insert(position, ("training=None",))
         if forward.params.star_kwarg is None:
             documents.append(("**kwargs",))
-        head = statement(doc("def call", Group("(", [Item(d) for d in documents], ")", len(documents) > 4), f"{returns}:"), "    ")
+        head = statement(
+            doc(
+                "def call",
+                Group("(", [Item(d) for d in documents], ")", len(documents) > 4),
+                f"{returns}:",
+            ),
+            "    ",
+        )
         text, _ = split_docstring(forward.body)
         lines = ["    @unpack_inputs", *("    " + head).split("\n")]
         arguments = module.decorator_arguments(forward.decorators, "auto_docstring")
@@ -96,8 +115,16 @@ class WrapperTranslator:
             extra = docstring_lines(expanded, "        ")
             module.stats.doc_lines += len(extra)
             lines += extra
-        names = [p.name.value for p in (*forward.params.params[1:], *forward.params.kwonly_params) if p.name.value != "device"]
-        star = forward.params.star_kwarg.name.value if forward.params.star_kwarg is not None else "kwargs"
+        names = [
+            p.name.value
+            for p in (*forward.params.params[1:], *forward.params.kwonly_params)
+            if p.name.value != "device"
+        ]
+        star = (
+            forward.params.star_kwarg.name.value
+            if forward.params.star_kwarg is not None
+            else "kwargs"
+        )
         items = [Item((f"{n}={n}",)) for n in names] + [Item((f"**{star}",))]
         passed: Doc = doc(f"return self.{attribute}", Group("(", items, ")"))
         return [*lines, *("        " + statement(passed, "        ")).split("\n")]

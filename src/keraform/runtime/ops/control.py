@@ -1,4 +1,6 @@
-"""Control flow that depends on sizes, which a graph may not know: loops over a size, branches on a size."""
+"""Control flow that depends on sizes, which a graph may not know: loops over a size, branches on a
+size.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,22 @@ State = tuple[Any, ...]
 
 
 def cond(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
-    """Calls one of two functions: at once where the predicate can be read, inside the graph where it cannot.
+    """Calls one of two functions: at once where the predicate can be read, inside the graph where
+    it cannot.
 
     Args:
         predicate: a Python bool, or a scalar of a graph.
         true_fn: gives the result where it holds.
-        false_fn: gives the result where it does not; of the same dtype. In a graph the result of lower rank gets
+        false_fn: gives the result where it does not; of the same dtype. In a graph the result of
+            lower rank gets
             leading axes of size 1, as broadcasting would give it.
     """
     if is_known(predicate):
         return true_fn() if predicate else false_fn()
     rank = max(len(backend.compute_output_spec(branch).shape) for branch in (true_fn, false_fn))
-    return ops.cond(predicate, lambda: _of_rank(true_fn(), rank), lambda: _of_rank(false_fn(), rank))
+    return ops.cond(
+        predicate, lambda: _of_rank(true_fn(), rank), lambda: _of_rank(false_fn(), rank)
+    )
 
 
 def _of_rank(x: Any, rank: int) -> Any:
@@ -45,10 +51,12 @@ def both(a: Any, b: Any) -> Any:
 def scan(
     step: Callable[..., tuple[State, State]], state: State, length: Any
 ) -> tuple[State, State]:
-    """Calls `step(index, *state)` for every index below `length` and stacks what it gives each time.
+    """Calls `step(index, *state)` for every index below `length` and stacks what it gives each
+    time.
 
     Args:
-        step: takes the index and the state; returns the new state and the results of this index, both as tuples of
+        step: takes the index and the state; returns the new state and the results of this index,
+            both as tuples of
             tensors. Shapes and dtypes of the state may change at the first index only.
         state: the state before index 0.
         length: an int, or a scalar where the size is unknown; at least 1.

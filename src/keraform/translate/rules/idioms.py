@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import BOOL, DEVICE, DIM, DTYPE, FLOAT_TENSOR, LIST, PY, SIZE, TENSOR, UNKNOWN, Kind
+from keraform.translate.kinds import (
+    BOOL,
+    DEVICE,
+    DIM,
+    DTYPE,
+    FLOAT_TENSOR,
+    LIST,
+    PY,
+    SIZE,
+    TENSOR,
+    UNKNOWN,
+    Kind,
+)
 from keraform.translate.layout import Doc, Group, Item, doc
 from keraform.translate.rules.functions import FUNCTIONS as FUNCTION_RULES
 from keraform.translate.rules.methods import METHODS as METHOD_RULES
@@ -21,7 +33,13 @@ Special = Callable[["CallTranslator", cst.Call], Code]
 Method = Callable[["CallTranslator", Code, "Arguments"], Code]
 
 
-def _call(calls: CallTranslator, template: str, arguments: dict[str, Code], kind: Kind, precedence: int = 14) -> Code:
+def _call(
+    calls: CallTranslator,
+    template: str,
+    arguments: dict[str, Code],
+    kind: Kind,
+    precedence: int = 14,
+) -> Code:
     document = fill(template, arguments)
     calls.module.imports.need_for(document)
     return Code(document, kind, precedence)
@@ -31,7 +49,7 @@ def _bound(name: str, signature: str, arguments: Arguments) -> dict[str, Code]:
     return bind(Rule(name, signature, ""), arguments)
 
 
-# Functions ------------------------------------------------------------------------------------------------------------
+# Functions
 
 
 def arange(calls: CallTranslator, node: cst.Call) -> Code:
@@ -44,8 +62,13 @@ def arange(calls: CallTranslator, node: cst.Call) -> Code:
             positional.append(options[name])
     dtype = options.get("dtype")
     if dtype is None:
-        floats = any(c.kind.tag == "float" or (c.kind.is_tensor and c.kind.dtype_class == "float") for c in positional)
-        integers = all(c.kind.tag in ("int", "dim", "py") or c.kind.dtype_class == "int" for c in positional)
+        floats = any(
+            c.kind.tag == "float" or (c.kind.is_tensor and c.kind.dtype_class == "float")
+            for c in positional
+        )
+        integers = all(
+            c.kind.tag in ("int", "dim", "py") or c.kind.dtype_class == "int" for c in positional
+        )
         if not floats and integers:
             dtype = Code(('"int64"',), DTYPE)
         elif not floats:
@@ -89,7 +112,7 @@ def max_function(name: str) -> Special:
     """`torch.max(x)`, `torch.max(x, dim)`, `torch.max(x, y)`."""
 
     def special(calls: CallTranslator, node: cst.Call) -> Code:
-        (key, receiver), *rest = calls.arguments(node)
+        (_, receiver), *rest = calls.arguments(node)
         return max_method(name)(calls, receiver, rest)
 
     return special
@@ -122,7 +145,12 @@ def where(calls: CallTranslator, node: cst.Call) -> Code:
         return _call(calls, "kf.nonzero({input}, as_tuple=True)", {"input": arguments[0][1]}, LIST)
     bound = _bound("torch.where", "condition, input, other", arguments)
     branches = [bound[n].kind for n in ("input", "other") if bound[n].kind.is_tensor]
-    return _call(calls, "ops.where({condition}, {input}, {other})", bound, branches[0] if branches else TENSOR)
+    return _call(
+        calls,
+        "ops.where({condition}, {input}, {other})",
+        bound,
+        branches[0] if branches else TENSOR,
+    )
 
 
 def cast_tensor(calls: CallTranslator, node: cst.Call) -> Code:
@@ -149,8 +177,12 @@ def stack(calls: CallTranslator, node: cst.Call) -> Code:
     bound = _bound("torch.stack", "tensors, dim=0, out^", calls.arguments(node))
     tensors = bound["tensors"]
     if tensors.kind.name == "scanned":
-        return _call(calls, "ops.moveaxis({tensors}, 0, {dim})", bound, Kind("tensor", tensors.kind.dtype))
-    return _call(calls, "ops.stack({tensors}, axis={dim})", bound, parse_kind("like:tensors", bound))
+        return _call(
+            calls, "ops.moveaxis({tensors}, 0, {dim})", bound, Kind("tensor", tensors.kind.dtype)
+        )
+    return _call(
+        calls, "ops.stack({tensors}, axis={dim})", bound, parse_kind("like:tensors", bound)
+    )
 
 
 def broadcast_shapes(calls: CallTranslator, node: cst.Call) -> Code:
@@ -177,7 +209,7 @@ FUNCTIONS: dict[str, Special] = {
 }
 
 
-# Methods of tensors ---------------------------------------------------------------------------------------------------
+# Methods of tensors
 
 
 def size(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
@@ -192,7 +224,10 @@ def to(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     """`x.to(dtype)`, `x.to(device)`, `x.to(other)`: only the dtype remains."""
     dtype: Code | None = None
     for keyword, code in arguments:
-        if keyword in ("non_blocking", "copy", "memory_format") or code.kind.tag in ("bool", "device"):
+        if keyword in ("non_blocking", "copy", "memory_format") or code.kind.tag in (
+            "bool",
+            "device",
+        ):
             continue
         if re.fullmatch(r"[\"'](cpu|cuda|mps|meta)(:\d+)?[\"']", code.text):
             continue
@@ -224,10 +259,20 @@ def max_method(name: str) -> Method:
         first = arguments[0]
         if first[0] == "other" or (first[0] is None and first[1].kind.is_tensor):
             target = "maximum" if name == "max" else "minimum"
-            return _call(calls, f"ops.{target}({{self}}, {{other}})", {"self": receiver, "other": first[1]}, kind)
+            return _call(
+                calls,
+                f"ops.{target}({{self}}, {{other}})",
+                {"self": receiver, "other": first[1]},
+                kind,
+            )
         bound = _bound(f"Tensor.{name}", "dim, keepdim?", arguments) | {"self": receiver}
         pair = Kind("tuple", items=(kind, Kind("tensor", "int64")))
-        return _call(calls, f"kf.{name}_with_indices({{self}}, dim={{dim}}, keepdim={{keepdim}})", bound, pair)
+        return _call(
+            calls,
+            f"kf.{name}_with_indices({{self}}, dim={{dim}}, keepdim={{keepdim}})",
+            bound,
+            pair,
+        )
 
     return method
 
@@ -252,7 +297,11 @@ def plain_when_float(name: str, signature: str, template: str) -> Method:
         dtype = bound.get("dtype")
         if receiver.kind.dtype_class == "float" and (dtype is None or dtype.text == "None"):
             return _call(calls, template, bound, Kind("tensor", receiver.kind.dtype))
-        kind = parse_kind("dtype:dtype", bound) if dtype is not None else Kind("tensor", "int64" if receiver.kind.dtype_class else None)
+        kind = (
+            parse_kind("dtype:dtype", bound)
+            if dtype is not None
+            else Kind("tensor", "int64" if receiver.kind.dtype_class else None)
+        )
         return _call(calls, str(rule.emit), bound, kind)
 
     return method
@@ -261,7 +310,9 @@ def plain_when_float(name: str, signature: str, template: str) -> Method:
 def chunk(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     """`x.chunk(n)`; unpacked into n names it divides, because Keras raises where it does not."""
     bound = bind(METHOD_RULES["chunk"], [("self", receiver), *arguments])
-    kind = Kind("list", items=(Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None),))
+    kind = Kind(
+        "list", items=(Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None),)
+    )
     if calls.module.unpacking == bound["chunks"].text:
         return _call(calls, "ops.split({self}, {chunks}, axis={dim})", bound, kind)
     return _call(calls, "kf.chunk({self}, {chunks}, dim={dim})", bound, kind)
@@ -290,7 +341,11 @@ def expand(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     kinds = sizes.kind.items if sizes.kind.tag == "tuple" else ()
     sure = bool(kinds) and all(k.tag in ("dim", "int") for k in kinds) and "-" not in sizes.text
     kind = Kind("tensor", receiver.kind.dtype if receiver.kind.is_tensor else None)
-    template = "ops.broadcast_to({self}, {sizes})" if sure or sizes.kind.tag == "size" else "kf.expand({self}, {sizes})"
+    template = (
+        "ops.broadcast_to({self}, {sizes})"
+        if sure or sizes.kind.tag == "size"
+        else "kf.expand({self}, {sizes})"
+    )
     return _call(calls, template, {"self": receiver, "sizes": sizes}, kind)
 
 
@@ -373,7 +428,7 @@ METHODS: dict[str, Method] = {
 }  # fmt: skip
 
 
-# Builtins -------------------------------------------------------------------------------------------------------------
+# Builtins
 
 
 def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
@@ -393,7 +448,10 @@ def len_(calls: CallTranslator, node: cst.Call) -> Code | None:
     value = calls.module.expressions(node.args[0].value)
     if value.kind.is_tensor:
         return _call(calls, "ops.shape({self})[0]", {"self": value}, DIM)
-    return Code(doc("len", Group("(", [Item(value.doc)], ")")), Kind("int") if value.kind.tag == "size" else DIM)
+    return Code(
+        doc("len", Group("(", [Item(value.doc)], ")")),
+        Kind("int") if value.kind.tag == "size" else DIM,
+    )
 
 
 def number(name: str) -> Special:
@@ -405,7 +463,9 @@ def number(name: str) -> Special:
         value = calls.module.expressions(node.args[0].value)
         if value.kind.is_tensor or value.kind.tag == "dim":
             calls.module.imports.need("keraform.runtime.chunking", f"torch_{name}")
-            return _call(calls, f"torch_{name}({{self}})", {"self": value}, DIM if name == "int" else PY)
+            return _call(
+                calls, f"torch_{name}({{self}})", {"self": value}, DIM if name == "int" else PY
+            )
         return None
 
     return special  # type: ignore[return-value]
@@ -421,7 +481,9 @@ def enumerate_(calls: CallTranslator, node: cst.Call) -> Code | None:
 
 def zip_(calls: CallTranslator, node: cst.Call) -> Code | None:
     """`zip(a, b)` yields tuples."""
-    kinds = tuple(calls.module.expressions.element_kind(calls.module.expressions(a.value)) for a in node.args)
+    kinds = tuple(
+        calls.module.expressions.element_kind(calls.module.expressions(a.value)) for a in node.args
+    )
     return calls.generic(Code(("zip",)), node, kind=Kind("py", items=kinds, name="zip"))
 
 
@@ -446,7 +508,7 @@ BUILTINS: dict[str, Callable[[CallTranslator, cst.Call], Code | None]] = {
 }  # fmt: skip
 
 
-# Modules --------------------------------------------------------------------------------------------------------------
+# Modules
 
 
 def module_list(calls: CallTranslator, node: cst.Call) -> Code:
@@ -472,7 +534,9 @@ def module_list(calls: CallTranslator, node: cst.Call) -> Code:
 def module_dict(calls: CallTranslator, node: cst.Call) -> Code:
     """`nn.ModuleDict(x)` is the dict itself."""
     saved, calls.module.scope.assigning = calls.module.scope.assigning, None
-    value = calls.module.expressions(node.args[0].value) if node.args else Code(("{}",), Kind("dict"))
+    value = (
+        calls.module.expressions(node.args[0].value) if node.args else Code(("{}",), Kind("dict"))
+    )
     calls.module.scope.assigning = saved
     return value
 
@@ -483,12 +547,19 @@ def sequential(calls: CallTranslator, node: cst.Call) -> Code:
     name = calls.module.scope.assigning
     calls.module.scope.assigning = None
     extra: tuple[Doc, ...] = ((f'name="{name}"',),) if name else ()
-    code = calls.generic(Code(("layers.Sequential",)), node, extra, Kind("layer", name="nn.Sequential"))
+    code = calls.generic(
+        Code(("layers.Sequential",)), node, extra, Kind("layer", name="nn.Sequential")
+    )
     calls.module.scope.assigning = name
     return code
 
 
-_INITIALIZERS = {"torch.ones": "ones", "torch.zeros": "zeros", "torch.empty": "zeros", "torch.FloatTensor": "zeros"}
+_INITIALIZERS = {
+    "torch.ones": "ones",
+    "torch.zeros": "zeros",
+    "torch.empty": "zeros",
+    "torch.FloatTensor": "zeros",
+}
 
 
 def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> Code:
@@ -498,14 +569,22 @@ def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> 
     name = calls.module.scope.assigning
     kind = FLOAT_TENSOR
     options: list[Item] = [Item((f'name="{name}"',))] if name else []
-    frozen = not trainable or any(a.keyword is not None and a.keyword.value == "requires_grad" and calls.module.text(a.value) == "False" for a in node.args)
+    frozen = not trainable or any(
+        a.keyword is not None
+        and a.keyword.value == "requires_grad"
+        and calls.module.text(a.value) == "False"
+        for a in node.args
+    )
     torch_name = calls.module.torch_callee(value)
     if torch_name in _INITIALIZERS and isinstance(value, cst.Call):
         bound = _bound(torch_name, "*size, device!, dtype?, requires_grad!", calls.arguments(value))
         if torch_name == "torch.FloatTensor":  # float32 whatever the model's dtype
             bound["dtype"] = Code(('"float32"',), DTYPE)
         shape = bound.get("size") or Code(("()",))
-        items = [Item(doc("shape=", shape.doc)), Item((f'initializer="{_INITIALIZERS[torch_name]}"',))]
+        items = [
+            Item(doc("shape=", shape.doc)),
+            Item((f'initializer="{_INITIALIZERS[torch_name]}"',)),
+        ]
         if "dtype" in bound:
             items.append(Item(doc("dtype=", bound["dtype"].doc)))
             kind = parse_kind("dtype:dtype|float", bound)
@@ -524,7 +603,14 @@ def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> 
 
 def buffer(calls: CallTranslator, node: cst.Call) -> Code:
     """`nn.Buffer(x, persistent=False)`: a constant; a persistent one is a weight that is not trained."""
-    persistent = next((calls.module.text(a.value) for a in node.args if a.keyword is not None and a.keyword.value == "persistent"), "True")
+    persistent = next(
+        (
+            calls.module.text(a.value)
+            for a in node.args
+            if a.keyword is not None and a.keyword.value == "persistent"
+        ),
+        "True",
+    )
     if persistent == "True":
         return parameter(calls, node.with_changes(args=node.args[:1]), trainable=False)
     saved, calls.module.scope.assigning = calls.module.scope.assigning, None
@@ -542,7 +628,9 @@ def wrapped(function: str) -> Special:
 
     def special(calls: CallTranslator, node: cst.Call) -> Code:
         calls.module.imports.need("keraform.runtime", "layers")
-        return calls.generic(Code((f"layers.{function}",)), node, kind=Kind("layer", name="nn.Module"))
+        return calls.generic(
+            Code((f"layers.{function}",)), node, kind=Kind("layer", name="nn.Module")
+        )
 
     return special
 
@@ -557,7 +645,7 @@ MODULES: dict[str, Special] = {
 }
 
 
-# Methods of self ------------------------------------------------------------------------------------------------------
+# Methods of self
 
 
 def register_buffer(calls: CallTranslator, node: cst.Call) -> Code:
@@ -608,4 +696,8 @@ SELF_METHODS: dict[str, Special] = {
 def activation_kind(function: Code) -> Kind:
     """Activations of a layer (`self.act_fn(x)`) give tensors."""
     last = function.text.rsplit(".", 1)[-1]
-    return FLOAT_TENSOR if last in ("act", "act_fn", "activation", "activation_fn", "intermediate_act_fn") else UNKNOWN
+    return (
+        FLOAT_TENSOR
+        if last in ("act", "act_fn", "activation", "activation_fn", "intermediate_act_fn")
+        else UNKNOWN
+    )

@@ -9,18 +9,36 @@ from keraform.translate.rules.record import Code, Rule, bind, fill
 
 Guard = Callable[[Mapping[str, Code]], str | None]
 
-_DROP = "device!, dtype?, requires_grad!, memory_format!, non_blocking!, copy!, layout!, pin_memory!"
+_DROP = (
+    "device!, dtype?, requires_grad!, memory_format!, non_blocking!, copy!, layout!, pin_memory!"
+)
 
 
 def _simple(
-    name: str, template: str, kind: str = "like:self", signature: str = "", precedence: int = 14, guard: Guard | None = None
+    name: str,
+    template: str,
+    kind: str = "like:self",
+    signature: str = "",
+    precedence: int = 14,
+    guard: Guard | None = None,
 ) -> Rule:
-    return Rule(f"Tensor.{name}", f"self{', ' + signature if signature else ''}", template, kind, guard, precedence)
+    return Rule(
+        f"Tensor.{name}",
+        f"self{', ' + signature if signature else ''}",
+        template,
+        kind,
+        guard,
+        precedence,
+    )
 
 
 def _is_size(arguments: Mapping[str, Code]) -> str | None:
     """`x.view(dtype)` reads the same bytes anew."""
-    return "the bytes of a tensor cannot be read as another dtype" if arguments["shape"].kind.tag == "dtype" else None
+    return (
+        "the bytes of a tensor cannot be read as another dtype"
+        if arguments["shape"].kind.tag == "dtype"
+        else None
+    )
 
 
 UNCHANGED = tuple(
@@ -127,7 +145,12 @@ NEW = (
     _simple("new_zeros", "ops.zeros({size}, dtype={dtype})", "dtype:dtype", f"*size, {_DROP}"),
     _simple("new_ones", "ops.ones({size}, dtype={dtype})", "dtype:dtype", f"*size, {_DROP}"),
     _simple("new_empty", "ops.zeros({size}, dtype={dtype})", "dtype:dtype", f"*size, {_DROP}"),
-    _simple("new_full", "ops.full({size}, {fill_value}, dtype={dtype})", "dtype:dtype", f"size, fill_value, {_DROP}"),
+    _simple(
+        "new_full",
+        "ops.full({size}, {fill_value}, dtype={dtype})",
+        "dtype:dtype",
+        f"size, fill_value, {_DROP}",
+    ),
     _simple("new_tensor", "kf.tensor({data}, dtype={dtype})", "dtype:dtype", f"data, {_DROP}"),
 )
 
@@ -171,11 +194,17 @@ for _torch, _function in FUNCTIONS.items():
     _name = _torch.removeprefix("torch.")
     if "." in _name or _name.endswith("_like") or _name in _NO_METHOD:
         continue
-    if _torch.startswith("torch.") and _function.signature.startswith("input") and _name not in METHODS:
+    if (
+        _torch.startswith("torch.")
+        and _function.signature.startswith("input")
+        and _name not in METHODS
+    ):
         METHODS[_name] = Rule(
             f"Tensor.{_name}",
             "self" + _function.signature.removeprefix("input"),
-            _function.emit.replace("{input", "{self") if isinstance(_function.emit, str) else _function.emit,
+            _function.emit.replace("{input", "{self")
+            if isinstance(_function.emit, str)
+            else _function.emit,
             _function.kind.replace("same", "like:self").replace("like:input", "like:self"),
             precedence=_function.precedence,
         )

@@ -7,11 +7,18 @@ from keraform.translate.rules.record import Rule
 
 def _layer(torch: str, signature: str, template: str) -> Rule:
     """A rule for a module; `device` and `dtype` are dropped everywhere, `name` is added by the translator."""
-    return Rule(f"nn.{torch}", f"{signature}, device!, dtype!, name?", f"layers.{template[:-1]}, name={{name}})", "layer")
+    return Rule(
+        f"nn.{torch}",
+        f"{signature}, device!, dtype!, name?",
+        f"layers.{template[:-1]}, name={{name}})",
+        "layer",
+    )
 
 
 def _plain(torch: str, keras: str | None = None) -> Rule:
-    return Rule(f"nn.{torch}", "inplace!, name?", f"layers.{keras or torch}(name={{name}})", "layer")
+    return Rule(
+        f"nn.{torch}", "inplace!, name?", f"layers.{keras or torch}(name={{name}})", "layer"
+    )
 
 
 _CONV = "in_channels, out_channels, kernel_size, stride?, padding?, dilation?, groups?, bias?, padding_mode?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from keraform.translate.kinds import UNKNOWN, Kind
@@ -62,7 +62,7 @@ class Parameter:
     refused: bool = False
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse_signature(signature: str) -> tuple[Parameter, ...]:
     """Parses the signature of a rule."""
     parameters = []
@@ -70,7 +70,11 @@ def parse_signature(signature: str) -> tuple[Parameter, ...]:
         name, _, default = piece.partition("=")
         variadic, name = name.startswith("*"), name.lstrip("*")
         if name[-1] in "?!^":
-            parameters.append(Parameter(name[:-1], None, name[-1] == "?", name[-1] in "!^", refused=name[-1] == "^"))
+            parameters.append(
+                Parameter(
+                    name[:-1], None, name[-1] == "?", name[-1] in "!^", refused=name[-1] == "^"
+                )
+            )
         else:
             parameters.append(Parameter(name, default or None, False, False, variadic))
     return tuple(parameters)
@@ -138,7 +142,11 @@ def bind(rule: Rule, arguments: list[tuple[str | None, Code]]) -> dict[str, Code
                 raise Refusal(rule.id, f"argument {keyword!r} is not known to the rule")
             bound[keyword] = code
             continue
-        while cursor < len(positional) and positional[cursor].name in bound and not positional[cursor].variadic:
+        while (
+            cursor < len(positional)
+            and positional[cursor].name in bound
+            and not positional[cursor].variadic
+        ):
             cursor += 1
         if cursor >= len(positional):
             raise Refusal(rule.id, f"takes {len(positional)} positional arguments, more were given")
@@ -155,7 +163,9 @@ def bind(rule: Rule, arguments: list[tuple[str | None, Code]]) -> dict[str, Code
             bound[parameter.name] = pack_tuple(bound[parameter.name])
         elif parameter.name not in bound:
             if parameter.default is not None:
-                bound[parameter.name] = Code((parameter.default,), kind_of_literal(parameter.default))
+                bound[parameter.name] = Code(
+                    (parameter.default,), kind_of_literal(parameter.default)
+                )
             elif not (parameter.optional or parameter.dropped or parameter.variadic):
                 raise Refusal(rule.id, f"argument {parameter.name!r} is missing")
         elif parameter.dropped:
@@ -192,7 +202,7 @@ def pack_tuple(code: Code) -> Code:
     return Code(doc(Group("(", docs, close)), Kind("tuple", items=tuple(i.kind for i in items)))
 
 
-# Templates ------------------------------------------------------------------------------------------------------------
+# Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +225,7 @@ class TemplateGroup:
     close: str
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse_template(template: str) -> tuple[object, ...]:
     """Parses a template into text, slots and bracket groups."""
     tokens = re.findall(r"\{\w+(?:!o)?\}|[()\[\]]|,\s*|[^{}()\[\],]+", template)

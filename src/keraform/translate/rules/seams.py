@@ -100,10 +100,14 @@ CONSTANT_CALLS: dict[str, bool] = {
 }
 
 # Availability of packages that a port never uses (accelerators, kernels, adapters).
-UNAVAILABLE = re.compile(r"is_(?!torch_available|vision_available|scipy_available)\w+_available|is_torch_greater_or_equal\w*")
+UNAVAILABLE = re.compile(
+    r"is_(?!torch_available|vision_available|scipy_available)\w+_available|is_torch_greater_or_equal\w*"
+)
 
 # Functions that give a device.
-DEVICE_CALLS = frozenset({"get_torch_context_manager_or_global_device", "torch.device", "torch.get_default_device"})
+DEVICE_CALLS = frozenset(
+    {"get_torch_context_manager_or_global_device", "torch.device", "torch.get_default_device"}
+)
 
 # Methods of modules that register hooks of torch; the statement vanishes.
 HOOKS = frozenset(
@@ -112,7 +116,11 @@ HOOKS = frozenset(
 )
 
 # Walks over the module tree, as functions of `keraform.runtime.tree`.
-TREE_METHODS = {"named_children": "children", "named_modules": "named_layers", "named_parameters": "named_variables"}
+TREE_METHODS = {
+    "named_children": "children",
+    "named_modules": "named_layers",
+    "named_parameters": "named_variables",
+}
 
 # Statements that vanish when they call one of these.
 DROPPED_CALLS = frozenset(

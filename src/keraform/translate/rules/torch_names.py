@@ -17,7 +17,11 @@ _PREFIXES = (
     ("torch.nn.", "nn."),
 )
 _WHOLE = {"torch.nn": "nn", "torch.nn.functional": "F", "torch": "torch"}
-_ALIASES = {"F.softmax": "torch.softmax", "F.log_softmax": "torch.log_softmax", "torch.pi": "torch.pi"}
+_ALIASES = {
+    "F.softmax": "torch.softmax",
+    "F.log_softmax": "torch.log_softmax",
+    "torch.pi": "torch.pi",
+}
 
 
 def canonical(dotted: str) -> str | None:

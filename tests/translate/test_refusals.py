@@ -1,0 +1,103 @@
+"""Refusals: what no rule covers is named, with its file, line and reason, and raises where it
+stands.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from translate.porting import port
+
+SOURCE = """
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.odd = nn.Bilinear(2, 3, 4)
+
+    def forward(self, x: torch.Tensor):
+        y = x * 2
+        # a comment
+        z = torch.lobpcg(y)
+        return z
+
+
+def f(x: torch.Tensor):
+    return x + 1
+"""
+
+
+def test_a_refusal_names_rule_file_line_and_reason() -> None:
+    refusals = port(SOURCE, imports="").refusals
+    assert [(r.rule, r.file, r.line) for r in refusals] == [
+        ("nn.Bilinear", "modeling_mini.py", 8),
+        ("torch.lobpcg", "modeling_mini.py", 13),
+    ]
+    assert all(r.reason for r in refusals)
+
+
+def test_the_file_still_compiles_and_the_rest_of_it_is_translated() -> None:
+    code = port(SOURCE, imports="").code
+    compile(code, "port.py", "exec")
+    assert "        y = x * 2\n        # a comment\n        raise NotImplementedError(" in code
+    assert "def f(x: Tensor):\n    return x + 1\n" in code
+
+
+def test_the_error_raised_in_place_says_where_and_why() -> None:
+    import numpy as np
+
+    namespace: dict = {}
+    exec(port("def f(x: torch.Tensor):\n    return torch.lobpcg(x)\n").code, namespace)
+    with pytest.raises(NotImplementedError, match=r"modeling_mini\.py:8: torch\.lobpcg: no rule"):
+        namespace["f"](np.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule", "reason"),
+    [
+        ("return torch.lobpcg(x)", "torch.lobpcg", "no rule for this function of torch"),
+        ("return F.multi_head_attention_forward(x)", "F.multi_head_attention_forward", "no rule"),
+        ("return x.geqrf()", "Tensor.geqrf", "no rule for this method of a tensor"),
+        ("return nn.Bilinear(2, 3, 4)", "nn.Bilinear", "no rule for this module of torch"),
+        ("return torch.cat([x], axes=1)", "torch.cat", "argument 'axes' is not known to the rule"),
+        ("return torch.cat()", "torch.cat", "argument 'tensors' is missing"),
+        ("return torch.relu(x, 1, 2, 3)", "torch.relu", "positional arguments"),
+        ("return torch.matmul(x, x, out=x)", "torch.matmul", "'out' has no counterpart"),
+        ("return F.mse_loss(x, x, reduce=True)", "F.mse_loss", "'reduce' has no counterpart"),
+        ("return torch.add(x, x, alpha=2)", "torch.add", "alpha"),
+        ("x.backward()", "Tensor.backward", "gradients"),
+        ("return 1 if x.sum() > 0 else None", "control-flow", "depends on tensor values"),
+        ("async def g():\n        pass", "python", "asynchronous"),
+        ("match x:\n        case _:\n            pass", "python", "Match"),
+        ("return torch.strange_constant", "torch.strange_constant", "no rule for this name"),
+    ],
+)
+def test_what_is_refused(statement: str, rule: str, reason: str) -> None:
+    made = port(f"def f(x: torch.FloatTensor):\n    {statement}\n")
+    assert [r.rule for r in made.refusals] == [rule]
+    assert re.search(re.escape(reason), made.refusals[0].reason)
+    assert "    raise NotImplementedError(" in made.code
+    compile(made.code, "port.py", "exec")
+
+
+def test_quotes_and_braces_in_a_reason_do_not_break_the_file() -> None:
+    made = port('def f(x: torch.Tensor):\n    return torch.cat([x], **{"a": "b"})\n')
+    compile(made.code, "port.py", "exec")
+    assert len(made.refusals) == 1
+
+
+def test_what_is_not_reached_is_not_refused() -> None:
+    made = port(
+        """
+        def f(x: torch.Tensor):
+            if torch.cuda.is_available():
+                x = torch.lobpcg(x)
+            return x
+        """
+    )
+    assert made.refusals == []
