@@ -27,7 +27,7 @@ LONGEST = 2000  # lines, up to which a file has to be quick
 COLD = """
 import json, sys, time
 import keras, transformers, keraform
-from keraform.translate.port import port
+from keraform.translate.ports import port
 from keraform.translate.source import module_path
 found = {}
 for module in sys.argv[1:]:

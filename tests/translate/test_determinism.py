@@ -1,5 +1,4 @@
-"""The same inputs give the same bytes: twice in a process, and in processes that hash differently.
-"""
+"""The same inputs give the same bytes, twice in a process and whatever the hash seed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The virtual package `keraform.models`: ports by name, lazily, with tracebacks into readable files."""
+"""The virtual package `keraform.models`: ports by name, lazily, with readable tracebacks."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import subprocess
 import sys
 import traceback
@@ -29,6 +30,7 @@ def test_the_module_is_the_generated_file() -> None:
     path = port_module("transformers.models.bert.modeling_bert")
     assert path is not None
     assert Path(module.__file__) == path
+    assert "class TFBertLayer(" in inspect.getsource(module.TFBertLayer)
 
 
 def test_names_of_a_package_are_listed_before_they_are_made() -> None:
@@ -98,3 +100,10 @@ def test_names_of_modules_go_both_ways(port: str, upstream: str) -> None:
 def test_modeling_modules_of_a_folder() -> None:
     assert modeling_modules("bert") == ["transformers.models.bert.modeling_bert"]
     assert modeling_modules("nothing") == []
+
+
+def test_the_function_port_is_not_hidden_by_a_module() -> None:
+    from keraform import translate
+
+    importlib.import_module("keraform.models.bert.modeling_bert")
+    assert callable(translate.port)

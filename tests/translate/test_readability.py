@@ -1,4 +1,4 @@
-"""Ports of the proved model types read well: short, commented, with few helpers, and nothing refused."""
+"""Ports of the proved model types read well: short, commented, few helpers, nothing refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keraform.translate import Translation, translation
 from keraform.translate.source import read_module
 
 TYPES = (
-    "bert albert distilbert roberta electra gpt2 llama mistral qwen3 t5 bart whisper vit clip convnext "
-    "wav2vec2 mamba deberta_v2 swin detr mixtral"
+    "bert albert distilbert roberta electra gpt2 llama mistral qwen3 t5 bart whisper vit clip "
+    "convnext wav2vec2 mamba deberta_v2 swin detr mixtral"
 ).split()
 LINES_RATIO = 1.2
 HELPER_SHARE = 0.05

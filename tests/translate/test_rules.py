@@ -32,12 +32,14 @@ def float64() -> Iterator[None]:
     import keras
     import torch
 
-    before = keras.config.floatx(), torch.get_default_dtype()
+    before = keras.config.floatx(), torch.get_default_dtype(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     torch.set_default_dtype(torch.float64)
     yield
     keras.config.set_floatx(before[0])
     torch.set_default_dtype(before[1])
+    keras.config.set_dtype_policy(before[2])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -126,10 +126,11 @@ def misplaced_arguments(rule: Rule) -> list[str]:
         return []
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [p.name for p in signature.parameters.values() if p.kind in kinds]
+    ours = [parameter.name for parameter in rule.parameters]
     return [
-        f"{rule.id}: {parameter.name} is argument {position}, in torch {names.index(parameter.name)}"
-        for position, parameter in enumerate(rule.parameters)
-        if parameter.name in names and names.index(parameter.name) != position
+        f"{rule.id}: {name} is argument {position}, in torch {names.index(name)}"
+        for position, name in enumerate(ours)
+        if name in names and names.index(name) != position
     ]
 
 

@@ -77,8 +77,9 @@ BY_NAME: tuple[tuple[str, tuple[Any, ...]], ...] = (
     (r".*(dropout|pdrop|drop|drop_rate|drop_path_rate|dropout_prob|dropout_rate)", (0.37,)),
 )  # fmt: skip
 
-# What has to change along with a field.
+# What has to change along with a field, of every model type or of one.
 COMPANIONS: dict[str, dict[str, Any]] = {
+    "adapter_attn_dim": {"do_stable_layer_norm": True, "feat_extract_norm": "layer"},
     "adapter_kernel_size": {"add_adapter": True},
     "adapter_stride": {"add_adapter": True},
     "num_adapter_layers": {"add_adapter": True},
@@ -87,6 +88,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "conv_act": {"conv_kernel_size": 3},
     "conv_groups": {"conv_kernel_size": 3},
     "encoder_stride": {"patch_size": 8},
+    "swin.encoder_stride": {"patch_size": 4},
     "sliding_window": {"use_sliding_window": True, "max_window_layers": 0},
     "layer_types": {"use_sliding_window": True, "sliding_window": 4},
     "max_relative_positions": {"position_buckets": -1},
@@ -235,8 +237,15 @@ def other_values(name: str, value: Any) -> list[Any]:
 
 def changed_config(torch_class: type, name: str, value: Any) -> PreTrainedConfig:
     """The class's tiny config with one field changed, and what has to change along."""
-    changes = {**COMPANIONS.get(name, {}), name: value}
-    return shrink_config(config_class_of(torch_class), torch_class.__name__, **changes)
+    config_class = config_class_of(torch_class)
+    changes = {**companions(config_class, name), name: value}
+    return shrink_config(config_class, torch_class.__name__, **changes)
+
+
+def companions(config_class: type[PreTrainedConfig], name: str) -> dict[str, Any]:
+    """What has to change along with a field of a config class."""
+    own = COMPANIONS.get(f"{config_class.model_type}.{name}")
+    return COMPANIONS.get(name, {}) if own is None else own
 
 
 class Comparison:
@@ -251,11 +260,11 @@ class Comparison:
 
     def reference(self, name: str, labels: bool) -> tuple[Leaves, dict[str, Any]]:
         """Torch's outputs and module attributes with the companions of a field, but not itself."""
-        changes = COMPANIONS.get(name, {})
+        config_class = config_class_of(self.torch_class)
+        changes = companions(config_class, name)
         key = (name if changes else "", labels)
         if key not in self._references:
-            class_name = self.torch_class.__name__
-            config = shrink_config(config_class_of(self.torch_class), class_name, **changes)
+            config = shrink_config(config_class, self.torch_class.__name__, **changes)
             try:
                 self._references[key] = self.torch(config, labels)
             except Exception:  # the companion alone is refused

@@ -8,17 +8,17 @@ if TYPE_CHECKING:
     from keraform.translate.cache import digest_of
     from keraform.translate.importer import modeling_modules, port_name
     from keraform.translate.module import Translation
-    from keraform.translate.port import port, port_module, translate_source, translation
+    from keraform.translate.ports import port, port_module, translate_source, translation
 
 _WHERE = {
     "Translation": "module",
     "digest_of": "cache",
     "modeling_modules": "importer",
-    "port": "port",
-    "port_module": "port",
+    "port": "ports",
+    "port_module": "ports",
     "port_name": "importer",
-    "translate_source": "port",
-    "translation": "port",
+    "translate_source": "ports",
+    "translation": "ports",
 }
 
 __all__ = [

@@ -46,6 +46,9 @@ class DefinitionTranslator:
         owner = outer.owner if outer.function is None else None
         name = node.name.value
         method_of = owner if owner is not None and indent else None
+        replaced = module.override.lines(self.override_name(name, method_of), indent)
+        if replaced is not None:
+            return replaced
         decorators = self.decorators(node.decorators, indent)
         static = any("staticmethod" in line for line in decorators)
         if method_of is not None and method_of.is_layer and name == "forward":
@@ -61,6 +64,8 @@ class DefinitionTranslator:
         saved_returns, module.returns = module.returns, []
         try:
             documents = self.parameters(parameters, scope, method_of, name)
+            if outer.function is None and method_of is None:
+                scope.borrowed = {parameter.name.value for parameter in parameters.params}
             documents, doc_lines, body = self.docstring(
                 node, documents, method_of, name, indent + "    "
             )
@@ -98,6 +103,13 @@ class DefinitionTranslator:
             module.scope = outer
             module.returns = saved_returns
         return _drop_needless_pass(lines, doc_lines, indent)
+
+    @staticmethod
+    def override_name(name: str, owner: ClassInfo | None) -> str:
+        """The name by which an override replaces a function or method."""
+        if owner is None:
+            return name
+        return f"{owner.component_name}.{'call' if name == 'forward' else name}"
 
     def docstring(
         self,

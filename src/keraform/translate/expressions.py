@@ -31,7 +31,7 @@ from keraform.translate.kinds import (
     join,
     kind_from_fact,
 )
-from keraform.translate.layout import Break, Doc, Group, Item, doc
+from keraform.translate.layout import Break, Doc, Group, Item, doc, forced
 from keraform.translate.rules.record import ATOM, Code, Refusal
 from keraform.translate.rules.torch_names import DTYPES, canonical
 
@@ -347,6 +347,8 @@ class ExpressionTranslator:
         if not node.lpar:
             if len(items) == 1:
                 return Code(doc(items[0][0].doc, ","), kind, 0)
+            if not any(forced(item.doc) for item, _ in items):
+                return Code(doc(Group("", [item for item, _ in items], "")), kind, 0)
             document: Doc = ()
             for number, (item, _) in enumerate(items):
                 document = doc(document, ", " if number else "", item.doc)
@@ -364,9 +366,13 @@ class ExpressionTranslator:
         comma).
         """
         elements = node.elements  # type: ignore[attr-defined]
-        if len(elements) < 2 and isinstance(node, cst.Tuple):
+        if not elements or (len(elements) < 2 and isinstance(node, cst.Tuple)):
             return False
-        return bool(elements) and _magic(elements[-1])
+        if not isinstance(elements[-1].comma, cst.Comma):
+            return False
+        brackets = [getattr(node, name, None) for name in ("rbracket", "rbrace")]
+        closing = next((b for b in brackets if b is not None), None) or node.rpar[-1]  # type: ignore[attr-defined]
+        return isinstance(closing.whitespace_before, cst.ParenthesizedWhitespace)
 
     def list(self, node: cst.List) -> Code:
         self.module.comments_in(node.lbracket.whitespace_after)
@@ -753,23 +759,6 @@ class ExpressionTranslator:
             args = [Item(receiver.doc), Item(("-1",)), Item(("-2",))]
             return Code(doc("ops.swapaxes", Group("(", args, ")")), receiver.kind)
         return self.module.calls.ops_call(function, [receiver], receiver.kind)
-
-
-def _magic(element: cst.CSTNode) -> bool:
-    comma = getattr(element, "comma", None)
-    if not isinstance(comma, cst.Comma):
-        return False
-    return (
-        (
-            isinstance(comma.whitespace_after, cst.ParenthesizedWhitespace)
-            and not isinstance(element, cst.Arg)
-        )
-        or (
-            isinstance(element, cst.Arg)
-            and isinstance(element.whitespace_after_arg, cst.ParenthesizedWhitespace)
-        )
-        or isinstance(comma.whitespace_after, cst.ParenthesizedWhitespace)
-    )
 
 
 __all__ = ["ATOM", "ExpressionTranslator"]

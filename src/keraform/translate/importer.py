@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import spec_from_loader
+from importlib.util import spec_from_file_location, spec_from_loader
 from types import CodeType, ModuleType
 
 from keraform.translate.source import module_path, transformers_root
@@ -129,14 +129,13 @@ class PortFinder(MetaPathFinder):
         upstream = upstream_name(fullname)
         if upstream is None:
             return None
-        from keraform.translate.port import port
+        from keraform.translate.ports import port
 
         made = port(upstream)
         if made.path is None:
             return spec_from_loader(fullname, MemoryLoader(made.code, f"<port of {upstream}>"))
-        return spec_from_loader(
-            fullname, PortLoader(fullname, str(made.path)), origin=str(made.path)
-        )
+        loader = PortLoader(fullname, str(made.path))
+        return spec_from_file_location(fullname, made.path, loader=loader)
 
 
 def install() -> None:

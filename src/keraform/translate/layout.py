@@ -142,15 +142,16 @@ def render(document: Doc, indent: str, suffix: str = "", width: int = WIDTH) -> 
 
 def _explode(part: Group, indent: str, width: int) -> str:
     inner = indent + "    "
-    close = part.close.lstrip(",")
+    # a tuple without parentheses gets them when it stands on several lines
+    open_, close = part.open or "(", part.close.lstrip(",") or ")"
     if not part.must_explode:
         body = ", ".join(flat(item.doc) for item in part.items)
         comma = "," if part.close == ",)" else ""
         if len(inner) + len(body) + len(comma) <= width:
-            return f"{part.open}\n{inner}{body}{comma}\n{indent}{close}"
+            return f"{open_}\n{inner}{body}{comma}\n{indent}{close}"
         if len(part.items) == 1 and part.close != ",)":
             only = split_operators(part.items[0].doc, inner, width)
-            return f"{part.open}\n{inner}{only}\n{indent}{close}"
+            return f"{open_}\n{inner}{only}\n{indent}{close}"
     lines: list[str] = []
     for number, item in enumerate(part.items):
         lines.extend(inner + comment for comment in item.above)
@@ -161,7 +162,7 @@ def _explode(part: Group, indent: str, width: int) -> str:
             text = split_operators(item.doc, inner, width)
         lines.append(f"{inner}{text}{comma}" + (f"  {item.beside}" if item.beside else ""))
     lines.extend(inner + comment for comment in part.footer)
-    return f"{part.open}\n" + "\n".join(lines) + f"\n{indent}{close}"
+    return f"{open_}\n" + "\n".join(lines) + f"\n{indent}{close}"
 
 
 def _has_break(document: Doc) -> bool:

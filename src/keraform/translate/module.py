@@ -21,6 +21,7 @@ from keraform.translate.expressions import ExpressionTranslator
 from keraform.translate.imports import ImportTable
 from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, PY, TENSOR, UNKNOWN, Kind, kind_from_fact
 from keraform.translate.layout import Doc, doc, flat
+from keraform.translate.overrides import load_override
 from keraform.translate.rules.modules import layer_class
 from keraform.translate.rules.record import Refusal
 from keraform.translate.rules.seams import CONSTANT_CALLS, SHARED_MODULES
@@ -94,6 +95,9 @@ class ModuleTranslator:
         self.scope = Scope()
         self.globals: dict[str, Kind] = {}
         self.imports = ImportTable(component_name)
+        self.override = load_override(source.module)
+        for imported in self.override.imports:
+            self.imports.need(*imported)
         self.calls = CallTranslator(self)
         self.subscripts = SubscriptTranslator(self)
         self.expressions = ExpressionTranslator(self)
@@ -141,6 +145,7 @@ class ModuleTranslator:
                 continue
             lines.extend(self.statements.statement(node, ""))
         lines.extend(self.statements.leading(self.tree.footer, ""))
+        self.override.check(self.source.path)
         text = "\n".join(lines)
         text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
         imports = self.imports.text(text)
@@ -513,6 +518,7 @@ class ModuleTranslator:
     def bind_target(self, target: cst.BaseExpression, kind: Kind) -> None:
         """Records the kind of an assigned name."""
         if isinstance(target, cst.Name):
+            self.scope.borrowed.discard(target.value)
             self.scope.names[target.value] = self.expressions.with_fact(target, kind)
             if not self.scope.function:
                 self.globals[target.value] = kind

@@ -80,13 +80,17 @@ def main_layer_name(name: str) -> str:
 
 @dataclass(slots=True)
 class Scope:
-    """Local variables of a function and what surrounds it."""
+    """Local variables of a function and what surrounds it.
+
+    `borrowed` are the parameters of a plain function that still are the caller's tensors.
+    """
 
     names: dict[str, Kind] = field(default_factory=dict)
     owner: ClassInfo | None = None
     function: cst.FunctionDef | None = None
     self_name: str | None = None
     assigning: str | None = None
+    borrowed: set[str] = field(default_factory=set)
 
     def get(self, name: str) -> Kind:
         """The kind of a local name."""

@@ -197,7 +197,7 @@ class StatementTranslator:
         return None if code.kind == DEVICE else code.doc
 
     def hook(self, node: cst.Call) -> Doc | None:
-        """Statements about a module that have a Keras form, or none (an empty document) in a port."""
+        """Statements about a module that have a Keras form, or none (an empty document)."""
         assert isinstance(node.func, cst.Attribute)
         name = node.func.attr.value
         if name in HOOKS:

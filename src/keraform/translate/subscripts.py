@@ -266,6 +266,10 @@ class SubscriptTranslator:
                 return outer
         if isinstance(target, cst.Attribute) and target.attr.value == "data":
             return self.rebind(target.value, receiver, update)
+        if isinstance(target, cst.Name) and target.value in self.module.scope.borrowed:
+            items = [Item((target.value,)), Item(update)]
+            update = doc("kf.assign", Group("(", items, ")"))
+            self.module.imports.need("keraform.runtime", "ops", "kf")
         return doc(receiver.doc, " = ", update)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from keraform.runtime.caches.held import HeldState
 from keraform.runtime.caches.layers import CacheLayerMixin
 from keraform.runtime.caches.linear import (
     DummyLayer,
@@ -67,10 +68,15 @@ class Cache(CacheState):
                 self.layers.append(self.layer_class_to_replicate())
         return self.layers[layer_idx].update(key_states, value_states, *args, **kwargs)
 
-    def get_conv_state(self, layer_idx: int, state_idx: int = 0) -> Tensor | None:
-        """The kept convolution inputs [b, c, n] of a layer; None before its first update."""
+    def get_conv_state(self, layer_idx: int, state_idx: int = 0) -> HeldState | None:
+        """The kept convolution inputs [b, c, n] of a layer; None before its first update.
+
+        What is assigned to the result, the cache keeps, as with torch's in-place changes.
+        """
         layer = self._linear(layer_idx, "get_conv_state")
-        return layer.conv_states[state_idx] if layer.has_previous_state[state_idx] else None
+        if not layer.has_previous_state[state_idx]:
+            return None
+        return HeldState(layer.conv_states, state_idx)
 
     def update_conv_state(
         self, conv_states: Tensor, layer_idx: int, state_idx: int = 0, **kwargs: Any
@@ -79,10 +85,12 @@ class Cache(CacheState):
         layer = self._linear(layer_idx, "update_conv_state")
         return layer.update_conv_state(conv_states, state_idx, **kwargs)
 
-    def get_recurrent_state(self, layer_idx: int, state_idx: int = 0) -> Tensor | None:
+    def get_recurrent_state(self, layer_idx: int, state_idx: int = 0) -> HeldState | None:
         """The kept recurrent state of a layer; None before its first update."""
         layer = self._linear(layer_idx, "get_recurrent_state")
-        return layer.recurrent_states[state_idx] if layer.has_previous_state[state_idx] else None
+        if not layer.has_previous_state[state_idx]:
+            return None
+        return HeldState(layer.recurrent_states, state_idx)
 
     def update_recurrent_state(
         self, recurrent_states: Tensor, layer_idx: int, state_idx: int = 0, **kwargs: Any

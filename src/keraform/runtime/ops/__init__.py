@@ -27,6 +27,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "softplus",
         "xlogy",
     ),
+    "aliasing": ("assign",),
     "arithmetic": (
         "add",
         "addcdiv",
