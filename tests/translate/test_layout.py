@@ -149,6 +149,30 @@ def test_short_calls_are_joined_and_calls_with_a_last_comma_are_not() -> None:
     assert body("x = g(\n    x,\n    y,\n)") == ["x = g(", "    x,", "    y,", ")"]
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = [\n    x,\n    y,\n]",
+        "x = (\n    x,\n    y,\n)",
+        "x = {\n    1: x,\n    2: y,\n}",
+        "x = {\n    1,\n    2,\n}",
+        "return (\n    x,\n    y,\n)",
+    ],
+)
+def test_displays_with_a_last_comma_stay_one_a_line(source: str) -> None:
+    assert "\n".join(body(source)) == source
+    assert len(body(source.replace(",\n}", "\n}").replace(",\n]", "\n]"))) in (1, 4)
+
+
+def test_long_tuples_get_parentheses() -> None:
+    names = [f"a_long_name_of_a_value_{n}" for n in range(6)]
+    assert body(f"return {', '.join(names)}") == [
+        "return (",
+        *(f"    {name}," for name in names),
+        ")",
+    ]
+
+
 def test_comments_that_do_not_fit_beside_go_above() -> None:
     long = "# " + "word " * 22 + "end"
     ported = body(f"x = some_function(x, y)  {long}")

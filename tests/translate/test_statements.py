@@ -166,7 +166,7 @@ def test_contexts_of_torch_vanish_and_others_stay() -> None:
     ],
 )
 def test_in_place_methods_bind_their_name(statement: str, expected: str) -> None:
-    assert body(statement) == [expected]
+    assert body(f"x = y * 1\n{statement}")[-1] == expected
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,20 @@ def test_in_place_methods_bind_their_name(statement: str, expected: str) -> None
     ],
 )
 def test_assignment_to_parts_of_tensors(statement: str, expected: str) -> None:
-    assert body(statement) == [expected]
+    assert body(f"x = y * 1\n{statement}")[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("x[0] = y", "x = kf.assign(x, kf.setitem(x, 0, y))"),
+        ("x.add_(y)", "x = kf.assign(x, ops.add(x, y))"),
+        ("x = x.clone()\nx.add_(y)", "x = ops.add(x, y)"),
+        ("y = x\ny[0] = 1", "y = kf.setitem(y, 0, 1)"),
+    ],
+)
+def test_what_a_caller_may_hold_is_written_back(statement: str, expected: str) -> None:
+    assert body(statement)[-1] == expected
 
 
 def test_assignment_to_parts_of_attributes_and_containers() -> None:

@@ -9,16 +9,14 @@ import ast
 import pytest
 from config_changes import (
     SHOWN,
-    WITHOUT_EFFECT,
     Comparison,
     Reader,
     changed_config,
     check,
     fields_read,
     follow,
-    other_values,
-    reason_without_effect,
 )
+from config_values import WITHOUT_EFFECT, other_values, reason_without_effect
 from transformers import BertForMaskedLM, BertForSequenceClassification
 
 from keraform.translate import translation

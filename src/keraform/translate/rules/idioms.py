@@ -154,9 +154,12 @@ def where(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 def cast_tensor(calls: CallTranslator, node: cst.Call) -> Code:
-    """`torch.Tensor(n)`: an uninitialised tensor."""
-    arguments = calls.arguments(node)
-    size = pack_tuple(Code((), source=[code for _, code in arguments]))
+    """`torch.Tensor(2, n)` is uninitialised, `torch.Tensor(data)` holds the data, as float32."""
+    codes = [code for _, code in calls.arguments(node)]
+    if len(codes) == 1 and codes[0].kind.tag not in ("int", "dim", "size") and not codes[0].star:
+        kind = Kind("tensor", "float32")
+        return _call(calls, 'kf.tensor({data}, dtype="float32")', {"data": codes[0]}, kind)
+    size = pack_tuple(Code((), source=codes))
     return _call(calls, "ops.zeros({size})", {"size": size}, FLOAT_TENSOR)
 
 
