@@ -4,7 +4,8 @@
 
 Each load runs in a process of its own, with everything imported, a tiny checkpoint loaded before,
 and the file in the page cache. Memory is the peak of the resident set above what it was before;
-pages of the mapped file count. PyTorch only maps the file: its pages are read when a weight is first
+pages of the mapped file count. PyTorch only maps the file: its pages are read when a weight is
+first
 used, so the time until every weight was read once stands beside the load's own.
 """
 
@@ -58,8 +59,8 @@ if sys.argv[1] == "port":
 else:
     total = sum(float(weight.detach().abs().sum()) for weight in model.parameters())
 read = time.perf_counter() - start
-print(json.dumps({"seconds": seconds, "read": read, "processor": work, "peak": resident("VmHWM") - base,
-                  "kept": resident("VmRSS") - base}))
+memory = {"peak": resident("VmHWM") - base, "kept": resident("VmRSS") - base}
+print(json.dumps({"seconds": seconds, "read": read, "processor": work, **memory}))
 """
 
 
