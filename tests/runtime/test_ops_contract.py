@@ -320,3 +320,13 @@ def test_dynamic_helpers_in_graphs() -> None:
         return dynamic.add(dynamic.largest(n, 2), dynamic.item(x[:1]))
 
     assert int(run(np.array([5, 6, 7], "int32"))) == 8
+
+
+def test_first_draw_inside_deferred_building() -> None:
+    """The process's generator lives on when it was first asked for while a model was built."""
+    from keraform.runtime.ops import randomness
+
+    randomness._of_process.cache_clear()
+    with keras.StatelessScope():
+        assert tuple(kf.rand(3).shape) == (3,)
+    assert tuple(kf.rand(3).shape) == (3,)

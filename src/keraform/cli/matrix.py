@@ -34,6 +34,8 @@ def matrix(
 ) -> None:
     """Compute the ladder of model types, each in a process of its own. Needs torch.
 
+    Results that F.json has of the same generated files and that are not asked for again are kept.
+
     Example: keraform matrix --types bert --out support.json. Next: keraform status
     """
     parse_rungs(rungs)
@@ -51,6 +53,8 @@ def matrix(
             results["types"][futures[future]] = entry
             failed = failed or not passed
     results["types"] = dict(sorted(results["types"].items()))
+    if out is not None and out.is_file():
+        keep_results(results, json.loads(out.read_text("utf-8")))
     text = json.dumps(results, indent=1) + "\n"
     if out is not None:
         console.write_whole(out, text, force=True)
@@ -61,6 +65,32 @@ def matrix(
             lowest = min((each["rung"] for each in entry["classes"]), default=0)
             console.out.print(f"{model_type}: {len(entry['classes'])} classes, rung {lowest}")
     console.end(console.FOUND if failed else console.CLEAN)
+
+
+def keep_results(results: dict[str, Any], earlier: dict[str, Any]) -> None:
+    """Fills what was not run now from earlier results of the same generated files and versions."""
+    from keraform.verify.outcome import NOT_RUN, ClassReport
+
+    if earlier["versions"] != results["versions"]:
+        return
+    for model_type, old in earlier["types"].items():
+        new = results["types"].setdefault(model_type, old)
+        if new is old or new["files"] != old["files"]:
+            continue
+        before = {each["class"]: each for each in old["classes"]}
+        for each in new["classes"]:
+            known = before.get(each["class"])
+            if known is None:
+                continue
+            for rung, outcome in known["rungs"].items():
+                if each["rungs"][rung] == NOT_RUN:
+                    each["rungs"][rung] = outcome
+            for name, error in known["max_error"].items():
+                if each["max_error"][name] is None:
+                    each["max_error"][name] = error
+            rungs = {int(rung): outcome for rung, outcome in each["rungs"].items()}
+            each["rung"] = ClassReport(each["class"], rungs).rung
+    results["types"] = dict(sorted(results["types"].items()))
 
 
 def _proved_types() -> list[str]:

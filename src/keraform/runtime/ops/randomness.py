@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 from keras import ops
+from keras.src.backend.common import global_state  # a StatelessScope has no public way out
 
 from keraform.errors import explain
 from keraform.runtime.ops import dtypes
@@ -38,7 +39,13 @@ def seed_generator(generator: SeedGenerator) -> Iterator[None]:
 
 @functools.cache
 def _of_process() -> SeedGenerator:
-    return SeedGenerator(name="keraform_seed_generator")
+    """The generator of all models of the process: made outside of any model's deferred building."""
+    scope = global_state.get_global_attribute("stateless_scope")
+    global_state.set_global_attribute("stateless_scope", None)
+    try:
+        return SeedGenerator(name="keraform_seed_generator")
+    finally:
+        global_state.set_global_attribute("stateless_scope", scope)
 
 
 def manual_seed(seed: int) -> None:
