@@ -203,7 +203,7 @@ def ForCTCLoss(
     )
     length = ops.shape(labels)[-1]
     # labels to the front, in their order
-    order = ops.arange(length, dtype="int32") + ops.where(is_label, 0, length)
+    order = ops.add(ops.arange(length, dtype="int32"), ops.where(is_label, 0, length))
     labels = ops.where(is_label, labels, ops.full_like(labels, blank_token_id))
     labels = ops.take_along_axis(labels, ops.argsort(order, axis=-1), axis=-1)
     log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
