@@ -172,6 +172,32 @@ def test_calls_choose_their_table(case, length, graph):
     assert layer.inv_freq is before
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="asks TensorFlow for XLA")
+def test_xla_computes_the_cosines_once():
+    import tensorflow as tf
+
+    class Tables:
+        rope_type = "default"
+
+        @rotary.dynamic_rope_update
+        def call(self, x, position_ids):
+            angles = ops.cast(position_ids, "float32")[..., None] * x
+            return ops.cos(angles), ops.sin(angles)
+
+    def layers(x, positions):
+        cos, sin = Tables().call(x, positions)
+        heads = ops.ones((2, 3, 7, 4))
+        for _ in range(4):
+            heads = ops.matmul(heads * cos[:, None] + heads * sin[:, None], ops.ones((4, 4)))
+        return heads
+
+    x, positions = tf.constant([0.1, 0.2, 0.3, 0.4]), tf.range(7)[None]
+    compiled = tf.function(layers, jit_compile=True)
+    np.testing.assert_allclose(compiled(x, positions), layers(x, positions), rtol=1e-5)
+    program = compiled.experimental_get_compiler_ir(x, positions)(stage="optimized_hlo")
+    assert program.count(" cosine(") == 1
+
+
 def test_plain_types_are_passed_through():
     seen = []
 

@@ -70,6 +70,16 @@ def test_folders_are_private(root: Path, made: Path) -> None:
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
 
 
+def test_a_cached_port_is_imported_without_the_translator(root: Path, made: Path) -> None:
+    code = (
+        "import sys; import keraform.models.convnext.modeling_convnext as port; "
+        "print(port.__file__, 'libcst' in sys.modules)"
+    )
+    run(code, root).wait()  # also translates the modules that the port imports
+    output, errors = run(code, root).communicate()
+    assert output.split() == [str(made), "False"], errors
+
+
 def test_what_is_cached_is_not_translated_again(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

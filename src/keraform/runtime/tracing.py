@@ -39,3 +39,20 @@ def is_tracing(tensor: Any = None) -> bool:
         # under a trace even a constant belongs to it
         return isinstance(jax.numpy.zeros(()), jax.core.Tracer)
     return False
+
+
+def compiles_for_cpu() -> bool:
+    """True while a graph is being built that XLA will compile for a CPU."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+        from tensorflow.python.ops import control_flow_util
+
+        graph = tf.compat.v1.get_default_graph()
+        inside = not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(graph)
+        return bool(inside) and not tf.config.get_visible_devices("GPU")
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() == "cpu" and is_tracing()
+    return False

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keraform.translate.cache import digest_of
     from keraform.translate.importer import modeling_modules, port_name
-    from keraform.translate.module import Translation
     from keraform.translate.ports import port, port_module, translate_source, translation
+    from keraform.translate.report import Translation
 
 _WHERE = {
-    "Translation": "module",
+    "Translation": "report",
     "digest_of": "cache",
     "modeling_modules": "importer",
     "port": "ports",

@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
@@ -22,11 +21,12 @@ from keraform.translate.imports import ImportTable
 from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, PY, TENSOR, UNKNOWN, Kind, kind_from_fact
 from keraform.translate.layout import Doc, doc, flat
 from keraform.translate.overrides import load_override
+from keraform.translate.report import RefusalRecord, Stats, Translation
 from keraform.translate.rules.modules import layer_class
 from keraform.translate.rules.record import Refusal
 from keraform.translate.rules.seams import CONSTANT_CALLS, SHARED_MODULES
 from keraform.translate.rules.torch_names import canonical
-from keraform.translate.scope import ClassInfo, RefusalRecord, Scope, Stats
+from keraform.translate.scope import ClassInfo, Scope
 from keraform.translate.source import Source
 from keraform.translate.statements import StatementTranslator
 from keraform.translate.subscripts import SubscriptTranslator
@@ -53,15 +53,6 @@ PLAIN_ANNOTATIONS = {
     "None": Kind("none"),
     "Callable": Kind("function"),
 }
-
-
-@dataclass(slots=True)
-class Translation:
-    """The port of one file."""
-
-    code: str
-    refusals: list[RefusalRecord] = field(default_factory=list)
-    stats: Stats = field(default_factory=Stats)
 
 
 class ModuleTranslator:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from keraform.translate import cache
 from keraform.translate.facts_store import load_facts
-from keraform.translate.module import ModuleTranslator, Translation
-from keraform.translate.scope import RefusalRecord, Stats
+from keraform.translate.report import RefusalRecord, Stats, Translation
 from keraform.translate.source import Source, read_module
 
 
@@ -46,12 +45,19 @@ def translate_source(
         KeraformError: the text is no valid Python.
     """
     source = Source(module or "user." + Path(filename).stem, filename, text, "a file of yours")
-    translation = ModuleTranslator(source, facts).translate()
+    translation = _translate(source, facts)
     translation.code = cache.seal(
         translation.code,
         banner(source).replace("`keraform port`", f"`keraform port {os.path.basename(filename)}`"),
     )
     return translation
+
+
+def _translate(source: Source, facts: dict[str, str] | None) -> Translation:
+    # LibCST and the rules are imported for a translation alone: a port in the cache needs neither.
+    from keraform.translate.module import ModuleTranslator
+
+    return ModuleTranslator(source, facts).translate()
 
 
 def _make(module: str) -> cache.CachedPort:
@@ -61,7 +67,7 @@ def _make(module: str) -> cache.CachedPort:
     cached = cache.load(path)
     if cached is not None:
         return cached
-    translation = ModuleTranslator(source, facts).translate()
+    translation = _translate(source, facts)
     return cache.store(
         path, cache.seal(translation.code, banner(source)), cache.report_of(translation)
     )

@@ -1,6 +1,4 @@
-"""What the translator knows while it walks a file: imported names, classes, local variables, and
-what it reports.
-"""
+"""What the translator knows while it walks a file: its classes and local variables."""
 
 from __future__ import annotations
 
@@ -9,40 +7,6 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from keraform.translate.kinds import UNKNOWN, Kind
-
-
-@dataclass(slots=True)
-class RefusalRecord:
-    """A construct that was not translated."""
-
-    rule: str
-    file: str
-    line: int
-    reason: str
-
-
-@dataclass(slots=True)
-class Stats:
-    """Measures of a translation, as `keraform port` prints them."""
-
-    source_lines: int = 0
-    lines: int = 0
-    doc_lines: int = 0
-    operations: int = 0
-    helper_calls: int = 0
-    comments: int = 0
-    comments_kept: int = 0
-    helper_reasons: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def ratio(self) -> float:
-        """Lines relative to the source, without expanded docstrings."""
-        return (self.lines - self.doc_lines) / max(self.source_lines, 1)
-
-    @property
-    def helper_share(self) -> float:
-        """Share of operations that go through a run-time dispatch helper."""
-        return self.helper_calls / max(self.operations, 1)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keraform.runtime.depthwise import depthwise
 from keraform.runtime.layers.base import Tensor, TorchLayer
 from keraform.runtime.layers.linear import fan_in_uniform
 from keraform.runtime.layers.padding import pad_axes
@@ -56,12 +57,7 @@ def convolve(
         )  # fmt: skip
     square = len(set(strides)) == 1 and len(strides) <= 2
     if groups == inputs.shape[-1] and square:
-        size = kernel.shape[:-2]
-        kernel = ops.reshape(kernel, (*size, groups, kernel.shape[-1] // groups))
-        return ops.depthwise_conv(
-            inputs, kernel, strides=strides, padding="valid", dilation_rate=dilation,
-            data_format="channels_last",
-        )  # fmt: skip
+        return depthwise(inputs, kernel, strides, dilation)
     return ops.conv(
         inputs, kernel, strides=strides, padding="valid", dilation_rate=dilation,
         data_format="channels_last",

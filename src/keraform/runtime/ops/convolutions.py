@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
+from keraform.runtime.depthwise import depthwise
 from keraform.runtime.ops.padding import pad_constant
 from keraform.runtime.ops.tensors import (
     Tensor,
@@ -145,18 +146,12 @@ def _grouped(
 
     On TensorFlow `keras.ops.conv` would compile a function for each call with groups.
     """
-    if groups == 1 or on_jax():
+    if groups == 1:
         return _valid(x, kernel, strides, dilation)
     if kernel.shape[-2] == 1 and len(strides) < 3 and len(set(strides)) == 1:
-        shape = (*kernel.shape[:-2], groups, kernel.shape[-1] // groups)
-        return ops.depthwise_conv(
-            x,
-            ops.reshape(kernel, shape),
-            strides=tuple(strides),
-            padding="valid",
-            data_format="channels_last",
-            dilation_rate=tuple(dilation),
-        )
+        return depthwise(x, kernel, strides, dilation)
+    if on_jax():
+        return _valid(x, kernel, strides, dilation)
     parts = zip(ops.split(x, groups, axis=-1), ops.split(kernel, groups, axis=-1), strict=True)
     return ops.concatenate([_valid(part, k, strides, dilation) for part, k in parts], axis=-1)
 
