@@ -27,7 +27,7 @@ from keraform.translate.kinds import (
     Kind,
 )
 from keraform.translate.layout import Doc, Group, Item, doc, flat
-from keraform.translate.rules import idioms
+from keraform.translate.rules import idioms, prefixes
 from keraform.translate.rules.functions import AS_METHOD, FUNCTIONS
 from keraform.translate.rules.methods import AMBIGUOUS, METHODS
 from keraform.translate.rules.modules import MODULES, NAMELESS
@@ -371,6 +371,9 @@ class CallTranslator:
                     else idioms.activation_kind(function)
                 )
             return self.generic(function, node, kind=kind)
+        reduced = prefixes.reduction(self, func, node)
+        if reduced is not None:
+            return reduced
         receiver = module.expressions(func.value)
         module.comments_in(func.dot.whitespace_before, func.dot.whitespace_after)
         if (

@@ -71,6 +71,10 @@ class Kind:
             return join_all(self.items)
         return self.items[index] if -len(self.items) <= index < len(self.items) else UNKNOWN
 
+    def row(self) -> Kind:
+        """The kind of `x[i]` for a tensor."""
+        return replace(self, rank=None if self.rank is None else self.rank - 1)
+
 
 PYTHON_TAGS = frozenset(
     "py int float bool str none tuple list dict layer layers class function numpy dtype device "

@@ -1,20 +1,31 @@
-"""Loops over a tensor's size, which a graph may not know: `for i in range(x.shape[1])` becomes
-`kf.scan`.
+"""Loops that a graph cannot unroll: `for i in range(x.shape[1])`, where the size may be unknown,
+and `for i, row in enumerate(x)` that gathers rows to stack them. They become `kf.scan`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import libcst as cst
 import libcst.matchers as m
 
 from keraform.translate.kinds import INT, Kind
-from keraform.translate.layout import Group, Item, doc, statement
+from keraform.translate.layout import Doc, Group, Item, doc, statement
 from keraform.translate.rules.record import Code
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a loop goes through: an index below a length, and perhaps the rows of a tensor."""
+
+    index: str
+    length: Doc
+    row: str | None = None
+    rows: Code | None = None
 
 
 class ScanTranslator:
@@ -26,12 +37,7 @@ class ScanTranslator:
     def translate(self, node: cst.For, indent: str) -> list[str] | None:
         """The lines of the loop as a scan; None where an ordinary loop will do."""
         module = self.module
-        length = self.length(node)
-        if (
-            length is None
-            or node.orelse is not None
-            or not isinstance(node.body, cst.IndentedBlock)
-        ):
+        if node.orelse is not None or not isinstance(node.body, cst.IndentedBlock):
             return None
         if m.findall(node.body, m.Return() | m.Break() | m.Continue() | m.Yield()):
             return None
@@ -40,11 +46,16 @@ class ScanTranslator:
         results = [n for n in _appended(node.body) if n in names]
         if not results and not assigned:
             return None
-        index = module.text(node.target)
+        header = self.header(node) or self.rows(node, assigned, results)
+        if header is None:
+            return None
         saved = dict(names)
-        names[index] = INT
+        names[header.index] = INT
         inner = indent + "    "
-        lines = ["", f"{indent}def step({', '.join([index, *assigned])}):"]
+        lines = ["", f"{indent}def step({', '.join([header.index, *assigned])}):"]
+        if header.row is not None and header.rows is not None:
+            lines.append(f"{inner}{header.row} = {header.rows.text}[{header.index}]")
+            names[header.row] = header.rows.kind.row()
         body = node.body
         for each in body.body:
             lines.extend(self.statement(each, inner, results))
@@ -53,7 +64,7 @@ class ScanTranslator:
         )
         module.imports.need("keraform.runtime", "ops", "kf")
         left = ", ".join(_tuple(each) if each else "_" for each in (assigned, results))
-        call = Group("(", [Item(("step",)), Item((_tuple(assigned),)), Item(length.doc)], ")")
+        call = Group("(", [Item(("step",)), Item((_tuple(assigned),)), Item(header.length)], ")")
         lines += ["", indent + statement(doc(f"{left} = kf.scan", call), indent)]
         kinds = {name: module.scope.names.get(f"{name}_item", Kind("tensor")) for name in results}
         module.scope.names = saved
@@ -61,16 +72,46 @@ class ScanTranslator:
             saved[name] = Kind("object", kind.dtype, name="scanned")
         return lines
 
-    def length(self, node: cst.For) -> Code | None:
-        """The length of `range(length)`, when it is a size of a tensor."""
-        call = node.iter
-        if not m.matches(
-            call, m.Call(func=m.Name("range"), args=[m.Arg(keyword=None)])
-        ) or not isinstance(node.target, cst.Name):
+    def header(self, node: cst.For) -> Header | None:
+        """`for i in range(length)`, when the length is a size of a tensor."""
+        pattern = m.Call(func=m.Name("range"), args=[m.Arg(keyword=None)])
+        if not isinstance(node.target, cst.Name) or not m.matches(node.iter, pattern):
             return None
-        assert isinstance(call, cst.Call)
-        code = self.module.expressions(call.args[0].value)
-        return code if code.kind.tag == "dim" and code.kind != INT else None
+        length = self.module.expressions(node.iter.args[0].value)  # type: ignore[attr-defined]
+        if length.kind.tag != "dim" or length.kind == INT:
+            return None
+        return Header(node.target.value, length.doc)
+
+    def rows(self, node: cst.For, assigned: list[str], results: list[str]) -> Header | None:
+        """`for i, row in enumerate(x)`, when `x` is a tensor and the results are stacked."""
+        pattern = m.For(
+            target=m.Tuple([m.Element(m.Name()), m.Element(m.Name())]),
+            iter=m.Call(func=m.Name("enumerate"), args=[m.Arg(m.Name(), keyword=None)]),
+        )
+        if assigned or not m.matches(node, pattern) or not self.stacked(node, results):
+            return None
+        index, row = (element.value.value for element in node.target.elements)  # type: ignore[attr-defined]
+        rows = self.module.expressions(node.iter.args[0].value)  # type: ignore[attr-defined]
+        if not rows.kind.is_tensor:
+            return None
+        self.module.imports.need("keras", "ops")
+        return Header(index, doc("ops.shape(", rows.doc, ")[0]"), row, rows)
+
+    def stacked(self, node: cst.For, results: list[str]) -> bool:
+        """Whether `torch.stack` is what happens next to each list that a loop fills."""
+        function = self.module.scope.function
+        if function is None:
+            return False
+        stack = m.Call(func=m.Attribute(value=m.Name("torch"), attr=m.Name("stack")))
+        arguments = {call.args[0].value for call in m.findall(function, stack)}  # type: ignore[attr-defined]
+        targets = {each.target for each in m.findall(function, m.AssignTarget())}  # type: ignore[attr-defined]
+        for name in results:
+            uses = list(m.findall(function, m.Name(name)))
+            last = max(uses.index(use) for use in m.findall(node, m.Name(name)))
+            later = [use for use in uses[last + 1 :] if use not in targets]
+            if not later or later[0] not in arguments:
+                return False
+        return True
 
     def statement(self, node: cst.BaseStatement, indent: str, results: list[str]) -> list[str]:
         """A statement of the body; `results.append(x)` names the result of this index."""

@@ -149,6 +149,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "max_pool2d",
         "max_pool3d",
     ),
+    "prefixes": ("mean_of_first", "std_of_first", "sum_of_first", "var_of_first"),
     "randomness": (
         "bernoulli",
         "dropout",

@@ -179,6 +179,8 @@ def stack(calls: CallTranslator, node: cst.Call) -> Code:
     """`torch.stack`; the results of a scan are stacked already."""
     bound = _bound("torch.stack", "tensors, dim=0, out^", calls.arguments(node))
     tensors = bound["tensors"]
+    if tensors.kind.name == "scanned" and bound["dim"].text == "0":
+        return Code(tensors.doc, Kind("tensor", tensors.kind.dtype))
     if tensors.kind.name == "scanned":
         return _call(
             calls, "ops.moveaxis({tensors}, 0, {dim})", bound, Kind("tensor", tensors.kind.dtype)
