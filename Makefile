@@ -57,7 +57,7 @@ facts: $(READY)  ## record kinds from runs of the torch models (shipped as data)
 	$(BIN)/keraform facts --all
 
 support: $(READY)  ## compute the ladder for TYPES and rebuild the table in the README
-	$(BIN)/keraform matrix $(foreach type,$(TYPES),--types $(type)) --out src/keraform/support.json
+	$(BIN)/keraform matrix $(TYPES:%=--types %) --out src/keraform/support.json
 	$(BIN)/python docs/support_table.py
 
 clean:  ## remove the environment and what the tools keep

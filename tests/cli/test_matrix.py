@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from keraform.cli.app import app
 from keraform.cli.matrix import keep_results
+from keraform.errors import KeraformError
 
 
 def table(digest: str, rungs: dict[str, str], error: float | None = None) -> dict[str, Any]:
@@ -34,3 +41,20 @@ def test_types_that_were_not_asked_for_stay() -> None:
     now = {"versions": {}, "types": {}}
     keep_results(now, table("a", {"1": "pass"}))
     assert list(now["types"]) == ["bert"]
+
+
+def test_a_crash_of_one_type_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    out = tmp_path / "support.json"
+
+    def verify(model_type: str, rungs: str) -> tuple[dict[str, Any], bool]:
+        if model_type == "bert":
+            raise KeraformError("a ladder of bert, got a crash")
+        return table("a", {"1": "pass"})["types"]["bert"], True
+
+    monkeypatch.setattr("keraform.cli.matrix._verify", verify)
+    asked = ["matrix", "--types", "bert,vit", "--types", "swin", "--out", str(out)]
+    result = CliRunner().invoke(app, asked)
+    assert isinstance(result.exception, KeraformError)
+    assert list(json.loads(out.read_text())["types"]) == ["swin", "vit"]

@@ -86,7 +86,9 @@ def write_whole(path: Path, text: str, force: bool = False) -> None:
 
 @contextmanager
 def progress(total: int, unit: str, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """A progress bar on standard error; the function it gives marks one piece as begun."""
+    """A progress bar on standard error, lines where that is a file; the function it gives marks one
+    piece as begun.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -102,6 +104,8 @@ def progress(total: int, unit: str, quiet: bool = False) -> Iterator[Callable[[s
             nonlocal started
             started += 1
             bar.update(task, completed=started, description=what)
+            if not (err.is_terminal or quiet):
+                err.print(f"{started} of {total} {unit}; {what}")
 
         yield begin
         bar.update(task, completed=total)

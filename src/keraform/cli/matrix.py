@@ -23,7 +23,8 @@ PACKAGES = ("keraform", "transformers", "keras", "tensorflow", "torch", "jax")
 
 def matrix(
     types: Annotated[
-        list[str] | None, typer.Option("--types", metavar="TYPE", help="A type; repeat it.")
+        list[str] | None,
+        typer.Option("--types", metavar="TYPES", help="Such as bert,vit; may be repeated."),
     ] = None,
     rungs: Annotated[str, typer.Option("--rungs", metavar="1-10", help="Such as 1-5.")] = "1-10",
     jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="Types at once.", min=1)] = 1,
@@ -34,14 +35,17 @@ def matrix(
 ) -> None:
     """Compute the ladder of model types, each in a process of its own. Needs torch.
 
-    Results that F.json has of the same generated files and that are not asked for again are kept.
+    F.json is written after each type. What it has of the same generated files and is not asked for
+    again is kept.
 
-    Example: keraform matrix --types bert --out support.json. Next: keraform status
+    Example: keraform matrix --types bert,vit --out support.json. Next: keraform status
     """
     parse_rungs(rungs)
-    wanted = types or _proved_types()
+    named = [each.strip() for group in types or [] for each in group.split(",") if each.strip()]
+    wanted = named or _proved_types()
     results: dict[str, Any] = {"versions": versions(), "types": {}}
-    failed = False
+    earlier = json.loads(out.read_text("utf-8")) if out is not None and out.is_file() else None
+    failed, crash = False, None
     with (
         console.progress(len(wanted), "types", quiet=as_json) as begin,
         concurrent.futures.ThreadPoolExecutor(jobs) as pool,
@@ -49,15 +53,20 @@ def matrix(
         futures = {pool.submit(_verify, each, rungs): each for each in wanted}
         for future in concurrent.futures.as_completed(futures):
             begin(futures[future])
-            entry, passed = future.result()
+            try:
+                entry, passed = future.result()
+            except KeraformError as error:  # the other types are computed all the same
+                crash = crash or error
+                continue
             results["types"][futures[future]] = entry
             failed = failed or not passed
+            if earlier is not None:
+                keep_results(results, earlier)
+            if out is not None:
+                console.write_whole(out, json.dumps(results, indent=1) + "\n", force=True)
+    if crash is not None:
+        raise crash
     results["types"] = dict(sorted(results["types"].items()))
-    if out is not None and out.is_file():
-        keep_results(results, json.loads(out.read_text("utf-8")))
-    text = json.dumps(results, indent=1) + "\n"
-    if out is not None:
-        console.write_whole(out, text, force=True)
     if as_json:
         console.print_json(results)
     elif out is None:
