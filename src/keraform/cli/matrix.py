@@ -62,11 +62,11 @@ def matrix(
             failed = failed or not passed
             if earlier is not None:
                 keep_results(results, earlier)
+            results["types"] = dict(sorted(results["types"].items()))
             if out is not None:
                 console.write_whole(out, json.dumps(results, indent=1) + "\n", force=True)
     if crash is not None:
         raise crash
-    results["types"] = dict(sorted(results["types"].items()))
     if as_json:
         console.print_json(results)
     elif out is None:
@@ -99,7 +99,6 @@ def keep_results(results: dict[str, Any], earlier: dict[str, Any]) -> None:
                     each["max_error"][name] = error
             rungs = {int(rung): outcome for rung, outcome in each["rungs"].items()}
             each["rung"] = ClassReport(each["class"], rungs).rung
-    results["types"] = dict(sorted(results["types"].items()))
 
 
 def _proved_types() -> list[str]:
