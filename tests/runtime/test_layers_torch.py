@@ -518,6 +518,71 @@ def test_multihead_attention(keywords: dict[str, Any], averaged: bool) -> None:
     close(ours, theirs)
 
 
+TRANSFORMER = {"dim_feedforward": 10, "dropout": 0.1}
+
+
+@pytest.mark.parametrize("keywords", [
+    {}, {"batch_first": True, "norm_first": True}, {"activation": "gelu", "bias": False},
+], ids=str)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")  # torch's fast path
+@pytest.mark.parametrize("norm", [False, True])
+def test_transformer_stacks(keywords: dict[str, Any], norm: bool) -> None:
+    keywords = TRANSFORMER | keywords
+
+    def stacks(nn: Any, norm_class: Any) -> Any:
+        ends = (lambda: norm_class(6)) if norm else (lambda: None)
+        return (
+            lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, **keywords), 2, ends()),
+            lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(6, 2, **keywords), 2, ends()),
+        )
+
+    theirs, ours = stacks(nn, nn.LayerNorm), stacks(layers, layers.LayerNormalization)
+    encoder, encoder_port = pair(theirs[0], ours[0])
+    decoder, decoder_port = pair(theirs[1], ours[1])
+    rng = np.random.default_rng(2)
+    lead = (lambda n: (3, n)) if keywords.get("batch_first") else (lambda n: (n, 3))
+    source, target = rng.normal(size=(*lead(5), 6)), rng.normal(size=(*lead(4), 6))
+    padding, causal = np.zeros((3, 5), "bool"), np.triu(np.ones((4, 4), "bool"), 1)
+    padding[1, 3:] = True
+    wanted = encoder(  # with gradients, so that torch takes its ordinary path
+        torch.tensor(source), src_key_padding_mask=torch.tensor(padding)
+    )
+    found = encoder_port(
+        ops.convert_to_tensor(source), src_key_padding_mask=ops.convert_to_tensor(padding)
+    )
+    close(found, wanted)
+    close(
+        decoder_port(
+            ops.convert_to_tensor(target), found, tgt_mask=ops.convert_to_tensor(causal),
+            memory_key_padding_mask=ops.convert_to_tensor(padding),
+        ),
+        decoder(
+            torch.tensor(target), wanted, tgt_mask=torch.tensor(causal),
+            memory_key_padding_mask=torch.tensor(padding),
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")  # torch's fast path
+def test_transformer() -> None:
+    settings = {"num_encoder_layers": 1, "num_decoder_layers": 2, **TRANSFORMER}
+    module, layer = pair(
+        lambda: nn.Transformer(6, 2, **settings), lambda: layers.Transformer(6, 2, **settings)
+    )
+    rng = np.random.default_rng(2)
+    source, target = rng.normal(size=(5, 3, 6)), rng.normal(size=(4, 3, 6))
+    mask = layer.generate_square_subsequent_mask(4)
+    close(mask, nn.Transformer.generate_square_subsequent_mask(4, dtype=torch.float64))
+    ours = layer(ops.convert_to_tensor(source), ops.convert_to_tensor(target), tgt_mask=mask)
+    tgt_mask = torch.tensor(ops.convert_to_numpy(mask))
+    close(ours, module(torch.tensor(source), torch.tensor(target), tgt_mask=tgt_mask))
+
+
+def test_transformer_layers_refuse_unknown_activations() -> None:
+    with pytest.raises(ValueError, match="expected activation 'relu', 'gelu' or a callable"):
+        layers.TransformerEncoderLayer(6, 2, activation="silu")
+
+
 @pytest.mark.parametrize("dim", [0, 1, 2, None])
 def test_weight_norm(dim: int | None) -> None:
     from torch.nn.utils import parametrizations

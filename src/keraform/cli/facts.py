@@ -16,7 +16,9 @@ def facts(
     model_type: Annotated[
         str | None, typer.Argument(metavar="TYPE", help="A model type.", show_default=False)
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every proved model type.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every proved model type, and what they share.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where to; by default into the package."),
@@ -40,24 +42,26 @@ def facts(
 
     with console.loading_backend(quiet=as_json):
         from keraform.verify.classes import PROVED_TYPES, upstream_module_name
-        from keraform.verify.facts import facts_file_name, record_facts
+        from keraform.verify.facts import SHARED, facts_file_name, record_facts
 
     directory = out or Path(translate_room.__file__).parent / "facts"
     directory.mkdir(parents=True, exist_ok=True)
-    types = PROVED_TYPES if model_type is None else (model_type,)
+    if model_type is None:
+        modules = {upstream_module_name(each): () for each in PROVED_TYPES} | SHARED
+    else:
+        modules = {upstream_module_name(model_type): ()}
     rows = []
-    with console.progress(len(types), "types", quiet=as_json) as begin:
-        for each in types:
-            begin(each)
-            module = upstream_module_name(each)
-            recorded = record_facts(module)
+    with console.progress(len(modules), "modules", quiet=as_json) as begin:
+        for module, through in modules.items():
+            begin(module)
+            recorded = record_facts(module, through)
             path = directory / facts_file_name(module)
             recorded.write(path)
-            rows.append({"type": each, "facts": len(recorded.facts), "path": str(path)})
+            rows.append({"module": module, "facts": len(recorded.facts), "path": str(path)})
     if as_json:
         console.print_json(rows)
         return
     for row in rows:
         console.out.print(
-            f"{row['type']}: {row['facts']} facts in {row['path']}", highlight=False, markup=False
+            f"{row['module']}: {row['facts']} facts in {row['path']}", highlight=False, markup=False
         )

@@ -61,9 +61,15 @@ class TorchTree(NameOwner):
         context = global_state.get_global_attribute("current_call_ctx")
         return context is not None and bool(getattr(context, "training", None))
 
-    def add_weight(self, *args: Any, dtype: Any = None, **kwargs: Any) -> keras.Variable:
-        """Keras's `add_weight`; a dtype that the model names is lifted with its casts."""
-        return super().add_weight(*args, dtype=resolve(dtype), **kwargs)  # type: ignore[misc]
+    def add_weight(
+        self, shape: Any = None, *args: Any, dtype: Any = None, **kwargs: Any
+    ) -> keras.Variable:
+        """Keras's `add_weight`; the shape may be one number, as in torch, and a dtype that the
+        model names is lifted with its casts.
+        """
+        if isinstance(shape, int):
+            shape = (shape,)
+        return super().add_weight(shape, *args, dtype=resolve(dtype), **kwargs)  # type: ignore[misc]
 
     def add_parameter(self, value: Any, name: str, trainable: bool = True) -> keras.Variable:
         """A weight that starts as the tensor `value` and keeps its dtype class (float or int)."""

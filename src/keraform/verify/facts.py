@@ -23,6 +23,18 @@ from keraform.verify.drives import drive
 from keraform.verify.instrument import instrumented, source_path
 from keraform.verify.kinds import merge
 
+_MODELS = "transformers.models"
+_DECODERS = tuple(
+    f"{_MODELS}.{name}.modeling_{name}" for name in ("llama", "mistral", "qwen3", "mixtral")
+)
+
+# Modules that proved types import, and the modules whose classes run them (none: their own).
+SHARED: dict[str, tuple[str, ...]] = {
+    "transformers.modeling_layers": _DECODERS,
+    "transformers.modeling_rope_utils": _DECODERS,
+    f"{_MODELS}.resnet.modeling_resnet": (),  # the backbone of detr
+}
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import tempfile
 from functools import lru_cache
@@ -149,11 +150,31 @@ def read_inputs(source: str | None, path: Path) -> Inputs:
             try_next=f"keraform verify {path} --inputs {path}:make_inputs",
         )
     module = (
-        import_file(Path(place), Path(place).stem)
-        if place.endswith(".py")
-        else importlib.import_module(place)
+        import_file(Path(place), Path(place).stem) if place.endswith(".py") else _imported(place)
     )
-    return {name: np.asarray(value) for name, value in getattr(module, function)().items()}
+    make = getattr(module, function, None)
+    if make is None:
+        raise KeraformError(
+            expected=f"a function {function} in {place} that gives a dict of arrays",
+            got="no such name",
+            try_next=f"python -c 'import {place.removesuffix('.py')}'",
+        )
+    return {name: np.asarray(value) for name, value in make().items()}
+
+
+def _imported(name: str) -> ModuleType:
+    """A module, also one of the directory that one is in, as `python -m` finds it."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise KeraformError(
+            expected=f"a module {name} with a function that makes the inputs",
+            got=f"{type(error).__name__}: {error}",
+            try_next=f"python -c 'import {name}'",
+        ) from error
 
 
 def load_by_tree(model: Any, state: State) -> LoadReport:

@@ -16,6 +16,13 @@ _TABLE = {
         "buffer",
         "call_context",
     ),
+    "transformer": (
+        "Transformer",
+        "TransformerDecoder",
+        "TransformerDecoderLayer",
+        "TransformerEncoder",
+        "TransformerEncoderLayer",
+    ),
     "linear": ("Dense", "Embedding", "Identity", "TransposedDense"),
     "regularization": ("Dropout", "Dropout1D", "Dropout2D", "Dropout3D"),
     "normalization": (
