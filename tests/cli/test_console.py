@@ -116,3 +116,19 @@ def test_status_of_a_type_and_of_a_directory_agree(tmp_path: Path) -> None:
     assert of_directory["architectures"] == ["TFBertForMaskedLM"]
     if not of_type["proved"]:
         assert of_type["why"].startswith("not yet proved")
+
+
+def test_what_a_file_prints_is_not_among_the_json(tmp_path: Path) -> None:
+    path = tmp_path / "printing.py"
+    path.write_text(
+        "from torch import nn\nprint('imported')\n\n\nclass Model(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        print('built')\n"
+        "        self.linear = nn.Linear(2, 3)\n\n"
+        "    def forward(self, x):\n        return self.linear(x)\n\n\n"
+        "def inputs():\n    return {'x': [[1.0, 2.0]]}\n",
+        "utf-8",
+    )
+    asked = ["verify", str(path), "--inputs", f"{path}:inputs", "--rungs", "1-3", "--json"]
+    result = runner.invoke(app, asked)
+    assert json.loads(result.stdout)["classes"][0]["rung"] == 3
+    assert "built" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,17 @@ def test_a_file_with_inputs_from_a_function(torch_file):
 def test_inputs_from_a_file(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.ones(3))
     assert list(read_inputs(str(tmp_path / "x.npz"), tmp_path)) == ["a"]
+
+
+def test_inputs_from_a_module_beside_one(tmp_path, monkeypatch):
+    (tmp_path / "my_inputs.py").write_text("def make():\n    return {'a': [1.0]}\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    assert read_inputs("my_inputs:make", tmp_path)["a"].shape == (1,)
+    with pytest.raises(KeraformError, match="expected: a function other in my_inputs"):
+        read_inputs("my_inputs:other", tmp_path)
+    with pytest.raises(KeraformError, match="ModuleNotFoundError: No module named 'no_inputs'"):
+        read_inputs("no_inputs:make", tmp_path)
 
 
 def test_arguments_are_expressions_or_text(torch_file):

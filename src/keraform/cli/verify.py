@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,10 +150,13 @@ def need_torch() -> None:
 
 
 def run(target: Target, asked: set[int], quiet: bool) -> Report:
-    """Hands the target to the room that proves, with a bar that moves rung by rung."""
+    """Hands the target to the room that proves, with a bar that moves rung by rung.
+
+    What a user's file prints goes to standard error: standard output is the result's.
+    """
     from keraform.verify import ladder
 
-    with console.steps(quiet) as step:
+    with console.steps(quiet) as step, contextlib.redirect_stdout(sys.stderr):
         return ladder.climb(
             target,
             asked,
