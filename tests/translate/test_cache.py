@@ -75,7 +75,7 @@ def test_a_cached_port_is_imported_without_the_translator(root: Path, made: Path
         "import sys; import keraform.models.convnext.modeling_convnext as port; "
         "print(port.__file__, 'libcst' in sys.modules)"
     )
-    run(code, root).wait()  # also translates the modules that the port imports
+    run(code, root).communicate()  # also translates the modules that the port imports
     output, errors = run(code, root).communicate()
     assert output.split() == [str(made), "False"], errors
 

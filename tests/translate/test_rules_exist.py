@@ -161,6 +161,11 @@ def test_two_rules_with_one_name_raise(table: str, tmp_path: Path) -> None:
         exec(compile(doubled, str(path), "exec"), {"__name__": "doubled"})
 
 
+def test_two_idioms_with_one_name_raise() -> None:
+    with pytest.raises(ValueError, match=r"two idioms for torch\.max"):
+        idioms._table({"torch.max": None}, {"torch.max": None})
+
+
 def test_no_rule_names_a_model_type() -> None:
     from keraform.translate.source import transformers_root
 

@@ -37,6 +37,12 @@ class Analysis:
     public: tuple[str, ...] = ()
     abstract: frozenset[str] = frozenset()
 
+    def lineage(self, info: ClassInfo | None) -> Iterator[ClassInfo]:
+        """A class, its first base in the file, that one's first base, and so on."""
+        while info is not None:
+            yield info
+            info = next((self.classes[b] for b in info.bases if b in self.classes), None)
+
 
 def import_origins(node: cst.Import | cst.ImportFrom, module: str) -> Iterator[tuple[str, str]]:
     """The local names that an import binds, and where each comes from."""
@@ -117,27 +123,7 @@ def _origin(result: Analysis, base: str) -> str:
 def _classify(result: Analysis) -> None:
     for info in result.classes.values():
         for base in info.bases:
-            parent = result.classes.get(base)
-            origin = _origin(result, base)
-            torch = canonical(origin) or ""
-            upstream = _upstream_class(origin)
-            if parent is not None:
-                info.is_layer |= parent.is_layer
-                info.is_model |= parent.is_model
-                info.is_output |= parent.is_output
-                info.torch_base = info.torch_base or parent.torch_base
-            elif upstream is not None and upstream is not info:
-                info.is_layer |= upstream.is_layer
-                info.is_model |= upstream.is_model
-                info.is_output |= upstream.is_output
-            if torch.startswith("nn.") or origin in LAYER_BASES:
-                info.is_layer = True
-            if layer_class(torch) is not None:
-                info.torch_base = torch
-            info.is_model |= origin == MODEL_BASE
-            info.is_output |= origin in OUTPUT_BASES or origin.startswith(
-                "transformers.modeling_outputs."
-            )
+            _inherit(info, base, result)
         if "__init__" in info.methods and not info.bases and "forward" in info.methods:
             info.is_layer = True
         info.is_public = info.name in result.public or (
@@ -145,19 +131,39 @@ def _classify(result: Analysis) -> None:
         )
     models = [info for info in result.classes.values() if info.is_model]
     bases = {base for info in models for base in info.bases if base in result.classes}
-    result.abstract = frozenset(
-        info.name
-        for info in models
-        if "forward" not in info.methods and "__init__" not in info.methods and info.name in bases
-    ) | frozenset(
-        info.name for info in models if info.name.endswith(("PreTrainedModel", "PretrainedModel"))
-    )
+    result.abstract = frozenset(info.name for info in models if _is_abstract(info, bases))
     for info in models:
         info.is_split = (
             info.is_public
             and info.name not in result.abstract
             and (_is_base_model(info) or _is_component(info, result))
         )
+
+
+def _inherit(info: ClassInfo, base: str, result: Analysis) -> None:
+    """What a base class makes of a class."""
+    origin = _origin(result, base)
+    torch = canonical(origin) or ""
+    parent = result.classes.get(base) or _upstream_class(origin)
+    if parent is not None and parent is not info:
+        info.is_layer |= parent.is_layer
+        info.is_model |= parent.is_model
+        info.is_output |= parent.is_output
+    if base in result.classes:
+        info.torch_base = info.torch_base or result.classes[base].torch_base
+    if torch.startswith("nn.") or origin in LAYER_BASES:
+        info.is_layer = True
+    if layer_class(torch) is not None:
+        info.torch_base = torch
+    info.is_model |= origin == MODEL_BASE
+    info.is_output |= origin in OUTPUT_BASES or origin.startswith("transformers.modeling_outputs.")
+
+
+def _is_abstract(info: ClassInfo, bases: set[str]) -> bool:
+    """Whether a model only serves as a base of others."""
+    if info.name.endswith(("PreTrainedModel", "PretrainedModel")):
+        return True
+    return info.name in bases and not info.methods.keys() & {"forward", "__init__"}
 
 
 def _is_base_model(info: ClassInfo) -> bool:

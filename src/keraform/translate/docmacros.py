@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from keraform.translate.docstring_literals import (
+    content,
+    docstring_lines,
+    quoted,
+    split_docstring,
+)
 from keraform.translate.docstrings import expand_call_docstring, expand_class_docstring
 from keraform.translate.scope import ClassInfo
 
@@ -40,41 +46,38 @@ class Docstrings:
         init = info.methods.get("__init__")
         inner = None
         if init is not None:
-            from keraform.translate.definitions import split_docstring
-
             inner, _ = split_docstring(init.body)
         text = (
             expand_class_docstring(
                 info.name,
-                _content(docstring),
+                content(docstring),
                 base=info.bases[0] if info.bases else None,
                 custom_intro=arguments.get("custom_intro"),
                 config_name=self.config_name(info),
                 model_type=self.model_type,
                 parameters=self.parameters(init),
-                init_docstring=_content(inner),
+                init_docstring=content(inner),
                 custom_args=arguments.get("custom_args"),
             )
             if not info.is_output
             else None
         )
-        return _quoted(text, "    ") if text else docstring
+        return quoted(text, "    ") if text else docstring
 
     def call(
         self,
         node: cst.FunctionDef,
         owner: ClassInfo | None,
         docstring: str | None,
-        arguments: dict[str, str] | None,
+        arguments: dict[str, str],
     ) -> str | None:
         """The docstring of a call."""
         if owner is None or self.module.main_layer or not owner.is_public:
             return docstring
-        arguments = arguments or {}
         output = self.module.text(node.returns.annotation) if node.returns is not None else None
         text = expand_call_docstring(
             self.parameters(node),
-            _content(docstring),
+            content(docstring),
             class_name=owner.name,
             config_name=self.config_name(owner),
             output_name=output,
@@ -84,7 +87,14 @@ class Docstrings:
             model_type=self.model_type,
             method="call" if node.name.value == "forward" else node.name.value,
         )
-        return _quoted(text, "        ") if text else docstring
+        return quoted(text, "        ") if text else docstring
+
+    def lines(self, docstring: str | None, expanded: str | None, indent: str) -> list[str]:
+        """The lines of an expanded docstring; those beyond the source's are counted."""
+        lines = docstring_lines(expanded, indent)
+        written = docstring.count("\n") + 1 if docstring else 0
+        self.module.stats.doc_lines += max(len(lines) - written, 0)
+        return lines
 
     def parameters(self, node: cst.FunctionDef | None) -> list[tuple[str, str | None, str | None]]:
         """Names, annotations and defaults of a function, as source text."""
@@ -99,20 +109,3 @@ class Docstrings:
             for p in (*node.params.params, *node.params.kwonly_params)
             if p.name.value != "self"
         ]
-
-
-def _content(docstring: str | None) -> str | None:
-    """The text of a docstring literal."""
-    if docstring is None:
-        return None
-    return str(cst.ensure_type(cst.parse_expression(docstring), cst.SimpleString).evaluated_value)
-
-
-def _quoted(text: str, indent: str) -> str:
-    """A docstring literal, indented for its place."""
-    lines = [indent + line if line.strip() else "" for line in text.strip("\n").split("\n")]
-    body = "\n".join(lines).strip()
-    prefix = "r" if "\\" in body else ""
-    if "\n" not in body:
-        return f'{prefix}"""{body}"""'
-    return f'{prefix}"""{body}\n{indent}"""'

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, PY, UNKNOWN, Kind
+from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, FUNCTION, PY, UNKNOWN, Kind
 from keraform.translate.layout import Doc, flat, group, render
 from keraform.translate.rules.record import Refusal
 from keraform.translate.rules.seams import DROPPED_NAMES, SEAM_MODULES, SEAM_NAMES, SHARED_MODULES
@@ -37,7 +37,6 @@ class ImportTable:
 
     def __init__(self, component_name: Callable[[str, str], str]):
         self.origins: dict[str, str] = {}
-        self.star_future = False
         self.needed: dict[tuple[str, str], str] = {}
         self.modules: dict[str, str | None] = {}
         self.component_name = component_name
@@ -65,6 +64,10 @@ class ImportTable:
         if "layers." in text:
             self.need("keraform.runtime", "layers")
 
+    def need_as(self, module: str, name: str, local: str) -> str:
+        """Asks for `from module import name`, by the local name that the source gives it."""
+        return self.need(module, name, local if local != name else None)
+
     def use(self, local: str) -> tuple[str, Kind]:
         """The local name and the kind of an imported name that the code mentions."""
         origin = self.origins[local]
@@ -74,45 +77,53 @@ class ImportTable:
                 raise Refusal(f"import.{origin}", "ports do not know this package")
             self.plain(origin, local if local != origin else None)
             return local, PY
-        target = SEAM_NAMES.get(origin)
-        if target is not None:
-            if target.rsplit(".", 1)[-1][0].isupper():
-                module, _, name = target.rpartition(".")
-                return self.need(module, name), UNKNOWN
-            return self.need(target, name, local if local != name else None), _seam_kind(name)
-        if origin in SEAM_MODULES:
-            package, _, leaf = SEAM_MODULES[origin].rpartition(".")
-            return self.need(package, leaf, local if local != leaf else None), UNKNOWN
-        for upstream, seam in SEAM_MODULES.items():
-            if module == upstream or module.startswith(upstream + "."):
-                if name not in public_names(seam):
-                    raise Refusal(f"import.{name}", f"{seam} has no counterpart of it")
-                return self.need(seam, name, local if local != name else None), _seam_kind(name)
+        found = self.use_seam(local, origin)
+        if found is not None:
+            return found
         if name in DROPPED_NAMES:
             raise Refusal(
                 f"import.{name}", "this helper of Transformers has no counterpart in a port"
             )
         if module.startswith("transformers") and uses_torch(module):
-            if not module.startswith("transformers.models.") and not re.fullmatch(
-                SHARED_MODULES.get(module, ""), name
-            ):
-                raise Refusal(
-                    f"import.{name}", f"the runtime has no counterpart of {module}.{name}"
-                )
-            port = "keraform.models" + module.removeprefix("transformers").replace(
-                ".models.", ".", 1
-            )
-            if name[0].isupper() and not name.isupper():
-                return self.need(port, self.component_name(module, name)), Kind("class", name=None)
-            return self.need(port, name, local if local != name else None), Kind("function")
+            return self.use_port(local, module, name)
         if module.split(".")[0] not in STDLIB and not module.startswith("transformers"):
             if module_path(origin) is None and module.split(".")[0] in ("numpy", "scipy"):
-                return self.need(module, name, local if local != name else None), PY
+                return self.need_as(module, name, local), PY
             raise Refusal(
                 f"import.{module}", f"`{name}` comes from a package that ports do not know"
             )
         kind = CONFIG if name.endswith("Config") else PY if name in ("logging", "math") else UNKNOWN
-        return self.need(module, name, local if local != name else None), kind
+        return self.need_as(module, name, local), kind
+
+    def use_seam(self, local: str, origin: str) -> tuple[str, Kind] | None:
+        """A name that Keraform's runtime has; None for other names."""
+        module, _, name = origin.rpartition(".")
+        target = SEAM_NAMES.get(origin)
+        if target is not None:
+            if target.rsplit(".", 1)[-1][0].isupper():
+                module, _, name = target.rpartition(".")
+                return self.need(module, name), UNKNOWN
+            return self.need_as(target, name, local), _seam_kind(name)
+        if origin in SEAM_MODULES:
+            package, _, leaf = SEAM_MODULES[origin].rpartition(".")
+            return self.need_as(package, leaf, local), UNKNOWN
+        for upstream, seam in SEAM_MODULES.items():
+            if module == upstream or module.startswith(upstream + "."):
+                if name not in public_names(seam):
+                    raise Refusal(f"import.{name}", f"{seam} has no counterpart of it")
+                return self.need_as(seam, name, local), _seam_kind(name)
+        return None
+
+    def use_port(self, local: str, module: str, name: str) -> tuple[str, Kind]:
+        """A name of another upstream module that is translated too."""
+        shared = re.fullmatch(SHARED_MODULES.get(module, ""), name)
+        if not module.startswith("transformers.models.") and not shared:
+            raise Refusal(f"import.{name}", f"the runtime has no counterpart of {module}.{name}")
+        path = module.removeprefix("transformers").replace(".models.", ".", 1)
+        port = f"keraform.models{path}"
+        if name[0].isupper() and not name.isupper():
+            return self.need(port, self.component_name(module, name)), Kind("class")
+        return self.need_as(port, name, local), FUNCTION
 
     @staticmethod
     def call_kind(origin: str) -> Kind:

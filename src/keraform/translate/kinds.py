@@ -71,6 +71,20 @@ class Kind:
             return join_all(self.items)
         return self.items[index] if -len(self.items) <= index < len(self.items) else UNKNOWN
 
+    def element(self) -> Kind:
+        """The kind of what iterating over the value yields."""
+        if self.name in ("enumerate", "zip"):
+            return Kind("tuple", items=self.items)
+        if self.tag == "layers":
+            return Kind("layer", name=self.name)
+        if self.tag in ("tuple", "list") and self.items:
+            return self.item()
+        if self.tag == "size":
+            return DIM
+        if self.is_tensor:
+            return Kind("tensor", self.dtype, self.rank - 1 if self.rank else None)
+        return INT if self.name == "range" else UNKNOWN
+
     def row(self) -> Kind:
         """The kind of `x[i]` for a tensor."""
         return replace(self, rank=None if self.rank is None else self.rank - 1)

@@ -100,9 +100,19 @@ def forced(document: Doc) -> bool:
     )
 
 
+def begins(document: Doc, text: str) -> bool:
+    """Whether the document begins with a text."""
+    return bool(document) and isinstance(document[0], str) and document[0].startswith(text)
+
+
 def group(open_: str, docs: Iterable[Doc], close: str, **options: Any) -> Group:
     """A group of plain items."""
     return Group(open_, [Item(d) for d in docs], close, **options)
+
+
+def called(function: str, *arguments: Doc) -> Doc:
+    """`function(a, b)`."""
+    return doc(function, group("(", arguments, ")"))
 
 
 def render(document: Doc, indent: str, suffix: str = "", width: int = WIDTH) -> str:

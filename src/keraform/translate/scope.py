@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import libcst as cst
 
-from keraform.translate.kinds import UNKNOWN, Kind
+from keraform.translate.kinds import Kind, join
 
 
 @dataclass(slots=True)
@@ -47,15 +49,30 @@ class Scope:
     """Local variables of a function and what surrounds it.
 
     `borrowed` are the parameters of a plain function that still are the caller's tensors.
+    `assigning` is the attribute of self whose value is being translated, which names a layer;
+    `unpacking` is the number of names that a value is unpacked into.
     """
 
     names: dict[str, Kind] = field(default_factory=dict)
     owner: ClassInfo | None = None
     function: cst.FunctionDef | None = None
     self_name: str | None = None
-    assigning: str | None = None
     borrowed: set[str] = field(default_factory=set)
+    assigning: str | None = None
+    unpacking: int | None = None
 
-    def get(self, name: str) -> Kind:
-        """The kind of a local name."""
-        return self.names.get(name, UNKNOWN)
+    @contextmanager
+    def assigned_to(self, name: str | None, unpacking: int | None = None) -> Iterator[None]:
+        """While it lasts, the value of `self.name` is translated (of no attribute with None)."""
+        saved = self.assigning, self.unpacking
+        self.assigning, self.unpacking = name, unpacking
+        try:
+            yield
+        finally:
+            self.assigning, self.unpacking = saved
+
+
+def join_names(a: dict[str, Kind], b: dict[str, Kind]) -> dict[str, Kind]:
+    """Local variables after two paths; a name of one path alone keeps its kind."""
+    result = {name: join(kind, b[name]) if name in b else kind for name, kind in a.items()}
+    return result | {name: kind for name, kind in b.items() if name not in a}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from keraform.translate.rules.functions import FUNCTIONS
-from keraform.translate.rules.record import Code, Rule, bind, fill
+from keraform.translate.rules.record import Code, Rule
 
 Guard = Callable[[Mapping[str, Code]], str | None]
 
@@ -202,9 +202,7 @@ for _torch, _function in FUNCTIONS.items():
         METHODS[_name] = Rule(
             f"Tensor.{_name}",
             "self" + _function.signature.removeprefix("input"),
-            _function.emit.replace("{input", "{self")
-            if isinstance(_function.emit, str)
-            else _function.emit,
+            _function.emit.replace("{input", "{self"),
             _function.kind.replace("same", "like:self").replace("like:input", "like:self"),
             precedence=_function.precedence,
         )
@@ -214,5 +212,3 @@ AMBIGUOUS = frozenset(
     "split copy index type t any all sum max min mean item tolist round repeat size clone count add sort fill "
     "pop update get format join replace lower strip sub prod std var norm sign".split()
 )
-
-__all__ = ["AMBIGUOUS", "METHODS", "Code", "bind", "fill"]

@@ -120,6 +120,6 @@ NAMELESS = frozenset(rule.torch for rule in LOSSES)
 def layer_class(torch: str) -> str | None:
     """The name of the Keraform layer that stands for a module class (`nn.Linear` gives `Dense`)."""
     rule = MODULES.get(torch)
-    if rule is None or not isinstance(rule.emit, str):
+    if rule is None:
         return None
     return rule.emit.partition("(")[0].removeprefix("layers.")

@@ -6,13 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
 
 from keraform.translate.kinds import UNKNOWN, Kind
 from keraform.translate.layout import Doc, Group, Item, doc, flat
-
-if TYPE_CHECKING:
-    from keraform.translate.expressions import ExpressionTranslator
 
 ATOM = 14
 
@@ -89,7 +85,8 @@ class Refusal(Exception):
         self.reason = reason
 
 
-Emit = str | Callable[["ExpressionTranslator", dict[str, Code]], Code]
+# The arguments of a call, each with its keyword.
+Arguments = list[tuple[str | None, Code]]
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,7 @@ class Rule:
     Args:
         torch: the torch name (`torch.cat`, `Tensor.view`, `nn.Linear`), which is also the rule's id.
         signature: the torch parameters (see `Parameter`); a method's receiver is `self`.
-        emit: a template with `{name}` for arguments (`{name!o}` as an operand), or a function for what a template
-            cannot say.
+        emit: a template with `{name}` for arguments (`{name!o}` as an operand); what a template cannot say is an idiom.
         kind: the result: `tensor` (dtype unknown), `same` (like the first argument), `tensor:float32`, `like:name`,
             `dtype:name` (the dtype given by that argument), `int`, `dim`, `size`, `list`, `tuple:a,b`, ...
         guard: called with the arguments; returns the reason for refusing, or None.
@@ -109,7 +105,7 @@ class Rule:
 
     torch: str
     signature: str
-    emit: Emit
+    emit: str
     kind: str = "tensor"
     guard: Callable[[Mapping[str, Code]], str | None] | None = None
     precedence: int = ATOM
@@ -129,7 +125,7 @@ class Rule:
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input"}
 
 
-def bind(rule: Rule, arguments: list[tuple[str | None, Code]]) -> dict[str, Code]:
+def bind(rule: Rule, arguments: Arguments) -> dict[str, Code]:
     """Binds call arguments to the rule's parameters by torch's own calling convention."""
     bound: dict[str, Code] = {}
     by_name = {p.name: p for p in rule.parameters}
@@ -159,20 +155,24 @@ def bind(rule: Rule, arguments: list[tuple[str | None, Code]]) -> dict[str, Code
         bound[parameter.name] = code
         cursor += 1
     for parameter in rule.parameters:
-        if parameter.variadic and parameter.name in bound:
-            bound[parameter.name] = pack_tuple(bound[parameter.name])
-        elif parameter.name not in bound:
-            if parameter.default is not None:
-                bound[parameter.name] = Code(
-                    (parameter.default,), kind_of_literal(parameter.default)
-                )
-            elif not (parameter.optional or parameter.dropped or parameter.variadic):
-                raise Refusal(rule.id, f"argument {parameter.name!r} is missing")
-        elif parameter.dropped:
-            given = bound.pop(parameter.name)
-            if parameter.refused and given.text not in ("None", "False"):
-                raise Refusal(rule.id, f"argument {parameter.name!r} has no counterpart")
+        _complete(rule, parameter, bound)
     return bound
+
+
+def _complete(rule: Rule, parameter: Parameter, bound: dict[str, Code]) -> None:
+    """Packs, adds, or drops one parameter when all arguments are bound."""
+    name = parameter.name
+    if parameter.variadic and name in bound:
+        bound[name] = pack_tuple(bound[name])
+    elif name not in bound:
+        if parameter.default is not None:
+            bound[name] = Code((parameter.default,), kind_of_literal(parameter.default))
+        elif not (parameter.optional or parameter.dropped or parameter.variadic):
+            raise Refusal(rule.id, f"argument {name!r} is missing")
+    elif parameter.dropped:
+        given = bound.pop(name)
+        if parameter.refused and given.text not in ("None", "False"):
+            raise Refusal(rule.id, f"argument {name!r} has no counterpart")
 
 
 def kind_of_literal(text: str) -> Kind:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.kinds import DIM, FLOAT_TENSOR, UNKNOWN, Kind
-from keraform.translate.layout import Doc, Group, Item, doc
+from keraform.translate.layout import Doc, Group, Item, begins, called, doc, flat
 from keraform.translate.rules.record import Code
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SubscriptTranslator:
 
     def elements(self, node: cst.Subscript) -> list[Element]:
         """The elements of the index."""
-        self.module.comments_in(node.lbracket.whitespace_after, node.rbracket.whitespace_before)
+        self.module.comments.keep(node.lbracket.whitespace_after, node.rbracket.whitespace_before)
         slices = [element.slice for element in node.slice]
         if (
             len(slices) == 1
@@ -70,7 +70,7 @@ class SubscriptTranslator:
                 result.append(self.index(element.value, star=bool(element.star)))
         for each in node.slice:
             if isinstance(each.comma, cst.Comma):
-                self.module.comments_in(each.comma.whitespace_after)
+                self.module.comments.keep(each.comma.whitespace_after)
         return result
 
     def slice(self, node: cst.Slice) -> Element:
@@ -118,7 +118,7 @@ class SubscriptTranslator:
 
     def subscript(self, node: cst.Subscript) -> Code:
         """`x[...]` that is read."""
-        if self.module.in_annotation:
+        if self.module.annotations.active:
             return self.annotation(node)
         receiver = self.module.expressions(node.value)
         elements = self.elements(node)
@@ -160,25 +160,19 @@ class SubscriptTranslator:
         ):
             axis = str(len(elements) - 1)
             self.module.imports.need("keras", "ops")
-            items = [Item(receiver.doc), Item(last.document), Item((f"axis={axis}",))]
-            return Code(doc("ops.take", Group("(", items, ")")), kind)
+            return Code(called("ops.take", receiver.doc, last.document, (f"axis={axis}",)), kind)
         if all(e.sort in BASIC or e.sort in ("py",) for e in elements):
             return self.plain(receiver, elements, self.tensor_kind(receiver.kind, elements))
         if receiver.kind.is_unknown:
             self.module.count_helper("getitem")
         self.module.imports.need("keraform.runtime", "ops", "kf")
-        return Code(
-            doc(
-                "kf.getitem", Group("(", [Item(receiver.doc), Item(self.index_doc(elements))], ")")
-            ),
-            kind,
-        )
+        return Code(called("kf.getitem", receiver.doc, self.index_doc(elements)), kind)
 
     def index_doc(self, elements: list[Element]) -> Doc:
         """The index as a Python value: slices become `slice(a, b)`."""
         items = []
         for element in elements:
-            if element.sort == "slice" and not _is_call(element.document):
+            if element.sort == "slice" and not begins(element.document, "slice"):
                 items.append(Item((_slice_call(element.document),)))
             else:
                 items.append(Item(element.document))
@@ -253,7 +247,7 @@ class SubscriptTranslator:
             )
             new = doc(current.doc, f" {operator} ", value.operand(11))
         self.module.stats.operations += 1
-        update = doc("kf.setitem", Group("(", [Item(receiver.doc), Item(index), Item(new)], ")"))
+        update = called("kf.setitem", receiver.doc, index, new)
         return self.rebind(node.value, receiver, update)
 
     def rebind(self, target: cst.BaseExpression, receiver: Code, update: Doc) -> Doc:
@@ -267,8 +261,7 @@ class SubscriptTranslator:
         if isinstance(target, cst.Attribute) and target.attr.value == "data":
             return self.rebind(target.value, receiver, update)
         if isinstance(target, cst.Name) and target.value in self.module.scope.borrowed:
-            items = [Item((target.value,)), Item(update)]
-            update = doc("kf.assign", Group("(", items, ")"))
+            update = called("kf.assign", (target.value,), update)
             self.module.imports.need("keraform.runtime", "ops", "kf")
         return doc(receiver.doc, " = ", update)
 
@@ -279,16 +272,8 @@ def _negative(node: cst.CSTNode | None) -> bool:
     )
 
 
-def _is_call(document: Doc) -> bool:
-    return (
-        str(document[0]).startswith("slice") if document and isinstance(document[0], str) else False
-    )
-
-
 def _slice_call(document: Doc) -> str:
     """`a:b:c` as `slice(a, b, c)`."""
-    from keraform.translate.layout import flat
-
     depth, parts, current = 0, [], ""
     for character in flat(document):
         depth += (character in "([{") - (character in ")]}")

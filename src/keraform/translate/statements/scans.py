@@ -11,7 +11,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from keraform.translate.kinds import INT, Kind
-from keraform.translate.layout import Doc, Group, Item, doc, statement
+from keraform.translate.layout import Doc, called, doc, statement
 from keraform.translate.rules.record import Code
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class ScanTranslator:
         )
         module.imports.need("keraform.runtime", "ops", "kf")
         left = ", ".join(_tuple(each) if each else "_" for each in (assigned, results))
-        call = Group("(", [Item(("step",)), Item((_tuple(assigned),)), Item(header.length)], ")")
-        lines += ["", indent + statement(doc(f"{left} = kf.scan", call), indent)]
+        call = called("kf.scan", ("step",), (_tuple(assigned),), header.length)
+        lines += ["", indent + statement(doc(f"{left} = ", call), indent)]
         kinds = {name: module.scope.names.get(f"{name}_item", Kind("tensor")) for name in results}
         module.scope.names = saved
         for name, kind in kinds.items():

@@ -1,0 +1,93 @@
+"""Translation of calls that construct modules: torch's, the file's own, those of other models, and
+the constructor of a base class.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.kinds import STR, TENSOR, UNKNOWN, Kind
+from keraform.translate.layout import Doc, Group, Item, begins, doc
+from keraform.translate.rules import idioms
+from keraform.translate.rules.modules import MODULES, NAMELESS
+from keraform.translate.rules.record import Code, Refusal, Rule, bind, fill
+from keraform.translate.scope import ClassInfo
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+
+class ConstructionTranslator:
+    """Translates the construction of modules; a layer gets the name of its attribute."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+
+    def name_argument(self) -> tuple[Doc, ...]:
+        """`name="attention"`, when the layer is assigned to an attribute."""
+        name = self.module.scope.assigning
+        return ((f'name="{name}"',),) if name else ()
+
+    def torch_module(self, name: str, node: cst.Call) -> Code:
+        """`nn.Linear(...)`."""
+        if name in idioms.MODULES:
+            return idioms.MODULES[name](self.module.calls, node)
+        rule = MODULES.get(name)
+        if rule is None:
+            raise Refusal(name, "no rule for this module of torch")
+        self.module.imports.need("keraform.runtime", "layers")
+        arguments = self.module.calls.arguments(node)
+        kind = Kind("layer", name=name)
+        if any(code.star for _, code in arguments):
+            items = [
+                Item(doc(code.star or (f"{key}=" if key else ""), code.doc))
+                for key, code in arguments
+            ]
+            return Code(doc(rule.emit.partition("(")[0], Group("(", items, ")")), kind)
+        if self.module.scope.assigning and name not in NAMELESS:
+            arguments.append(("name", Code((f'"{self.module.scope.assigning}"',), STR)))
+        return Code(fill(rule.emit, bind(rule, arguments)), kind)
+
+    def of_file(self, info: ClassInfo, node: cst.Call) -> Code:
+        """A class of the file."""
+        extra = self.name_argument() if info.is_layer else ()
+        kind = Kind("layer" if info.is_layer else "object", name=info.name)
+        return self.module.calls.generic(Code((info.component_name,)), node, extra, kind)
+
+    def auto_from_config(self, dotted: str, node: cst.Call) -> Code:
+        """`AutoModel.from_config(c)` inside a model makes the main layer of that type."""
+        suffix = dotted.split(".")[-2].removeprefix("AutoModel")
+        local = self.module.imports.need("keraform.auto", f"AutoMainLayer{suffix}")
+        function = Code((f"{local}.from_config",))
+        return self.module.calls.generic(function, node, self.name_argument(), Kind("layer"))
+
+    def super_call(self, name: str, node: cst.Call) -> Code:
+        """`super().method(...)`; the constructor hands `**kwargs` up to Keras."""
+        owner = self.module.scope.owner
+        if name == "forward":
+            name = "call"
+        if name != "__init__" or owner is None or not owner.is_layer:
+            kind = TENSOR if name == "call" and owner is not None and owner.torch_base else UNKNOWN
+            return self.module.calls.generic(Code((f"super().{name}",)), node, kind=kind)
+        rule = MODULES.get(owner.torch_base or "")
+        if rule is not None:
+            return self.super_of_torch(rule, node)
+        items, exploded, _ = self.module.calls.arguments.items(node)
+        if not any(begins(item.doc, "**kwargs") for item in items):
+            items.append(Item(("**kwargs",)))
+        return Code(doc("super().__init__", Group("(", items, ")", exploded)))
+
+    def super_of_torch(self, rule: Rule, node: cst.Call) -> Code:
+        """`super().__init__(...)` in a class derived from a module of torch."""
+        template = rule.emit.replace(", name={name})", ")").replace("(name={name})", "()")
+        arguments = self.module.calls.arguments(node)
+        bound = bind(rule, [(key, code) for key, code in arguments if not code.star])
+        bound.pop("name", None)
+        *head, group = fill("super().__init__(" + template.partition("(")[2], bound)
+        assert isinstance(group, Group)
+        items = [*group.items]
+        if not any(begins(item.doc, "**") for item in items):
+            items.append(Item(("**kwargs",)))
+        return Code(doc(*head, Group("(", items, ")")))

@@ -1,0 +1,188 @@
+"""The door of calls: which translator takes a call, and the calls that stay as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.calls.arguments import ArgumentTranslator
+from keraform.translate.calls.construction import ConstructionTranslator
+from keraform.translate.calls.functions import FunctionTranslator
+from keraform.translate.calls.initialisation import InitialisationTranslator
+from keraform.translate.calls.methods import MethodTranslator
+from keraform.translate.kinds import (
+    BOOL,
+    DEVICE,
+    DICT,
+    DIM,
+    FLOAT,
+    INT,
+    LIST,
+    PY,
+    STR,
+    UNKNOWN,
+    Kind,
+)
+from keraform.translate.layout import Doc, Group, Item, begins, called, doc
+from keraform.translate.rules import idioms
+from keraform.translate.rules.record import (
+    Arguments,
+    Code,
+    Refusal,
+    Rule,
+    bind,
+    fill,
+    result_kind,
+)
+from keraform.translate.rules.seams import CONSTANT_CALLS, DEVICE_CALLS, UNAVAILABLE
+from keraform.translate.rules.torch_names import canonical
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+BUILTIN_KINDS = {
+    "len": DIM,
+    "int": DIM,
+    "float": FLOAT,
+    "bool": BOOL,
+    "str": STR,
+    "isinstance": BOOL,
+    "hasattr": BOOL,
+    "list": LIST,
+    "range": Kind("py", name="range"),
+    "dict": DICT,
+    "round": PY,
+    "abs": PY,
+    "callable": BOOL,
+    "issubclass": BOOL,
+    "repr": STR,
+    "id": INT,
+    "set": PY,
+    "sorted": LIST,
+    "type": PY,
+    "divmod": PY,
+    "max": DIM,
+    "min": DIM,
+    "sum": UNKNOWN,
+}
+
+
+class CallTranslator:
+    """Translates calls."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+        self.arguments = ArgumentTranslator(module)
+        self.functions = FunctionTranslator(module)
+        self.methods = MethodTranslator(module)
+        self.construction = ConstructionTranslator(module)
+        self.initialisation = InitialisationTranslator(module)
+
+    # The door
+
+    def call(self, node: cst.Call) -> Code:
+        """Translates one call."""
+        dotted = self.module.dotted(node.func)
+        code = self.imported_call(dotted, node) if dotted is not None else None
+        if code is not None:
+            return code
+        if isinstance(node.func, cst.Name):
+            return self.named_call(node.func.value, node)
+        if isinstance(node.func, cst.Attribute):
+            return self.methods.call(node.func, node)
+        return self.generic(self.module.expressions(node.func), node)
+
+    def imported_call(self, dotted: str, node: cst.Call) -> Code | None:
+        """A call of an imported name that has a meaning of its own; None for others."""
+        torch_name = canonical(dotted)
+        short = dotted.rsplit(".", 1)[-1]
+        upstream = dotted.startswith("transformers.")
+        for name in (dotted, torch_name or "", short if upstream else ""):
+            if name in CONSTANT_CALLS:
+                return Code((str(CONSTANT_CALLS[name]),), BOOL)
+        if UNAVAILABLE.fullmatch(short):
+            return Code(("False",), BOOL)
+        if short in DEVICE_CALLS or dotted in DEVICE_CALLS:
+            return Code(("None",), DEVICE)
+        if torch_name is not None:
+            return self.functions.call(torch_name, node)
+        if ".initialization." in dotted or dotted.startswith("transformers.initialization"):
+            return self.initialisation.call(short, node)
+        if dotted.endswith("auto_factory") or (
+            short == "from_config" and ".models.auto." in dotted
+        ):
+            return self.construction.auto_from_config(dotted, node)
+        return None
+
+    def named_call(self, name: str, node: cst.Call) -> Code:
+        """A call of a plain name: a builtin, a class or function of the file, an import."""
+        module = self.module
+        if name == "super":
+            return self.generic(Code(("super",)), node)
+        local = name in module.scope.names
+        special = idioms.BUILTINS.get(name)
+        if special is not None and not local and name not in module.functions:
+            result = special(self, node)
+            if result is not None:
+                return result
+        if name in module.classes:
+            return self.construction.of_file(module.classes[name], node)
+        function = module.expressions.names.name(node.func)  # type: ignore[arg-type]
+        kind = BUILTIN_KINDS.get(name, UNKNOWN) if not local else UNKNOWN
+        if name in module.functions:
+            kind = module.inference.returned(module.functions[name])
+        elif name in module.origins:
+            kind = module.imports.call_kind(module.origins[name])
+        if function.kind.tag == "layer":
+            kind = module.inference.called(function.kind.name)
+        return self.generic(function, node, kind=kind)
+
+    # Calls that are written
+
+    def generic(
+        self, function: Code, node: cst.Call, extra: tuple[Doc, ...] = (), kind: Kind = UNKNOWN
+    ) -> Code:
+        """A call that stays a call; `extra` arguments come last (before `**kwargs`)."""
+        items, exploded, footer = self.arguments.items(node)
+        if len(items) == 1 and not extra and _is_sole_generator(node.args[0].value):
+            inner = items[0].doc[0]
+            assert isinstance(inner, Group)
+            group = Group("(", inner.items, ")", trailing_comma=False, footer=footer)
+            return Code(doc(function.operand(), group), kind)
+        if extra:
+            stars = [n for n, item in enumerate(items) if begins(item.doc, "**")]
+            place = stars[0] if stars else len(items)
+            items[place:place] = [Item(each) for each in extra]
+        starred = len(items) == 1 and begins(items[0].doc, "*")
+        group = Group("(", items, ")", exploded, not starred, footer)
+        return Code(doc(function.operand(), group), kind)
+
+    def ops_call(
+        self, function: str, arguments: list[Code], kind: Kind, prefix: str = "ops"
+    ) -> Code:
+        """A plain call of `keras.ops`, or of Keraform's own operations with the prefix `kf`."""
+        if prefix == "ops":
+            self.module.imports.need("keras", "ops")
+        else:
+            self.module.imports.need("keraform.runtime", "ops", "kf")
+        return Code(called(f"{prefix}.{function}", *(code.doc for code in arguments)), kind)
+
+    def apply(self, rule: Rule, arguments: Arguments) -> Code:
+        """Applies a rule to arguments."""
+        bound = bind(rule, arguments)
+        reason = rule.guard(bound) if rule.guard is not None else None
+        if reason is not None:
+            raise Refusal(rule.id, reason)
+        self.module.stats.operations += 1
+        document = fill(rule.emit, bound)
+        self.module.imports.need_for(document)
+        if rule.emit in ("{self}", "{input}"):
+            source = bound[rule.emit[1:-1]]
+            return Code(source.doc, source.kind, source.precedence, source.parenthesized)
+        return Code(document, result_kind(rule, bound), rule.precedence)
+
+
+def _is_sole_generator(node: cst.BaseExpression) -> bool:
+    """Whether an argument is a generator that shares the call's parentheses."""
+    return isinstance(node, cst.GeneratorExp) and not node.lpar

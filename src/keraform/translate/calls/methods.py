@@ -1,0 +1,170 @@
+"""Translation of method calls: of self, of tensors, of modules, and of other objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.kinds import (
+    DIM,
+    FLOAT_TENSOR,
+    LIST,
+    NUMPY,
+    PY,
+    SIZE,
+    STR,
+    TENSOR,
+    UNKNOWN,
+    Kind,
+)
+from keraform.translate.layout import Group, Item, called, doc
+from keraform.translate.rules import idioms, prefixes
+from keraform.translate.rules.methods import AMBIGUOUS, METHODS
+from keraform.translate.rules.record import Arguments, Code, Refusal
+from keraform.translate.rules.seams import TREE_METHODS
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+TREE_WALKS = frozenset({*TREE_METHODS, "children", "modules"})
+# Methods of scalars that leave a size as it is.
+UNCHANGED_SIZE = frozenset({"clone", "detach", "item", "to", "contiguous", "cpu"})
+# Attributes that hold an activation (`self.act_fn(x)`).
+ACTIVATIONS = frozenset({"act", "act_fn", "activation", "activation_fn", "intermediate_act_fn"})
+
+
+class MethodTranslator:
+    """Translates `receiver.method(...)`."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+
+    def call(self, func: cst.Attribute, node: cst.Call) -> Code:
+        """A call of a method, by the kind of its receiver."""
+        module = self.module
+        name = func.attr.value
+        if _is_super(func.value):
+            return module.calls.construction.super_call(name, node)
+        dotted = module.dotted(func)
+        if dotted is not None:
+            function = module.expressions.attributes.attribute(func)
+            numpy = dotted.split(".")[0] == "numpy"
+            kind = NUMPY if numpy else module.imports.call_kind(dotted)
+            return module.calls.generic(function, node, kind=kind)
+        if isinstance(func.value, cst.Name) and func.value.value == module.scope.self_name:
+            return self.of_self(name, node)
+        reduced = prefixes.reduction(module.calls, func, node)
+        if reduced is not None:
+            return reduced
+        receiver = module.expressions(func.value)
+        module.comments.keep(func.dot.whitespace_before, func.dot.whitespace_after)
+        kind = receiver.kind
+        if name in TREE_WALKS and not node.args and not kind.is_tensor:
+            return self.tree_walk(receiver, name)
+        if kind.is_tensor:
+            return self.of_tensor(receiver, name, module.calls.arguments(node))
+        if kind.is_unknown and (name.removesuffix("_") in METHODS or name in idioms.METHODS):
+            if name in AMBIGUOUS:
+                return self.of_unknown(receiver, name, node)
+            return self.of_tensor(receiver, name, module.calls.arguments(node))
+        return self.of_object(receiver, name, node)
+
+    def of_self(self, name: str, node: cst.Call) -> Code:
+        """`self.method(...)`."""
+        module = self.module
+        if name in idioms.SELF_METHODS:
+            return idioms.SELF_METHODS[name](module.calls, node)
+        if name == "parameters" and not node.args:
+            return Code((f"{module.scope.self_name}.variables",), LIST)
+        owner = module.scope.owner
+        function = module.expressions.attributes.of_self(name)
+        method = module.inference.method(owner, name)
+        kind = UNKNOWN
+        if method is not None:
+            kind = module.inference.returned(method)
+        elif function.kind.tag == "layer":
+            kind = module.inference.called(function.kind.name)
+        elif owner is not None and name in ACTIVATIONS:
+            kind = FLOAT_TENSOR
+        return module.calls.generic(function, node, kind=kind)
+
+    def of_object(self, receiver: Code, name: str, node: cst.Call) -> Code:
+        """A method of a layer, a size, or a Python object."""
+        module, kind = self.module, receiver.kind
+        if kind.tag in ("dim", "int") and name in UNCHANGED_SIZE:
+            return receiver
+        if kind.tag == "size" and name == "numel":
+            return Code(called("kf.prod", receiver.doc), DIM)
+        if name == "parameters" and not node.args:
+            return Code(doc(receiver.operand(), ".variables"), LIST)
+        if name == "reset_parameters" and kind.tag == "layer" and "nn." in (kind.name or "nn."):
+            module.imports.need("keraform.runtime", "init")
+            return Code(called("init.reset_parameters", receiver.doc), UNKNOWN)
+        if name == "forward":
+            name = "call"
+        attribute = module.expressions.attributes.of(receiver, name)
+        return module.calls.generic(
+            attribute, node, kind=self.result_kind(kind, name, attribute.kind)
+        )
+
+    def result_kind(self, receiver: Kind, name: str, attribute: Kind) -> Kind:
+        """What a method of an object gives; `attribute` is the kind of the bound method."""
+        inference = self.module.inference
+        if attribute.tag == "layer":
+            return inference.called(attribute.name)
+        if receiver.tag == "layer":
+            method = inference.method(self.module.classes.get(receiver.name or ""), name)
+            return inference.returned(method) if method is not None else UNKNOWN
+        if receiver.tag == "numpy":
+            return NUMPY
+        if receiver.tag in ("py", "str", "config", "list", "dict"):
+            return PY
+        return DIM if name in ("get_seq_length", "get_max_length") else UNKNOWN
+
+    def of_tensor(self, receiver: Code, name: str, arguments: Arguments) -> Code:
+        """A method of a tensor."""
+        calls = self.module.calls
+        if name in idioms.METHODS:
+            self.module.stats.operations += 1
+            return idioms.METHODS[name](calls, receiver, arguments)
+        in_place = name.endswith("_") and not name.endswith("__")
+        plain = name.removesuffix("_") if in_place and name not in METHODS else name
+        if plain in METHODS:
+            return calls.apply(METHODS[plain], [("self", receiver), *arguments])
+        if plain in idioms.METHODS:
+            return idioms.METHODS[plain](calls, receiver, arguments)
+        raise Refusal(f"Tensor.{name}", "no rule for this method of a tensor")
+
+    def of_unknown(self, receiver: Code, name: str, node: cst.Call) -> Code:
+        """A method that tensors and Python objects share, on a receiver of unknown kind: decided at
+        run time.
+        """
+        self.module.count_helper(name)
+        self.module.stats.operations += 1
+        self.module.imports.need("keraform.runtime", "ops", "kf")
+        items, exploded, _ = self.module.calls.arguments.items(node)
+        kind = UNKNOWN
+        if name == "size":
+            kind = DIM if items else SIZE
+        group = Group("(", [Item(receiver.doc), *items], ")", exploded)
+        return Code(doc(f"kf.dynamic.{name}", group), kind)
+
+    def tree_walk(self, receiver: Code, name: str) -> Code:
+        """`module.named_children()` and its kin walk the layers by torch's names."""
+        self.module.imports.need("keraform.runtime", "tree")
+        if name in TREE_METHODS:
+            element = TENSOR if name == "named_parameters" else Kind("layer")
+            pair = Kind("tuple", items=(STR, element))
+            walk = called(f"tree.{TREE_METHODS[name]}", receiver.doc)
+            return Code(walk, Kind("list", items=(pair,)))
+        walk = called(f"tree.{TREE_METHODS[f'named_{name}']}", receiver.doc)
+        return Code(doc("[layer for _, layer in ", walk, "]"), Kind("layers"))
+
+
+def _is_super(node: cst.BaseExpression) -> bool:
+    return (
+        isinstance(node, cst.Call)
+        and isinstance(node.func, cst.Name)
+        and node.func.value == "super"
+    )

@@ -1,0 +1,156 @@
+"""Translation of conditions: comparisons, `and`, `or`, `not`, and conditional expressions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.expressions.promotion import NUMBERS
+from keraform.translate.kinds import BOOL, BOOL_TENSOR, DEVICE, PY, Kind, join
+from keraform.translate.layout import Break, doc
+from keraform.translate.rules.record import Code, Refusal
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+# An operator's symbol and its function of `keras.ops`, where it has one.
+COMPARE = {
+    cst.Equal: ("==", "equal"),
+    cst.NotEqual: ("!=", "not_equal"),
+    cst.LessThan: ("<", "less"),
+    cst.LessThanEqual: ("<=", "less_equal"),
+    cst.GreaterThan: (">", "greater"),
+    cst.GreaterThanEqual: (">=", "greater_equal"),
+    cst.Is: ("is", ""),
+    cst.IsNot: ("is not", ""),
+    cst.In: ("in", ""),
+    cst.NotIn: ("not in", ""),
+}
+
+
+class ConditionTranslator:
+    """Translates conditions; those that are known in a port are folded."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+        self.symbolic = False  # whether a comparison read a size or a tensor
+        self.for_graph = False  # whether `and` and `or` must work on tensors
+
+    # For statements
+
+    def test(self, node: cst.BaseExpression) -> tuple[Code, bool]:
+        """The condition of a statement, and whether a size or a tensor decides it."""
+        self.symbolic = False
+        code = self.module.expressions(node)
+        return code, self.symbolic or code.kind.is_tensor
+
+    def graph_test(self, node: cst.BaseExpression) -> Code:
+        """A condition that a graph evaluates."""
+        self.for_graph = True
+        try:
+            return self.module.expressions(node)
+        finally:
+            self.for_graph = False
+
+    # Expressions
+
+    def negation(self, operand: Code) -> Code:
+        """`not a`."""
+        value = constant(operand.text)
+        if value is not None:
+            return Code((str(not value),), BOOL)
+        return Code(doc("not ", operand.operand(3)), BOOL, 3)
+
+    def boolean(self, node: cst.BooleanOperation) -> Code:
+        """`a and b`, `a or b`."""
+        word, precedence = ("and", 2) if isinstance(node.operator, cst.And) else ("or", 1)
+        left, right = self.module.expressions(node.left), self.module.expressions(node.right)
+        self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)
+        folded = fold(word, left, right)
+        if folded is not None:
+            return folded
+        if self.for_graph:
+            function = "both" if word == "and" else "either"
+            return self.module.calls.ops_call(function, [left, right], BOOL, "kf")
+        document = doc(
+            left.operand(precedence), Break(f" {word} ", precedence), right.operand(precedence + 1)
+        )
+        kind = BOOL if left.kind == right.kind == BOOL else join(left.kind, right.kind)
+        return Code(document, kind, precedence)
+
+    def comparison(self, node: cst.Comparison) -> Code:
+        """`a < b`, `a < b < c`, `a is b`, `a in b`."""
+        left = self.module.expressions(node.left)
+        document, functions, rights = left.operand(5), [], []
+        for target in node.comparisons:
+            symbol, function = COMPARE[type(target.operator)]
+            right = self.module.expressions(target.comparator)
+            document = doc(document, Break(f" {symbol} ", 4), right.operand(5))
+            functions.append(function)
+            rights.append(right)
+        kinds = [left.kind, *(right.kind for right in rights)]
+        if DEVICE in kinds:
+            return self.of_devices(node)
+        if not all(functions):
+            return Code(document, BOOL, 4)
+        if any(k.tag in ("dim", "size", "tensor") and k.name != "annotated" for k in kinds):
+            self.symbolic = True
+        tensors = [kind for kind in kinds if kind.is_tensor]
+        if not tensors:
+            return Code(document, PY if any(k.is_unknown for k in kinds) else BOOL, 4)
+        self.module.stats.operations += 1
+        if len(rights) == 1 and _differ_in_dtype(tensors):
+            return self.module.calls.ops_call(functions[0], [left, rights[0]], BOOL_TENSOR)
+        return Code(document, Kind("tensor", "bool", tensors[0].rank), 4)
+
+    def of_devices(self, node: cst.Comparison) -> Code:
+        """Ports are built like modules on torch's meta device: weights come later."""
+        differs = isinstance(node.comparisons[0].operator, (cst.NotEqual, cst.IsNot, cst.NotIn))
+        return Code((str(differs != ("meta" in self.module.text(node))),), BOOL)
+
+    def if_expression(self, node: cst.IfExp) -> Code:
+        """`a if test else b`."""
+        test = self.module.expressions(node.test)
+        value = constant(test.text)
+        if value is not None:
+            return self.module.expressions(node.body if value else node.orelse)
+        body, orelse = self.module.expressions(node.body), self.module.expressions(node.orelse)
+        kind = join(body.kind, orelse.kind)
+        if body.kind == DEVICE and orelse.kind == DEVICE:
+            return Code(("None",), DEVICE)
+        if test.kind.is_tensor:
+            if kind.is_tensor or {body.kind.tag, orelse.kind.tag} <= NUMBERS | {"tensor"}:
+                return self.module.calls.ops_call(
+                    "where", [test, body, orelse], Kind("tensor", kind.dtype)
+                )
+            raise Refusal(
+                "control-flow",
+                "a condition that depends on tensor values decides between Python values",
+            )
+        document = doc(
+            body.operand(1), Break(" if "), test.operand(1), Break(" else "), orelse.operand(0)
+        )
+        return Code(document, kind, 0)
+
+
+def _differ_in_dtype(tensors: list[Kind]) -> bool:
+    """Whether two tensors are compared whose dtypes are known to differ."""
+    known = all(kind.dtype_class is not None for kind in tensors)
+    return len(tensors) == 2 and known and tensors[0].dtype != tensors[1].dtype
+
+
+def constant(text: str) -> bool | None:
+    """The value of a condition that is known."""
+    return {"True": True, "False": False, "not True": False, "not False": True}.get(text)
+
+
+def fold(word: str, left: Code, right: Code) -> Code | None:
+    """`and` and `or` with a known side; None when neither is."""
+    a, b = constant(left.text), constant(right.text)
+    if a is None and b is None:
+        return None
+    decides = word == "or"  # the value of a side that decides the whole
+    if decides in (a, b):
+        return Code((str(decides),), BOOL)
+    return left if a is None else right

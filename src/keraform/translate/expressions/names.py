@@ -1,0 +1,108 @@
+"""Translation of names: local ones, those of the file, imported ones, and those of torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.kinds import BOOL, DTYPE, FLOAT, NONE, UNKNOWN, Kind
+from keraform.translate.rules.modules import layer_class
+from keraform.translate.rules.record import Code, Refusal
+from keraform.translate.rules.torch_names import DTYPES, canonical
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+# Classes of torch as classes of `keraform.runtime.layers`.
+CLASSES = {
+    "torch.Tensor": "Tensor",
+    "torch.FloatTensor": "Tensor",
+    "torch.LongTensor": "Tensor",
+    "torch.BoolTensor": "Tensor",
+    "nn.Parameter": "Tensor",
+    "nn.Module": "Layer",
+}
+# Classes of torch that a port replaces by those of Python.
+PYTHON_CLASSES = {
+    "torch.Size": "tuple",
+    "nn.ModuleList": "list",
+    "nn.ParameterList": "list",
+    "nn.ModuleDict": "dict",
+}
+NUMBERS = frozenset({"torch.inf", "torch.pi", "torch.nan", "torch.e"})
+# Functions that change a layer, by the same names in `keraform.runtime.layers`.
+LAYER_FUNCTIONS = frozenset(
+    {
+        "nn.utils.weight_norm",
+        "nn.utils.parametrizations.weight_norm",
+        "nn.utils.spectral_norm",
+    }
+)
+NAMESPACES = frozenset(
+    {"torch", "nn", "F", "torch.backends", "torch.cuda", "torch.jit", "torch.distributed"}
+)
+
+
+class NameTranslator:
+    """Translates names."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+
+    def name(self, node: cst.Name) -> Code:
+        """A plain name."""
+        value = node.value
+        if value in ("True", "False"):
+            return Code((value,), BOOL)
+        if value == "None":
+            return Code((value,), NONE)
+        scope = self.module.scope
+        if value in scope.names:
+            return Code((value,), scope.names[value])
+        if value == scope.self_name:
+            return Code((value,), Kind("layer", name=scope.owner.name if scope.owner else None))
+        info = self.module.classes.get(value)
+        if info is not None:
+            return Code((info.component_name,), Kind("class", name=value))
+        if value in self.module.functions:
+            return Code((value,), Kind("function", name=value))
+        origin = self.module.origins.get(value)
+        if origin is not None:
+            return self.imported(value, origin)
+        return Code((value,), self.module.globals.get(value, UNKNOWN))
+
+    def imported(self, value: str, origin: str) -> Code:
+        """A name that an import of the source binds."""
+        torch_name = canonical(origin)
+        if torch_name is not None:
+            return self.torch_name(torch_name)
+        local, kind = self.module.imports.use(value)
+        return Code((local,), kind)
+
+    def torch_name(self, name: str) -> Code:
+        """A torch name that stands alone: a dtype, a class, a constant."""
+        imports = self.module.imports
+        torch, function = Kind("torch", name=name), Kind("function", name=name)
+        if name in DTYPES:
+            return Code((f'"{DTYPES[name]}"',), DTYPE)
+        if name in CLASSES:
+            return Code((imports.need("keraform.runtime.layers", CLASSES[name]),), torch)
+        if name in PYTHON_CLASSES:
+            return Code((PYTHON_CLASSES[name],), torch)
+        if name in NUMBERS:
+            imports.plain("math")
+            return Code((name.replace("torch", "math"),), FLOAT)
+        layer = "Sequential" if name == "nn.Sequential" else layer_class(name)
+        if layer is not None:
+            imports.need("keraform.runtime", "layers")
+            return Code((f"layers.{layer}",), torch)
+        if name in LAYER_FUNCTIONS:
+            imports.need("keraform.runtime", "layers")
+            return Code((f"layers.{name.rsplit('.', 1)[-1]}",), function)
+        reference = self.module.calls.functions.reference(name)
+        if reference is not None:
+            return Code((reference,), function)
+        if name in NAMESPACES:
+            return Code((name,), torch)
+        raise Refusal(name, "no rule for this name of torch")

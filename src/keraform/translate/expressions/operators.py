@@ -1,0 +1,70 @@
+"""Translation of operators between values: arithmetic, bits, signs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.expressions.promotion import function_for, needs_function, promoted
+from keraform.translate.layout import Break, doc
+from keraform.translate.rules.record import Code
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+# An operator's symbol, precedence, and function of `keras.ops`.
+BINARY = {
+    cst.Add: ("+", 9, "add"),
+    cst.Subtract: ("-", 9, "subtract"),
+    cst.Multiply: ("*", 10, "multiply"),
+    cst.Divide: ("/", 10, "divide"),
+    cst.FloorDivide: ("//", 10, "floor_divide"),
+    cst.Modulo: ("%", 10, "mod"),
+    cst.MatrixMultiply: ("@", 10, "matmul"),
+    cst.Power: ("**", 12, "power"),
+    cst.BitAnd: ("&", 7, "logical_and"),
+    cst.BitOr: ("|", 5, "logical_or"),
+    cst.BitXor: ("^", 6, "logical_xor"),
+    cst.LeftShift: ("<<", 8, "left_shift"),
+    cst.RightShift: (">>", 8, "right_shift"),
+}
+UNARY = {cst.Minus: "-", cst.Plus: "+", cst.BitInvert: "~"}
+# Operands around which formatters write `**` without spaces.
+SIMPLE = (cst.Name, cst.Attribute, cst.Integer, cst.Float, cst.UnaryOperation)
+
+
+class OperatorTranslator:
+    """Translates unary and binary operators."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+
+    def binary(self, node: cst.BinaryOperation) -> Code:
+        """`a + b`; a function of `keras.ops` where the operator promotes otherwise."""
+        symbol, precedence, function = BINARY[type(node.operator)]
+        left, right = self.module.expressions(node.left), self.module.expressions(node.right)
+        self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)  # type: ignore[attr-defined]
+        kind = promoted(symbol, left.kind, right.kind)
+        if left.kind.is_tensor or right.kind.is_tensor or kind.is_tensor:
+            self.module.stats.operations += 1
+        if needs_function(symbol, left.kind, right.kind):
+            function = function_for(symbol, function, left.kind, right.kind)
+            return self.module.calls.ops_call(function, [left, right], kind)
+        if symbol == "**":
+            simple = isinstance(node.left, SIMPLE) and isinstance(node.right, SIMPLE)
+            power = "**" if simple else " ** "
+            return Code(doc(left.operand(13), power, right.operand(11)), kind, precedence)
+        document = doc(
+            left.operand(precedence),
+            Break(f" {symbol} ", precedence),
+            right.operand(precedence + 1),
+        )
+        return Code(document, kind, precedence)
+
+    def unary(self, node: cst.UnaryOperation) -> Code:
+        """`-a`, `~a`, `not a`."""
+        operand = self.module.expressions(node.expression)
+        if isinstance(node.operator, cst.Not):
+            return self.module.expressions.conditions.negation(operand)
+        return Code(doc(UNARY[type(node.operator)], operand.operand(11)), operand.kind, 11)

@@ -1,0 +1,94 @@
+"""Type promotion: the kind that an arithmetic operator gives, and where Keras's operators promote
+otherwise than torch's.
+"""
+
+from __future__ import annotations
+
+from keraform.translate.kinds import DIM, FLOAT, STR, UNKNOWN, Kind, join
+
+ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+NUMBERS = frozenset({"int", "float", "bool", "py"})
+SEQUENCES = frozenset({"size", "tuple", "list"})
+
+
+def promoted(symbol: str, left: Kind, right: Kind) -> Kind:
+    """The kind of `left symbol right`."""
+    tags = (left.tag, right.tag)
+    if "str" in tags:
+        return STR
+    if left.is_tensor or right.is_tensor:
+        return _promoted_tensor(symbol, left, right)
+    if "dim" in tags:
+        return FLOAT if "float" in tags else DIM
+    if not SEQUENCES.isdisjoint(tags):
+        return left if left.tag != "int" else right
+    if NUMBERS.issuperset(tags):
+        return FLOAT if symbol == "/" else join(left, right)
+    return UNKNOWN
+
+
+def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
+    tensors = [kind for kind in (left, right) if kind.is_tensor]
+    classes = {kind.dtype_class for kind in tensors}
+    rank = max((kind.rank for kind in tensors if kind.rank is not None), default=None)
+    if "float" in classes or symbol == "/" or FLOAT in (left, right):
+        floats = {kind.dtype for kind in tensors if kind.dtype_class == "float"}
+        if floats == {"float", "float32"}:
+            return Kind("tensor", "float32", rank)
+        return Kind("tensor", floats.pop() if len(floats) == 1 else "float", rank)
+    if classes in ({"int"}, {"int", "bool"}):
+        return Kind("tensor", "int64" if "int64" in (left.dtype, right.dtype) else "int", rank)
+    if classes == {"bool"} and symbol in "&|^+*":
+        return Kind("tensor", "bool", rank)
+    return Kind("tensor", None, rank)
+
+
+def needs_function(symbol: str, left: Kind, right: Kind) -> bool:
+    """Whether the operator would raise or mislead: mixed dtypes, sizes as numbers, divided
+    integers.
+    """
+    if symbol == "@":
+        return False
+    if left.is_tensor and right.is_tensor:
+        return _differs_on_tensors(symbol, left, right)
+    if left.is_tensor:
+        return _differs_on_number(symbol, left, right)
+    return right.is_tensor and _differs_on_number(symbol, right, left)
+
+
+def _differs_on_tensors(symbol: str, left: Kind, right: Kind) -> bool:
+    a, b = left.dtype_class, right.dtype_class
+    if "mixed" in (left.dtype, right.dtype):
+        return symbol in "+-*/%//**"
+    if a and b and a != b:
+        return True
+    if a == b == "int" and left.dtype != right.dtype and symbol not in "<<>>":
+        return True
+    if a == b == "float" and left.dtype != right.dtype:
+        return True
+    if a == b == "bool" and symbol in ("+", "*"):
+        return True
+    if (a is None) != (b is None) and "float" not in (a, b) and symbol in ARITHMETIC:
+        return True  # the unknown one may be of floats
+    return symbol == "/" and "float" not in (a, b)
+
+
+def _differs_on_number(symbol: str, tensor: Kind, number: Kind) -> bool:
+    kind = tensor.dtype_class
+    if number.tag == "dim" and symbol in ARITHMETIC:
+        return kind != "int" or tensor.dtype == "int64" or symbol == "/"
+    if symbol == "/":
+        return kind != "float"
+    if kind == "bool" and symbol in ("+", "-", "*"):
+        return True
+    return kind == "int" and number.tag == "float"
+
+
+def function_for(symbol: str, function: str, left: Kind, right: Kind) -> str:
+    """The function of `keras.ops` for an operator; dtypes tell bits from truth values."""
+    classes = {left.dtype_class, right.dtype_class}
+    if symbol in "&|^" and "int" in classes:
+        return function.replace("logical", "bitwise")
+    if classes == {"bool"}:
+        return {"+": "logical_or", "*": "logical_and"}.get(symbol, function)
+    return function

@@ -1,0 +1,150 @@
+"""Static inference: what the classes and functions of a file say of attributes and results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.kinds import (
+    BOOL,
+    CONFIG,
+    DICT,
+    DTYPE,
+    FLOAT_TENSOR,
+    LIST,
+    PY,
+    TENSOR,
+    UNKNOWN,
+    Kind,
+)
+from keraform.translate.scope import ClassInfo
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+PYTHON_CALLS = frozenset({"int", "float", "bool", "str", "len", "getattr", "max", "min"})
+# Modules whose call gives more than one tensor.
+SEVERAL_RESULTS = frozenset({"nn.LSTM", "nn.GRU", "nn.MultiheadAttention"})
+
+
+class KindInference:
+    """Infers kinds without translating."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+
+    # Attributes
+
+    def learn_attributes(self, info: ClassInfo) -> None:
+        """What `self.x = ...` in the constructor says about `self.x`."""
+        init = info.methods.get("__init__")
+        if init is None:
+            return
+        for node in _assignments(init.body):
+            target = node.targets[0].target if isinstance(node, cst.Assign) else node.target
+            if (
+                node.value is not None
+                and isinstance(target, cst.Attribute)
+                and isinstance(target.value, cst.Name)
+                and target.value.value == "self"
+            ):
+                info.attributes.setdefault(target.attr.value, self.of_form(node.value))
+
+    def of_form(self, node: cst.BaseExpression) -> Kind:
+        """A kind from the form of an expression alone."""
+        if isinstance(node, cst.Call):
+            return self.of_call(node)
+        if isinstance(node, cst.Subscript) and self.module.text(node.value) == "ACT2FN":
+            return Kind("layer", name="nn.Module")
+        if isinstance(node, (cst.Integer, cst.Float)):
+            return PY
+        text = self.module.text(node)
+        if text == "config" or text.endswith(".config"):
+            return CONFIG
+        if re.match(r"(self\.)?config\.\w+$", text):
+            return CONFIG if text.endswith("config") else PY
+        if isinstance(node, cst.List):
+            return LIST
+        if isinstance(node, cst.Dict):
+            return DICT
+        if isinstance(node, cst.BinaryOperation):
+            if isinstance(node.left, cst.List):
+                return LIST
+            return (
+                PY
+                if self.of_form(node.left).tag == self.of_form(node.right).tag == "py"
+                else UNKNOWN
+            )
+        return UNKNOWN
+
+    def of_call(self, node: cst.Call) -> Kind:
+        """What a call constructs."""
+        name = self.module.torch_callee(node)
+        if name in ("nn.Parameter", "nn.Buffer"):
+            return FLOAT_TENSOR if name == "nn.Parameter" else TENSOR
+        if name == "nn.ModuleDict":
+            return DICT
+        if name == "nn.ModuleList":
+            inner = node.args[0].value if node.args else None
+            generated = isinstance(inner, (cst.ListComp, cst.GeneratorExp))
+            return Kind("layers", name=self.of_form(inner.elt).name if generated else None)
+        if name.startswith("nn."):
+            return Kind("layer", name=name)
+        if not isinstance(node.func, cst.Name):
+            return UNKNOWN
+        info = self.module.classes.get(node.func.value)
+        if info is not None:
+            return Kind("layer" if info.is_layer else "object", name=info.name)
+        return PY if node.func.value in PYTHON_CALLS else UNKNOWN
+
+    def attribute(self, info: ClassInfo | None, name: str, torch: str | None = None) -> Kind:
+        """The kind of an attribute of a layer, of a class of the file or of torch."""
+        for owner in self.module.analysis.lineage(info):
+            if name in owner.attributes:
+                return owner.attributes[name]
+        if name in ("weight", "bias") and torch is not None:
+            return FLOAT_TENSOR
+        if name == "config":
+            return CONFIG
+        if name in ("training", "gradient_checkpointing"):
+            return BOOL
+        if name == "dtype":
+            return DTYPE
+        return PY if torch is not None and torch.startswith("nn.") else UNKNOWN
+
+    # Results
+
+    def method(self, info: ClassInfo | None, name: str) -> cst.FunctionDef | None:
+        """A method of a class of the file, or of its bases in the file."""
+        owners = self.module.analysis.lineage(info)
+        return next((owner.methods[name] for owner in owners if name in owner.methods), None)
+
+    def returned(self, function: cst.FunctionDef) -> Kind:
+        """What the annotation of a function's result says."""
+        if function.returns is None:
+            return UNKNOWN
+        return self.module.annotations.kind(function.returns.annotation)
+
+    def called(self, name: str | None) -> Kind:
+        """What calling a layer gives."""
+        if name is None:
+            return UNKNOWN
+        if name.startswith("nn."):
+            return UNKNOWN if name in SEVERAL_RESULTS else FLOAT_TENSOR
+        info = self.module.classes.get(name)
+        if info is not None and info.torch_base and "forward" not in info.methods:
+            return FLOAT_TENSOR
+        forward = self.method(info, "forward")
+        return self.returned(forward) if forward is not None else UNKNOWN
+
+
+def _assignments(body: cst.CSTNode) -> Iterator[cst.Assign | cst.AnnAssign]:
+    """The assignments of a body and of the blocks in it."""
+    for child in body.children:
+        if isinstance(child, (cst.Assign, cst.AnnAssign)):
+            yield child
+        elif isinstance(child, (cst.BaseStatement, cst.BaseSuite, cst.Else)):
+            yield from _assignments(child)

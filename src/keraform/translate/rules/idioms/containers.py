@@ -1,0 +1,67 @@
+"""Idioms of modules that hold other modules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.kinds import DICT, UNKNOWN, Kind
+from keraform.translate.layout import Group, Item, called, doc
+from keraform.translate.rules.idioms.form import FunctionIdiom
+from keraform.translate.rules.record import Code
+
+if TYPE_CHECKING:
+    from keraform.translate.calls import CallTranslator
+
+
+def module_list(calls: CallTranslator, node: cst.Call) -> Code:
+    """`nn.ModuleList(x)` is the list itself."""
+    if not node.args:
+        return Code(("[]",), Kind("layers"))
+    argument = node.args[0].value
+    with calls.module.scope.assigned_to(None):
+        value = calls.module.expressions(argument)
+        for arg in node.args:
+            calls.module.comments.keep(arg.whitespace_after_arg)
+    kind = value.kind if value.kind.tag == "layers" else Kind("layers", name=value.kind.item().name)
+    if isinstance(argument, (cst.List, cst.ListComp)):
+        return Code(value.doc, kind)
+    if isinstance(argument, cst.GeneratorExp):
+        inner = value.doc[0]
+        assert isinstance(inner, Group)
+        return Code(doc(Group("[", inner.items, "]", trailing_comma=False)), kind)
+    return Code(called("list", value.doc), kind)
+
+
+def module_dict(calls: CallTranslator, node: cst.Call) -> Code:
+    """`nn.ModuleDict(x)` is the dict itself."""
+    if not node.args:
+        return Code(("{}",), DICT)
+    with calls.module.scope.assigned_to(None):
+        return calls.module.expressions(node.args[0].value)
+
+
+def sequential(calls: CallTranslator, node: cst.Call) -> Code:
+    """`nn.Sequential(...)`."""
+    calls.module.imports.need("keraform.runtime", "layers")
+    extra = calls.construction.name_argument()
+    kind = Kind("layer", name="nn.Sequential")
+    with calls.module.scope.assigned_to(None):
+        return calls.generic(Code(("layers.Sequential",)), node, extra, kind)
+
+
+def add_module(calls: CallTranslator, node: cst.Call) -> Code:
+    """`self.add_module(name, module)` sets an attribute."""
+    items, _, _ = calls.arguments.items(node)
+    self_name = calls.module.scope.self_name or "self"
+    return Code(doc("setattr", Group("(", [Item((self_name,)), *items], ")")), UNKNOWN)
+
+
+MODULES: dict[str, FunctionIdiom] = {
+    "nn.ModuleList": module_list,
+    "nn.ParameterList": module_list,
+    "nn.ModuleDict": module_dict,
+    "nn.Sequential": sequential,
+}
+SELF_METHODS: dict[str, FunctionIdiom] = {"add_module": add_module, "register_module": add_module}

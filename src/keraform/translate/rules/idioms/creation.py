@@ -1,0 +1,81 @@
+"""Idioms that create tensors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.kinds import DTYPE, FLOAT_TENSOR, Kind
+from keraform.translate.layout import Group, Item, doc
+from keraform.translate.rules.idioms.form import FunctionIdiom, MethodIdiom, emit, like
+from keraform.translate.rules.methods import METHODS as METHOD_RULES
+from keraform.translate.rules.record import Arguments, Code, bind, pack_tuple, parse_kind
+
+if TYPE_CHECKING:
+    from keraform.translate.calls import CallTranslator
+
+
+def arange(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.arange` gives int64 for integers; Keras gives int32, so the dtype is written."""
+    arguments = calls.arguments(node)
+    options = {keyword: code for keyword, code in arguments if keyword is not None}
+    bounds = [code for keyword, code in arguments if keyword is None]
+    bounds += [options[name] for name in ("start", "end", "step") if name in options]
+    dtype = options.get("dtype")
+    if dtype is None and not any(map(_is_float, bounds)):
+        if not all(map(_is_integer, bounds)):
+            return calls.ops_call("arange", bounds, Kind("tensor", "int64"), "kf")
+        dtype = Code(('"int64"',), DTYPE)
+    items = [Item(code.doc) for code in bounds]
+    if dtype is not None and dtype.text != "None":
+        items.append(Item(doc("dtype=", dtype.doc)))
+    calls.module.imports.need("keras", "ops")
+    name = dtype.text.strip('"') if dtype is not None else "float"
+    kind = Kind("tensor", name if re.fullmatch(r"(b?float|u?int)\d*", name) else None, 1)
+    return Code(doc("ops.arange", Group("(", items, ")")), kind)
+
+
+def _is_float(code: Code) -> bool:
+    return code.kind.tag == "float" or (code.kind.is_tensor and code.kind.dtype_class == "float")
+
+
+def _is_integer(code: Code) -> bool:
+    return code.kind.tag in ("int", "dim", "py") or code.kind.dtype_class == "int"
+
+
+def tensor_class(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.Tensor(2, n)` is uninitialised, `torch.Tensor(data)` holds the data, as float32."""
+    codes = [code for _, code in calls.arguments(node)]
+    if len(codes) == 1 and codes[0].kind.tag not in ("int", "dim", "size") and not codes[0].star:
+        kind = Kind("tensor", "float32")
+        return emit(calls, 'kf.tensor({data}, dtype="float32")', {"data": codes[0]}, kind)
+    size = pack_tuple(Code((), source=codes))
+    return emit(calls, "ops.zeros({size})", {"size": size}, FLOAT_TENSOR)
+
+
+def new(name: str) -> MethodIdiom:
+    """`x.new_zeros(size)` keeps the dtype of `x`."""
+
+    def idiom(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+        rule = METHOD_RULES[name]
+        bound = bind(rule, [("self", receiver), *arguments])
+        if "dtype" in bound:
+            kind = parse_kind("dtype:dtype", bound)
+        else:
+            kind = like(receiver)
+            bound["dtype"] = Code(doc(receiver.operand(), ".dtype"), DTYPE)
+        return emit(calls, rule.emit, bound, kind)
+
+    return idiom
+
+
+FUNCTIONS: dict[str, FunctionIdiom] = {
+    "torch.arange": arange,
+    "torch.Tensor": tensor_class,
+    "torch.FloatTensor": tensor_class,
+}
+METHODS: dict[str, MethodIdiom] = {
+    name: new(name) for name in ("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor")
+}

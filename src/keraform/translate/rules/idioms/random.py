@@ -1,0 +1,39 @@
+"""Idioms that draw random numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.kinds import INT
+from keraform.translate.rules.functions import FUNCTIONS as FUNCTION_RULES
+from keraform.translate.rules.idioms.form import FunctionIdiom, MethodIdiom, bound_to, emit, like
+from keraform.translate.rules.record import Arguments, Code
+
+if TYPE_CHECKING:
+    from keraform.translate.calls import CallTranslator
+
+
+def randint(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.randint(high, size)` starts at 0."""
+    arguments = calls.arguments(node)
+    keywords = [keyword for keyword, _ in arguments]
+    if "low" not in keywords and sum(k in (None, "high", "size") for k in keywords) < 3:
+        arguments.insert(0, ("low", Code(("0",), INT)))
+    return calls.apply(FUNCTION_RULES["torch.randint"], arguments)
+
+
+def uniform(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+    """`x.uniform_(low, high)`."""
+    bound = bound_to("Tensor.uniform_", "low?, high?, generator!", arguments) | {"self": receiver}
+    kind = like(receiver, "float")
+    draw = emit(calls, "kf.rand(ops.shape({self}), dtype={self!o}.dtype)", bound, kind)
+    if "high" not in bound:
+        return draw
+    bound["draw"] = draw
+    return emit(calls, "{low!o} + ({high!o} - {low!o}) * {draw}", bound, kind, 9)
+
+
+FUNCTIONS: dict[str, FunctionIdiom] = {"torch.randint": randint}
+METHODS: dict[str, MethodIdiom] = {"uniform": uniform}

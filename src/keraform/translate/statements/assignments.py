@@ -1,0 +1,127 @@
+"""Translation of assignments: plain, annotated, augmented."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.expressions.operators import BINARY
+from keraform.translate.expressions.promotion import function_for, needs_function, promoted
+from keraform.translate.kinds import DEVICE
+from keraform.translate.layout import Doc, Group, called, doc, flat
+from keraform.translate.rules.record import Code
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+AUGMENTED = {
+    cst.AddAssign: cst.Add,
+    cst.SubtractAssign: cst.Subtract,
+    cst.MultiplyAssign: cst.Multiply,
+    cst.DivideAssign: cst.Divide,
+    cst.FloorDivideAssign: cst.FloorDivide,
+    cst.ModuloAssign: cst.Modulo,
+    cst.PowerAssign: cst.Power,
+    cst.MatrixMultiplyAssign: cst.MatrixMultiply,
+    cst.BitAndAssign: cst.BitAnd,
+    cst.BitOrAssign: cst.BitOr,
+    cst.BitXorAssign: cst.BitXor,
+    cst.LeftShiftAssign: cst.LeftShift,
+    cst.RightShiftAssign: cst.RightShift,
+}
+
+
+class AssignmentTranslator:
+    """Translates assignments; None is one that vanishes."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+
+    def assign(self, node: cst.Assign) -> Doc | None:
+        """`a = b = value`."""
+        module = self.module
+        targets = [each.target for each in node.targets]
+        first = targets[0]
+        if module.scope.function is None and module.text(first) == "__all__":
+            return self.public_names(node)
+        value = self.value(node)
+        if value.kind == DEVICE:
+            for target in targets:
+                module.targets.bind(target, DEVICE)
+            return None
+        if isinstance(first, cst.Attribute) and first.attr.value == "requires_grad":
+            return doc(module.expressions(first.value).operand(), ".trainable = ", value.doc)
+        if isinstance(first, cst.Subscript) and len(targets) == 1:
+            update = self.assign_part(first, value)
+            if update is not None:
+                return update
+        document: Doc = ()
+        for target in targets:
+            module.targets.bind(target, value.kind)
+            document = doc(document, module.targets.document(target), " = ")
+        if isinstance(first, cst.Name) and len(targets) == 1 and value.text == first.value:
+            return None  # `x = x.to(device)`
+        return doc(document, value.doc)
+
+    def value(self, node: cst.Assign) -> Code:
+        """The assigned value; a layer in it is named by the attribute that gets it."""
+        scope, target = self.module.scope, node.targets[0].target
+        name = self.module.targets.own_attribute(target)
+        if len(node.targets) > 1 or scope.owner is None or not scope.owner.is_layer:
+            name = None
+        unpacking = len(target.elements) if isinstance(target, cst.Tuple) else None
+        with scope.assigned_to(name, unpacking):
+            return self.module.expressions(node.value)
+
+    def assign_part(self, target: cst.Subscript, value: Code) -> Doc | None:
+        """`x[i] = value` and `x._modules[i] = value`; None where Python's own meaning remains."""
+        module, owner = self.module, target.value
+        if isinstance(owner, cst.Attribute) and owner.attr.value == "_modules":
+            index = module.subscripts.elements(target)[0].document
+            module.imports.need("keraform.runtime", "tree")
+            layer = module.expressions(owner.value).doc
+            return called("tree.replace_child", layer, index, value.doc)
+        return module.subscripts.assign(target, value)
+
+    def public_names(self, node: cst.Assign) -> Doc:
+        """`__all__`: the classes of the file by the names that they have in the port."""
+        code = self.module.expressions(node.value)
+        for part in code.doc:
+            for item in part.items if isinstance(part, Group) else ():
+                name = flat(item.doc).strip("\"'")
+                if name in self.module.classes:
+                    item.doc = (f'"{self.module.classes[name].port_name}"',)
+        return doc("__all__ = ", code.doc)
+
+    def annotated(self, node: cst.AnnAssign) -> Doc:
+        """`x: int = value`."""
+        module = self.module
+        annotation = module.annotations.text(node.annotation.annotation)
+        if node.value is None:
+            return doc(module.targets.document(node.target), f": {annotation}")
+        with module.scope.assigned_to(module.targets.own_attribute(node.target)):
+            value = module.expressions(node.value)
+        known = module.annotations.kind(node.annotation.annotation)
+        module.targets.bind(node.target, value.kind if not value.kind.is_unknown else known)
+        return doc(module.targets.document(node.target), f": {annotation} = ", value.doc)
+
+    def augmented(self, node: cst.AugAssign) -> Doc:
+        """`x += value`."""
+        module = self.module
+        symbol, _, function = BINARY[AUGMENTED[type(node.operator)]]
+        value = module.expressions(node.value)
+        if isinstance(node.target, cst.Subscript):
+            document = module.subscripts.assign(node.target, value, symbol)
+            if document is not None:
+                return document
+        target = module.expressions(node.target)
+        kind = promoted(symbol, target.kind, value.kind)
+        if target.kind.is_tensor:
+            module.stats.operations += 1
+        operator, result = f" {symbol}= ", value
+        if needs_function(symbol, target.kind, value.kind):
+            function = function_for(symbol, function, target.kind, value.kind)
+            operator, result = " = ", module.calls.ops_call(function, [target, value], kind)
+        module.targets.bind(node.target, kind)
+        return doc(module.targets.document(node.target), operator, result.doc)

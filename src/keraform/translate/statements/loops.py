@@ -1,0 +1,48 @@
+"""Translation of loops: `for` and `while`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from keraform.translate.layout import doc, statement
+from keraform.translate.scope import join_names
+from keraform.translate.statements.scans import ScanTranslator
+
+if TYPE_CHECKING:
+    from keraform.translate.module import ModuleTranslator
+
+
+class LoopTranslator:
+    """Translates loops; those that a graph cannot unroll become scans."""
+
+    def __init__(self, module: ModuleTranslator):
+        self.module = module
+        self.scans = ScanTranslator(module)
+
+    def for_(self, node: cst.For, indent: str) -> list[str]:
+        """`for x in y:`."""
+        module = self.module
+        scanned = self.scans.translate(node, indent)
+        if scanned is not None:
+            return scanned
+        iterable = module.expressions(node.iter)
+        module.targets.bind(node.target, iterable.kind.element())
+        target = module.targets.document(node.target)
+        head = statement(doc("for ", target, " in ", iterable.whole, ":"), indent)
+        before = dict(module.scope.names)
+        body = module.statements.block(node.body, indent + "    ")
+        module.scope.names = join_names(before, module.scope.names)
+        lines = [*(indent + head).split("\n"), *body]
+        if node.orelse is not None:
+            orelse = module.statements.block(node.orelse.body, indent + "    ")
+            lines += [f"{indent}else:", *orelse]
+        return lines
+
+    def while_(self, node: cst.While, indent: str) -> list[str]:
+        """`while test:`."""
+        test = self.module.expressions(node.test)
+        head = statement(doc("while ", test.whole, ":"), indent)
+        body = self.module.statements.block(node.body, indent + "    ")
+        return [*(indent + head).split("\n"), *body]
