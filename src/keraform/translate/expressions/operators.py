@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.expressions.promotion import function_for, needs_function, promoted
-from keraform.translate.layout import Break, doc
+from keraform.translate.expressions.promotion import (
+    becomes_float,
+    function_for,
+    needs_function,
+    promoted,
+)
+from keraform.translate.kinds import Kind
+from keraform.translate.layout import Break, Group, Item, doc
 from keraform.translate.rules.record import Code
 
 if TYPE_CHECKING:
@@ -45,6 +51,10 @@ class OperatorTranslator:
         symbol, precedence, function = BINARY[type(node.operator)]
         left, right = self.module.expressions(node.left), self.module.expressions(node.right)
         self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)  # type: ignore[attr-defined]
+        if becomes_float(symbol, left.kind, right.kind):
+            left = self.as_float(left)
+        elif becomes_float(symbol, right.kind, left.kind):
+            right = self.as_float(right)
         kind = promoted(symbol, left.kind, right.kind)
         if left.kind.is_tensor or right.kind.is_tensor or kind.is_tensor:
             self.module.stats.operations += 1
@@ -61,6 +71,14 @@ class OperatorTranslator:
             right.operand(precedence + 1),
         )
         return Code(document, kind, precedence)
+
+    def as_float(self, code: Code) -> Code:
+        """A tensor in torch's default dtype."""
+        self.module.imports.need("keras", "ops")
+        self.module.stats.operations += 1
+        items = [Item(code.doc), Item(('"float32"',))]
+        kind = Kind("tensor", "float32", code.kind.rank)
+        return Code(doc("ops.cast", Group("(", items, ")")), kind)
 
     def unary(self, node: cst.UnaryOperation) -> Code:
         """`-a`, `~a`, `not a`."""

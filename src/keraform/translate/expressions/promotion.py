@@ -43,6 +43,18 @@ def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
     return Kind("tensor", None, rank)
 
 
+def becomes_float(symbol: str, kind: Kind, other: Kind) -> bool:
+    """Whether a tensor of integers or booleans meets a float, which makes it one of torch's default
+    dtype (JAX would give it a weak one, which the next operand overrules).
+    """
+    return (
+        kind.is_tensor
+        and kind.dtype_class in ("int", "bool")
+        and other == FLOAT
+        and symbol in ARITHMETIC
+    )
+
+
 def needs_function(symbol: str, left: Kind, right: Kind) -> bool:
     """Whether the operator would raise or mislead: mixed dtypes, sizes as numbers, divided
     integers.
