@@ -85,7 +85,7 @@ def test_a_fact_beats_an_annotation() -> None:
         ("x + i", "ops.add(x, i)"),
         ("x * m", "ops.multiply(x, m)"),
         ("i / 2", "ops.divide(i, 2)"),
-        ("i * 0.5", "ops.multiply(i, 0.5)"),
+        ("i * 0.5", 'ops.cast(i, "float32") * 0.5'),
         ("i // 2", "i // 2"),
         ("x * y.shape[0]", "ops.multiply(x, ops.shape(y)[0])"),
         ("m & (i > 0)", "m & (i > 0)"),

@@ -26,16 +26,18 @@ RUN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def float64() -> Iterator[None]:
+@pytest.fixture
+def default_dtype(request: pytest.FixtureRequest) -> Iterator[None]:
     """Both sides compute in float64 unless a case says otherwise."""
     import keras
     import torch
 
+    options = request.getfixturevalue("case").options
+    dtype = "float32" if any(o.startswith("in float32") for o in options) else "float64"
     before = keras.config.floatx(), torch.get_default_dtype(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    torch.set_default_dtype(torch.float64)
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    torch.set_default_dtype(getattr(torch, dtype))
     yield
     keras.config.set_floatx(before[0])
     torch.set_default_dtype(before[1])
@@ -51,6 +53,6 @@ def test_translation_is_the_documented_one(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", RUN, ids=lambda case: case.id)
-def test_both_blocks_give_the_same_numbers(case: Case, float64: None) -> None:
+def test_both_blocks_give_the_same_numbers(case: Case, default_dtype: None) -> None:
     theirs, state = run_torch(case)
     compare(case, run_keras(case, translate(case.torch).code, state), theirs)

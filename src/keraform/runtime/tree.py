@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -166,6 +166,17 @@ def named_layers(
         drop_main: leave a wrapper's `main_layer` out of the paths, as torch's keys do.
     """
     yield from _walk("", root, set() if remove_duplicate else None, (), drop_main)
+
+
+def apply(root: Any, function: Callable[[Any], object]) -> Any:
+    """Calls a function with every layer inside `root`, then with `root`, which it gives back.
+
+    A layer that stands in two places gets two calls, as from torch's `Module.apply`.
+    """
+    for _, child in children(root):
+        apply(child, function)
+    function(root)
+    return root
 
 
 def own_variable(layer: Any, attribute: str) -> keras.Variable | None:

@@ -63,6 +63,8 @@ class ImportTable:
             self.need("keraform.runtime", "ops", "kf")
         if "layers." in text:
             self.need("keraform.runtime", "layers")
+        if "math." in text:
+            self.plain("math", None)
 
     def need_as(self, module: str, name: str, local: str) -> str:
         """Asks for `from module import name`, by the local name that the source gives it."""

@@ -15,6 +15,7 @@ from keraform.translate.kinds import (
     DTYPE,
     FLOAT_TENSOR,
     LIST,
+    MODULE_DICT,
     PY,
     TENSOR,
     UNKNOWN,
@@ -52,6 +53,8 @@ class KindInference:
                 and target.value.value == "self"
             ):
                 info.attributes.setdefault(target.attr.value, self.of_form(node.value))
+                if self.makes_weight(node.value):
+                    info.weights.add(target.attr.value)
 
     def of_form(self, node: cst.BaseExpression) -> Kind:
         """A kind from the form of an expression alone."""
@@ -80,13 +83,21 @@ class KindInference:
             )
         return UNKNOWN
 
+    def makes_weight(self, node: cst.BaseExpression) -> bool:
+        """Whether an expression is a new parameter."""
+        return isinstance(node, cst.Call) and self.module.torch_callee(node) == "nn.Parameter"
+
+    def has_weight(self, info: ClassInfo | None, name: str) -> bool:
+        """Whether a class of the file makes a parameter of this name."""
+        return any(name in owner.weights for owner in self.module.analysis.lineage(info))
+
     def of_call(self, node: cst.Call) -> Kind:
         """What a call constructs."""
         name = self.module.torch_callee(node)
         if name in ("nn.Parameter", "nn.Buffer"):
             return FLOAT_TENSOR if name == "nn.Parameter" else TENSOR
         if name == "nn.ModuleDict":
-            return DICT
+            return MODULE_DICT
         if name == "nn.ModuleList":
             inner = node.args[0].value if node.args else None
             generated = isinstance(inner, (cst.ListComp, cst.GeneratorExp))

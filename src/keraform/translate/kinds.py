@@ -115,6 +115,7 @@ CONFIG = Kind("config")
 LIST = Kind("list")
 TUPLE = Kind("tuple")
 DICT = Kind("dict")
+MODULE_DICT = Kind("dict", name="nn.ModuleDict")
 FUNCTION = Kind("function")
 
 

@@ -25,6 +25,7 @@ class ClassInfo:
     is_split: bool = False
     torch_base: str | None = None
     attributes: dict[str, Kind] = field(default_factory=dict)
+    weights: set[str] = field(default_factory=set)
     methods: dict[str, cst.FunctionDef] = field(default_factory=dict)
 
     @property

@@ -38,7 +38,8 @@ class ConstructionTranslator:
         if rule is None:
             raise Refusal(name, "no rule for this module of torch")
         self.module.imports.need("keraform.runtime", "layers")
-        arguments = self.module.calls.arguments(node)
+        with self.module.scope.assigned_to(None):
+            arguments = self.module.calls.arguments(node)
         kind = Kind("layer", name=name)
         if any(code.star for _, code in arguments):
             items = [
@@ -54,7 +55,8 @@ class ConstructionTranslator:
         """A class of the file."""
         extra = self.name_argument() if info.is_layer else ()
         kind = Kind("layer" if info.is_layer else "object", name=info.name)
-        return self.module.calls.generic(Code((info.component_name,)), node, extra, kind)
+        with self.module.scope.assigned_to(None):
+            return self.module.calls.generic(Code((info.component_name,)), node, extra, kind)
 
     def auto_from_config(self, dotted: str, node: cst.Call) -> Code:
         """`AutoModel.from_config(c)` inside a model makes the main layer of that type."""

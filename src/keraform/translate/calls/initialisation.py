@@ -1,13 +1,16 @@
-"""Translation of the initialisation of weights, as calls of `keraform.runtime.init`."""
+"""Translation of the initialisation of weights, as calls of `keraform.runtime.init`, and of other
+writing to them.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import UNKNOWN
-from keraform.translate.layout import Group, Item, doc
+from keraform.translate.kinds import FLOAT, UNKNOWN
+from keraform.translate.layout import Doc, Group, Item, called, doc
 from keraform.translate.rules.record import Code, Refusal
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ INITIALISERS = {
     "fill_": "constant_",
     "copy_": "copy_",
 }
+# What torch's own modules call their weights.
+TORCH_WEIGHT = re.compile(r"(in_proj_)?(weight|bias)(_[ih]h_l\d+(_reverse)?)?$")
 INITIALISING = frozenset({"_init_weights", "init_weights", "reset_parameters"})
 
 
@@ -34,7 +39,10 @@ class InitialisationTranslator:
     def call(self, name: str, node: cst.Call) -> Code:
         """`init.normal_(module.weight, std=s)` becomes `init.normal_(module, "weight", std=s)`."""
         module = self.module
-        if name == "calculate_gain" or name.startswith("_calculate"):
+        if name == "calculate_gain":
+            module.imports.need("keraform.runtime", "init")
+            return module.calls.generic(Code(("init.calculate_gain",)), node, kind=FLOAT)
+        if name.startswith("_calculate"):
             raise Refusal(f"init.{name}", "no rule for this helper of torch.nn.init")
         module.imports.need("keraform.runtime", "init")
         target = node.args[0].value
@@ -58,13 +66,71 @@ class InitialisationTranslator:
         return Code(doc(f"init.{name}", Group("(", [*first, *rest, *index], ")")), UNKNOWN)
 
     def method(self, func: cst.Attribute, node: cst.Call) -> Code | None:
-        """`module.weight.normal_(std=s)` in a method that initialises; None for anything else."""
+        """`module.weight.normal_(std=s)` outside of calls; None for anything else."""
         name, target = INITIALISERS.get(func.attr.value), func.value
         function = self.module.scope.function
-        if name is None or function is None or function.name.value not in INITIALISING:
-            return None
-        if self.module.dotted(func) is not None:
+        if name is None or function is None or self.module.dotted(func) is not None:
             return None
         if not isinstance(target, (cst.Attribute, cst.Subscript)):
             return None
+        weight = target.value if isinstance(target, cst.Subscript) else target
+        known = function.name.value != "forward" and self.weight(weight) is not None
+        if not known and function.name.value not in INITIALISING:
+            return None
         return self.call(name, node.with_changes(args=[cst.Arg(target), *node.args]))
+
+    # Writing to weights
+
+    def weight(self, node: cst.BaseExpression) -> tuple[Code, str] | None:
+        """The layer and the name of the weight that `layer.weight` or `layer.weight.data` is."""
+        module = self.module
+        if isinstance(node, cst.Attribute) and node.attr.value == "data":
+            node = node.value
+        if not isinstance(node, cst.Attribute):
+            return None
+        name = node.attr.value
+        if isinstance(node.value, cst.Name) and node.value.value == module.scope.self_name:
+            known = module.inference.has_weight(module.scope.owner, name)
+            return (Code((node.value.value,)), name) if known else None
+        if not isinstance(node.value, (cst.Attribute, cst.Subscript)):
+            return None
+        layer = module.expressions(node.value)
+        if layer.kind.tag == "layer":
+            info = module.classes.get(layer.kind.name or "")
+            known = bool(TORCH_WEIGHT.match(name)) or module.inference.has_weight(info, name)
+        else:
+            known = layer.kind.is_unknown and bool(TORCH_WEIGHT.match(name))
+        return (layer, name) if known else None
+
+    def assignment(self, target: cst.BaseExpression, value: cst.BaseExpression) -> Doc | None:
+        """`layer.weight = value`; None where the target is no weight of another layer."""
+        module = self.module
+        weight = self.weight(target)
+        if weight is None or (weight[0].text == module.scope.self_name and not _is_data(target)):
+            return None
+        source = self.weight(value)
+        if source is not None and not _is_data(target):
+            module.imports.need("keraform.runtime", "layers")
+            items = [(each.doc, (f'"{name}"',)) for each, name in (weight, source)]
+            return called("layers.tie", *items[0], *items[1])
+        if module.inference.makes_weight(value):
+            value = value.args[0].value  # type: ignore[attr-defined]
+        if isinstance(value, cst.Attribute) or module.text(value) == "None":
+            return None  # another layer's weight, perhaps of another shape, or none
+        return self.written(target, module.expressions(value).doc)
+
+    def written(self, target: cst.BaseExpression, value: Doc) -> Doc | None:
+        """The statement that gives a weight a new value; None where the target is no weight."""
+        weight = self.weight(target)
+        if weight is None:
+            return None
+        layer, name = weight
+        function = self.module.scope.function
+        if function is not None and function.name.value == "forward":
+            raise Refusal("nn.Parameter", "a weight is changed while the model is called")
+        self.module.imports.need("keraform.runtime", "init")
+        return called("init.copy_", layer.doc, (f'"{name}"',), value)
+
+
+def _is_data(node: cst.BaseExpression) -> bool:
+    return isinstance(node, cst.Attribute) and node.attr.value == "data"

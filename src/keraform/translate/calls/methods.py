@@ -10,6 +10,7 @@ from keraform.translate.kinds import (
     DIM,
     FLOAT_TENSOR,
     LIST,
+    MODULE_DICT,
     NUMPY,
     PY,
     SIZE,
@@ -61,7 +62,9 @@ class MethodTranslator:
         module.comments.keep(func.dot.whitespace_before, func.dot.whitespace_after)
         kind = receiver.kind
         if name in TREE_WALKS and not node.args and not kind.is_tensor:
-            return self.tree_walk(receiver, name)
+            return self.tree_walk(receiver, name, node)
+        if name == "apply" and kind.tag == "layer":
+            return self.tree_walk(receiver, name, node)
         if kind.is_tensor:
             return self.of_tensor(receiver, name, module.calls.arguments(node))
         if kind.is_unknown and (name.removesuffix("_") in METHODS or name in idioms.METHODS):
@@ -78,8 +81,10 @@ class MethodTranslator:
         if name == "parameters" and not node.args:
             return Code((f"{module.scope.self_name}.variables",), LIST)
         owner = module.scope.owner
-        function = module.expressions.attributes.of_self(name)
         method = module.inference.method(owner, name)
+        if method is None and (name == "apply" or (name in TREE_WALKS and not node.args)):
+            return self.tree_walk(Code((module.scope.self_name or "self",)), name, node)
+        function = module.expressions.attributes.of_self(name)
         kind = UNKNOWN
         if method is not None:
             kind = module.inference.returned(method)
@@ -118,6 +123,8 @@ class MethodTranslator:
             return inference.returned(method) if method is not None else UNKNOWN
         if receiver.tag == "numpy":
             return NUMPY
+        if receiver == MODULE_DICT and name not in vars(dict):
+            return UNKNOWN  # one of its modules
         if receiver.tag in ("py", "str", "config", "list", "dict"):
             return PY
         return DIM if name in ("get_seq_length", "get_max_length") else UNKNOWN
@@ -150,9 +157,12 @@ class MethodTranslator:
         group = Group("(", [Item(receiver.doc), *items], ")", exploded)
         return Code(doc(f"kf.dynamic.{name}", group), kind)
 
-    def tree_walk(self, receiver: Code, name: str) -> Code:
+    def tree_walk(self, receiver: Code, name: str, node: cst.Call) -> Code:
         """`module.named_children()` and its kin walk the layers by torch's names."""
         self.module.imports.need("keraform.runtime", "tree")
+        if name == "apply":
+            function = self.module.expressions(node.args[0].value)
+            return Code(called("tree.apply", receiver.doc, function.doc), receiver.kind)
         if name in TREE_METHODS:
             element = TENSOR if name == "named_parameters" else Kind("layer")
             pair = Kind("tuple", items=(STR, element))

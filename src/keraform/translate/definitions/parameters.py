@@ -6,15 +6,23 @@ import re
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.comments import split_comments
 from keraform.translate.definitions.bases import BaseTranslator
-from keraform.translate.kinds import CONFIG, DEVICE, DICT, PY, TUPLE, UNKNOWN
+from keraform.translate.kinds import CONFIG, DEVICE, DICT, PY, TENSOR, TUPLE, UNKNOWN, Kind
 from keraform.translate.layout import Doc, Item, doc, flat
 from keraform.translate.scope import ClassInfo, Scope
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
+
+# Methods by which a parameter without annotation is known to be a tensor.
+TENSOR_METHODS = frozenset(
+    "size dim view reshape transpose permute unsqueeze squeeze flatten contiguous detach float "
+    "long masked_fill expand repeat_interleave chunk unbind softmax new_zeros new_ones "
+    "numel".split()
+)
 
 
 class ParameterTranslator:
@@ -68,6 +76,8 @@ class ParameterTranslator:
             text = doc(text, " = " if node.annotation is not None else "=", default.whole)
             if kind.is_unknown and default.kind.tag in ("int", "float", "bool", "str"):
                 kind = PY
+        if kind.is_unknown and scope.function is not None and scope.owner is not None:
+            kind = _seen(scope.function, name)
         scope.names[name] = module.recorded.refine_parameter(scope.function, name, kind)
         return text
 
@@ -94,6 +104,15 @@ class ParameterTranslator:
             name = re.match(r"\**(\w*)", flat(document)).group(1)  # type: ignore[union-attr]
             items.append(Item(document, tuple(above.get(name, ())), beside.get(name, "")))
         return items
+
+
+def _seen(function: cst.FunctionDef, name: str) -> Kind:
+    """A parameter of `forward` that has a method of tensors called on it is a tensor."""
+    if function.name.value != "forward":
+        return UNKNOWN
+    methods = m.OneOf(*(m.Name(each) for each in TENSOR_METHODS))
+    call = m.Call(func=m.Attribute(value=m.Name(name), attr=methods))
+    return TENSOR if m.findall(function.body, call) else UNKNOWN
 
 
 def _comments_after(parameter: cst.Param) -> tuple[str, list[str]]:

@@ -13,6 +13,7 @@ from keraform.translate.kinds import (
     DTYPE,
     FLOAT_TENSOR,
     INT,
+    MODULE_DICT,
     PY,
     SIZE,
     UNKNOWN,
@@ -95,6 +96,8 @@ class AttributeTranslator:
     def of(self, receiver: Code, name: str) -> Code:
         """`receiver.name`, for any receiver but self."""
         kind = receiver.kind
+        if kind == MODULE_DICT and name not in vars(dict):
+            return Code(doc(receiver.operand(), f'["{name}"]'), UNKNOWN)
         tensorlike = kind.is_tensor or kind.is_unknown
         if name == "device" or kind == DEVICE:
             return Code(("None",), DEVICE)

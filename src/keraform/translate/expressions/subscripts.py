@@ -258,6 +258,9 @@ class SubscriptTranslator:
             outer = self.assign(target, Code(update, receiver.kind))
             if outer is not None:
                 return outer
+        written = self.module.calls.initialisation.written(target, update)
+        if written is not None:
+            return written
         if isinstance(target, cst.Attribute) and target.attr.value == "data":
             return self.rebind(target.value, receiver, update)
         if isinstance(target, cst.Name) and target.value in self.module.scope.borrowed:

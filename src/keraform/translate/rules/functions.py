@@ -151,7 +151,7 @@ SHAPES = (
     Rule("torch.bucketize", "input, boundaries, right?, out_int32!", 'ops.cast(ops.reshape(ops.searchsorted({boundaries}, ops.ravel({input})), ops.shape({input})), "int64")', "tensor:int64", _only_none("right", "right=True is not supported")),
     Rule("torch.addmm", "input, mat1, mat2, beta?, alpha?", "kf.addmm({input}, {mat1}, {mat2}, beta={beta}, alpha={alpha})", "same"),
     Rule("torch.baddbmm", "input, batch1, batch2, beta?, alpha?", "kf.baddbmm({input}, {batch1}, {batch2}, beta={beta}, alpha={alpha})", "same"),
-    Rule("torch.numel", "input", "ops.size({input})", "dim"),
+    Rule("torch.numel", "input", "math.prod(ops.shape({input}))", "dim"),
     Rule("torch.is_tensor", "input", "ops.is_tensor({input})", "bool"),
     Rule("torch.is_floating_point", "input", "kf.is_floating_point({input})", "bool"),
 )  # fmt: skip
@@ -179,6 +179,7 @@ FUNCTIONAL = (
     Rule("F.cosine_similarity", "x1, x2, dim=1, eps?", "kf.cosine_similarity({x1}, {x2}, dim={dim}, eps={eps})", "same"),
     Rule("F.linear", "input, weight, bias?", "kf.linear({input}, {weight}, {bias})", "same"),
     Rule("F.embedding", "input, weight, padding_idx!", "ops.take({weight}, {input}, axis=0)", "like:weight"),
+    Rule("nn.Transformer.generate_square_subsequent_mask", "sz, device!, dtype!", "layers.Transformer.generate_square_subsequent_mask({sz})", "tensor:float"),
     Rule("F.one_hot", "input, num_classes", "kf.one_hot({input}, num_classes={num_classes})", "tensor:int64"),
     Rule("F.dropout", "input, p?, training?, inplace!", "kf.dropout({input}, p={p}, training={training})", "same"),
     Rule("F.layer_norm", "input, normalized_shape, weight?, bias?, eps?", "kf.layer_norm({input}, {normalized_shape}, {weight}, {bias}, eps={eps})", "same"),

@@ -44,6 +44,14 @@ _RECURRENT_TO = (
     "dropout={dropout}, bidirectional={bidirectional})"
 )
 
+_BLOCK = (
+    "dim_feedforward?, dropout?, activation?, layer_norm_eps?, batch_first?, norm_first?, bias?"
+)
+_BLOCK_TO = (
+    "dim_feedforward={dim_feedforward}, dropout={dropout}, activation={activation}, "
+    "layer_norm_eps={layer_norm_eps}, batch_first={batch_first}, norm_first={norm_first}, bias={bias}"
+)
+
 WEIGHTED = (
     _layer("Linear", "in_features, out_features, bias?", "Dense({in_features}, {out_features}, use_bias={bias})"),
     _layer("Embedding", "num_embeddings, embedding_dim, padding_idx?, max_norm^, norm_type!, scale_grad_by_freq!, sparse!, _weight^, _freeze!", "Embedding({num_embeddings}, {embedding_dim}, padding_idx={padding_idx})"),
@@ -54,9 +62,15 @@ WEIGHTED = (
     *(_layer(f"ConvTranspose{n}d", _DECONV, f"ConvTranspose{n}D" + _DECONV_TO) for n in (1, 2, 3)),
     *(_layer(f"BatchNorm{n}d", _NORM, "BatchNormalization" + _NORM_TO) for n in (1, 2, 3)),
     *(_layer(f"InstanceNorm{n}d", _NORM, "InstanceNormalization" + _NORM_TO) for n in (1, 2, 3)),
+    _layer("SyncBatchNorm", f"{_NORM}, process_group!", "BatchNormalization" + _NORM_TO),
+    *(_layer(f"{kind}Cell", "input_size, hidden_size, bias?", f"{kind}Cell({{input_size}}, {{hidden_size}}, bias={{bias}})") for kind in ("GRU", "LSTM")),
     _layer("GRU", _RECURRENT, "GRU" + _RECURRENT_TO),
     _layer("LSTM", _RECURRENT, "LSTM" + _RECURRENT_TO),
     _layer("MultiheadAttention", "embed_dim, num_heads, dropout?, bias?, add_bias_kv?, add_zero_attn?, kdim?, vdim?, batch_first?", "MultiheadAttention({embed_dim}, {num_heads}, dropout={dropout}, bias={bias}, add_bias_kv={add_bias_kv}, add_zero_attn={add_zero_attn}, kdim={kdim}, vdim={vdim}, batch_first={batch_first})"),
+    *(_layer(f"Transformer{part}Layer", f"d_model, nhead, {_BLOCK}", f"Transformer{part}Layer({{d_model}}, {{nhead}}, {_BLOCK_TO})") for part in ("Encoder", "Decoder")),
+    _layer("TransformerEncoder", "encoder_layer, num_layers, norm?, enable_nested_tensor!, mask_check!", "TransformerEncoder({encoder_layer}, {num_layers}, norm={norm})"),
+    _layer("TransformerDecoder", "decoder_layer, num_layers, norm?", "TransformerDecoder({decoder_layer}, {num_layers}, norm={norm})"),
+    _layer("Transformer", "d_model?, nhead?, num_encoder_layers?, num_decoder_layers?, dim_feedforward?, dropout?, activation?, custom_encoder?, custom_decoder?, layer_norm_eps?, batch_first?, norm_first?, bias?", f"Transformer({{d_model}}, {{nhead}}, {{num_encoder_layers}}, {{num_decoder_layers}}, {_BLOCK_TO}, custom_encoder={{custom_encoder}}, custom_decoder={{custom_decoder}})"),
     _layer("PReLU", "num_parameters?, init?", "PReLU({num_parameters}, init={init})"),
 )  # fmt: skip
 
@@ -64,17 +78,21 @@ SHAPING = (
     _layer("Dropout", "p?, inplace!", "Dropout({p})"),
     *(_layer(f"Dropout{n}d", "p?, inplace!", f"Dropout{n}D({{p}})") for n in (1, 2, 3)),
     _layer("Identity", "unused!", "Identity()"),
-    *(_layer(f"MaxPool{n}d", _POOL, f"MaxPooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, dilation_rate={{dilation}}, ceil_mode={{ceil_mode}})") for n in (1, 2)),
-    *(_layer(f"AvgPool{n}d", "kernel_size, stride?, padding?, ceil_mode?, count_include_pad?", f"AveragePooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, ceil_mode={{ceil_mode}}, count_include_pad={{count_include_pad}})") for n in (1, 2)),
-    *(_layer(f"AdaptiveAvgPool{n}d", "output_size", f"AdaptiveAveragePooling{n}D({{output_size}})") for n in (1, 2)),
-    *(_layer(f"AdaptiveMaxPool{n}d", "output_size", f"AdaptiveMaxPooling{n}D({{output_size}})") for n in (1, 2)),
+    *(_layer(f"MaxPool{n}d", _POOL, f"MaxPooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, dilation_rate={{dilation}}, ceil_mode={{ceil_mode}})") for n in (1, 2, 3)),
+    *(_layer(f"AvgPool{n}d", "kernel_size, stride?, padding?, ceil_mode?, count_include_pad?", f"AveragePooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, ceil_mode={{ceil_mode}}, count_include_pad={{count_include_pad}})") for n in (1, 2, 3)),
+    *(_layer(f"AdaptiveAvgPool{n}d", "output_size", f"AdaptiveAveragePooling{n}D({{output_size}})") for n in (1, 2, 3)),
+    *(_layer(f"AdaptiveMaxPool{n}d", "output_size", f"AdaptiveMaxPooling{n}D({{output_size}})") for n in (1, 2, 3)),
     _layer("Flatten", "start_dim?, end_dim?", "Flatten({start_dim}, {end_dim})"),
     _layer("Upsample", "size?, scale_factor?, mode?, align_corners?, recompute_scale_factor?", "Upsample({size}, scale_factor={scale_factor}, mode={mode}, align_corners={align_corners}, recompute_scale_factor={recompute_scale_factor})"),
+    _layer("Unflatten", "dim, unflattened_size", "Unflatten({dim}, {unflattened_size})"),
+    _layer("LocalResponseNorm", "size, alpha?, beta?, k?", "LocalResponseNormalization({size}, alpha={alpha}, beta={beta}, k={k})"),
+    _layer("PixelUnshuffle", "downscale_factor", "PixelUnshuffle({downscale_factor})"),
     _layer("PixelShuffle", "upscale_factor", "PixelShuffle({upscale_factor})"),
     *(_layer(f"ZeroPad{n}d", "padding", f"ZeroPadding{n}D({{padding}})") for n in (1, 2, 3)),
     *(_layer(f"ConstantPad{n}d", "padding, value", f"ConstantPadding{n}D({{padding}}, {{value}})") for n in (1, 2, 3)),
     *(_layer(f"ReflectionPad{n}d", "padding", f"ReflectionPadding{n}D({{padding}})") for n in (1, 2, 3)),
     *(_layer(f"ReplicationPad{n}d", "padding", f"ReplicationPadding{n}D({{padding}})") for n in (1, 2, 3)),
+    *(_layer(f"CircularPad{n}d", "padding", f"CircularPadding{n}D({{padding}})") for n in (1, 2)),
     _layer("Unfold", "kernel_size, dilation?, padding?, stride?", "Unfold({kernel_size}, dilation={dilation}, padding={padding}, stride={stride})"),
 )  # fmt: skip
 
@@ -105,6 +123,10 @@ LOSSES = (
     _layer("CTCLoss", "blank?, reduction?, zero_infinity?", "CTCLoss(blank={blank}, reduction={reduction}, zero_infinity={zero_infinity})"),
     _layer("CosineSimilarity", "dim?, eps?", "CosineSimilarity(dim={dim}, eps={eps})"),
     _layer("CosineEmbeddingLoss", "margin?, size_average^, reduce^, reduction?", "CosineEmbeddingLoss(margin={margin}, reduction={reduction})"),
+    _layer("MarginRankingLoss", "margin?, size_average^, reduce^, reduction?", "MarginRankingLoss(margin={margin}, reduction={reduction})"),
+    _layer("HingeEmbeddingLoss", "margin?, size_average^, reduce^, reduction?", "HingeEmbeddingLoss(margin={margin}, reduction={reduction})"),
+    _layer("SoftMarginLoss", "size_average^, reduce^, reduction?", "SoftMarginLoss(reduction={reduction})"),
+    _layer("TripletMarginLoss", "margin?, p?, eps?, swap?, size_average^, reduce^, reduction?", "TripletMarginLoss(margin={margin}, p={p}, eps={eps}, swap={swap}, reduction={reduction})"),
 )  # fmt: skip
 
 MODULES: dict[str, Rule] = {}

@@ -45,6 +45,10 @@ class AssignmentTranslator:
         first = targets[0]
         if module.scope.function is None and module.text(first) == "__all__":
             return self.public_names(node)
+        if len(targets) == 1:
+            written = module.calls.initialisation.assignment(first, node.value)
+            if written is not None:
+                return written
         value = self.value(node)
         if value.kind == DEVICE:
             for target in targets:

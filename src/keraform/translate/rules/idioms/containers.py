@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DICT, UNKNOWN, Kind
+from keraform.translate.kinds import MODULE_DICT, UNKNOWN, Kind
 from keraform.translate.layout import Group, Item, called, doc
 from keraform.translate.rules.idioms.form import FunctionIdiom
 from keraform.translate.rules.record import Code
@@ -37,9 +38,9 @@ def module_list(calls: CallTranslator, node: cst.Call) -> Code:
 def module_dict(calls: CallTranslator, node: cst.Call) -> Code:
     """`nn.ModuleDict(x)` is the dict itself."""
     if not node.args:
-        return Code(("{}",), DICT)
+        return Code(("{}",), MODULE_DICT)
     with calls.module.scope.assigned_to(None):
-        return calls.module.expressions(node.args[0].value)
+        return replace(calls.module.expressions(node.args[0].value), kind=MODULE_DICT)
 
 
 def sequential(calls: CallTranslator, node: cst.Call) -> Code:
