@@ -1,8 +1,18 @@
-"""Comments of the source that stand inside an expression, kept for the line above the statement."""
+"""Comments: those inside an expression, kept for the line above the statement, and their count."""
 
 from __future__ import annotations
 
+import io
+import tokenize
+from collections import Counter
+
 import libcst as cst
+
+
+def comments_of(code: str) -> Counter[str]:
+    """The comments of a file, and how often each of them stands there."""
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    return Counter(token.string.strip() for token in tokens if token.type == tokenize.COMMENT)
 
 
 class Comments:

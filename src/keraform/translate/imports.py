@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -49,6 +49,12 @@ class ImportTable:
         """Asks for `from module import name as alias`; returns the local name."""
         self.needed[(module, name)] = alias or name
         return alias or name
+
+    def rename(self, aliases: Mapping[str, str]) -> None:
+        """Gives the port's own modules other local names."""
+        for (module, name), local in self.needed.items():
+            if local in aliases and module in ("keras", "keraform.runtime"):
+                self.needed[module, name] = aliases[local]
 
     def plain(self, module: str, alias: str | None = None) -> None:
         """Asks for `import module as alias`."""

@@ -15,7 +15,8 @@ from keraform.errors import KeraformError
 from keraform.translate.analysis import Analysis, analyse, analyse_module
 from keraform.translate.annotations import AnnotationTranslator
 from keraform.translate.calls import CallTranslator
-from keraform.translate.comments import Comments, leading
+from keraform.translate.collisions import ALIASES, own_names, separate
+from keraform.translate.comments import Comments, comments_of, leading
 from keraform.translate.docmacros import Docstrings
 from keraform.translate.docstring_literals import literal_docstring
 from keraform.translate.expressions import ExpressionTranslator
@@ -67,6 +68,7 @@ class ModuleTranslator:
         for local, origin in self.analysis.origins.items():
             self.imports.bind(local, origin)
         self.origins = self.imports.origins
+        self.own_names = own_names(self.tree, self.origins)
         # What translates
         self.annotations = AnnotationTranslator(self)
         self.targets = TargetTranslator(self)
@@ -88,6 +90,9 @@ class ModuleTranslator:
         lines += leading(self.tree.footer, "")
         self.override.check(self.source.path)
         text = _without_gaps("\n".join(lines)).strip("\n") + "\n"
+        if self.own_names:
+            text = separate(text, self.own_names)
+            self.imports.rename({name: ALIASES[name] for name in self.own_names})
         gap = [""] * (2 if text.startswith(("class ", "def ", "@")) else 1)
         head = [header] if header else []
         parts = [*head, *BANNER, docstring, "", self.imports.text(text), *gap, text]
@@ -129,9 +134,9 @@ class ModuleTranslator:
         """Lines and comments of source and port."""
         self.stats.source_lines = self.source.text.count("\n")
         self.stats.lines = code.count("\n")
-        comment = re.compile(r"^\s*#|\s{2}#", re.M)
-        self.stats.comments = len(comment.findall(self.source.text))
-        self.stats.comments_kept = len(comment.findall(code)) - len(BANNER)
+        comments = comments_of(self.source.text)
+        self.stats.comments = comments.total()
+        self.stats.comments_kept = (comments & comments_of(code)).total()
 
     # Reports
 

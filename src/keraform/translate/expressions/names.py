@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from keraform.translate.collisions import OWN
 from keraform.translate.kinds import BOOL, DTYPE, FLOAT, NONE, UNKNOWN, Kind
 from keraform.translate.rules.modules import layer_class
 from keraform.translate.rules.record import Code, Refusal
@@ -58,19 +59,20 @@ class NameTranslator:
         if value == "None":
             return Code((value,), NONE)
         scope = self.module.scope
+        text = value + OWN if value in self.module.own_names else value
         if value in scope.names:
-            return Code((value,), scope.names[value])
+            return Code((text,), scope.names[value])
         if value == scope.self_name:
             return Code((value,), Kind("layer", name=scope.owner.name if scope.owner else None))
         info = self.module.classes.get(value)
         if info is not None:
             return Code((info.component_name,), Kind("class", name=value))
         if value in self.module.functions:
-            return Code((value,), Kind("function", name=value))
+            return Code((text,), Kind("function", name=value))
         origin = self.module.origins.get(value)
         if origin is not None:
             return self.imported(value, origin)
-        return Code((value,), self.module.globals.get(value, UNKNOWN))
+        return Code((text,), self.module.globals.get(value, UNKNOWN))
 
     def imported(self, value: str, origin: str) -> Code:
         """A name that an import of the source binds."""
