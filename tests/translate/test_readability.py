@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import tokenize
+from importlib import resources
 
 import pytest
 
-from keraform.translate import Translation, translation
+from keraform.translate import Translation, digest_of, translation
 from keraform.translate.comments import comments_of
 from keraform.translate.source import read_module
 
@@ -117,3 +119,16 @@ def test_helpers_are_counted_as_they_stand_in_the_code(ports: dict[str, Translat
     for model_type, port in ports.items():
         assert port.code.count("kf.dynamic.") <= port.stats.helper_calls, model_type
         assert sum(port.stats.helper_reasons.values()) == port.stats.helper_calls
+
+
+def test_the_support_table_is_of_these_ports(ports: dict[str, Translation]) -> None:
+    text = resources.files("keraform").joinpath("support.json").read_text("utf-8")
+    files = {}
+    for entry in json.loads(text)["types"].values():
+        files |= entry["files"]
+    stale = [
+        model_type
+        for model_type, port in ports.items()
+        if files.get(module_of(model_type)) != digest_of(port.code)
+    ]
+    assert stale == [], "their ports have changed since the ladder was computed: make support"
