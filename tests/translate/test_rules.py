@@ -52,6 +52,7 @@ def test_translation_is_the_documented_one(case: Case) -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")  # by torch
 @pytest.mark.parametrize("case", RUN, ids=lambda case: case.id)
 def test_both_blocks_give_the_same_numbers(case: Case, default_dtype: None) -> None:
     theirs, state = run_torch(case)

@@ -310,3 +310,9 @@ def test_a_function_of_which_nothing_is_left_passes() -> None:
     assert port("def f(x: torch.Tensor):\n    assert x.shape[0] == 1\n").code.endswith(
         "def f(x: Tensor):\n    pass\n"
     )
+
+
+def test_what_a_file_does_as_a_script_is_left_out() -> None:
+    code = port("x = 1\n\n\nif __name__ == '__main__':\n    torch.optim.Adam([])\n")
+    assert code.refusals == []
+    assert "__main__" not in code.code

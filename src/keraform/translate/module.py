@@ -123,6 +123,8 @@ class ModuleTranslator:
         wanted = SHARED_MODULES.get(self.source.module)
         if isinstance(node, (cst.ClassDef, cst.FunctionDef)) and wanted is not None:
             return re.fullmatch(wanted, node.name.value) is None
+        if isinstance(node, cst.If) and re.match(r"__name__\s*==", self.text(node.test)):
+            return True  # what the file does as a script
         if isinstance(node, cst.If) and re.search(r"\bis_\w+|TYPE_CHECKING", self.text(node.test)):
             for inner in node.body.body:
                 if isinstance(inner, cst.FunctionDef):

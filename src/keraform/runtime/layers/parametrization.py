@@ -74,7 +74,9 @@ def norm_except(value: Any, kept: int | None) -> Any:
     return ops.sqrt(ops.sum(ops.square(value), axis=axes, keepdims=kept is not None))
 
 
-def weight_norm(layer: Any, name: str = "weight", dim: int | None = 0) -> Any:
+def weight_norm(
+    layer: Any, name: str = "weight", dim: int | None = 0, *, legacy_keys: bool = False
+) -> Any:
     """Torch's `parametrizations.weight_norm`: `layer`'s weight becomes magnitude times direction.
 
     The keys are `parametrizations.{name}.original0` (magnitude) and `original1` (direction).
@@ -83,6 +85,7 @@ def weight_norm(layer: Any, name: str = "weight", dim: int | None = 0) -> Any:
         layer: a layer with the weight `name`.
         name: the weight's torch name.
         dim: torch's axis that keeps a magnitude for each entry; None for one magnitude in all.
+        legacy_keys: take the keys of `torch.nn.utils.weight_norm`, `{name}_g` and `{name}_v`.
 
     Returns:
         `layer` itself.
@@ -101,11 +104,10 @@ def weight_norm(layer: Any, name: str = "weight", dim: int | None = 0) -> Any:
         return ops.cast(norm_except(value, kept), dtype)
 
     drop_variable(layer, attribute)
-    held = {
-        f"parametrizations.{name}.original0": f"{attribute}_magnitude",
-        f"parametrizations.{name}.original1": f"{attribute}_direction",
-    }
-    first, second = held.values()
+    first, second = f"{attribute}_magnitude", f"{attribute}_direction"
+    prefix = f"parametrizations.{name}.original"
+    keys = (f"{name}_g", f"{name}_v") if legacy_keys else (f"{prefix}0", f"{prefix}1")
+    held = dict(zip(keys, (first, second), strict=True))
     setattr(layer, second, variable)
     shape_of_magnitude = () if kept is None else sizes
     setattr(

@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import TENSOR
+from keraform.translate.kinds import TENSOR, Kind
+from keraform.translate.layout import Doc
 from keraform.translate.rules import idioms
 from keraform.translate.rules.functions import AS_METHOD, FUNCTIONS
 from keraform.translate.rules.record import Code, Refusal
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
+
+# Functions that change a layer, and what their ports get besides the arguments.
+PARAMETRIZATIONS: dict[str, tuple[Doc, ...]] = {
+    "nn.utils.parametrizations.weight_norm": (),
+    "nn.utils.parametrizations.spectral_norm": (),
+    "nn.utils.weight_norm": (("legacy_keys=True",),),
+}
 
 
 class FunctionTranslator:
@@ -34,6 +42,11 @@ class FunctionTranslator:
             return idioms.FUNCTIONS[name](calls, node)
         if name in FUNCTIONS:
             return calls.apply(FUNCTIONS[name], calls.arguments(node))
+        if name in PARAMETRIZATIONS:
+            function = f"layers.{name.rsplit('.', 1)[-1]}"
+            self.module.imports.need("keraform.runtime", "layers")
+            kind = Kind("layer", name=self.module.expressions(node.args[0].value).kind.name)
+            return calls.generic(Code((function,)), node, PARAMETRIZATIONS[name], kind)
         code = self.as_method(name, node)
         if code is None:
             raise Refusal(name, "no rule for this function of torch")
