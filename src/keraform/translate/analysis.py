@@ -131,12 +131,18 @@ def _classify(result: Analysis) -> None:
         )
     models = [info for info in result.classes.values() if info.is_model]
     bases = {base for info in models for base in info.bases if base in result.classes}
+    empty = cst.Module([])
+    constructors = {
+        info.name: empty.code_for_node(info.methods["__init__"])
+        for info in result.classes.values()
+        if info.is_layer and "__init__" in info.methods
+    }
     result.abstract = frozenset(info.name for info in models if _is_abstract(info, bases))
     for info in models:
         info.is_split = (
             info.is_public
             and info.name not in result.abstract
-            and (_is_base_model(info) or _is_component(info, result))
+            and (_is_base_model(info) or _is_component(info, constructors))
         )
 
 
@@ -170,16 +176,9 @@ def _is_base_model(info: ClassInfo) -> bool:
     return info.name.endswith("Model") and not info.name.endswith(("LMHeadModel", "HeadsModel"))
 
 
-def _is_component(info: ClassInfo, result: Analysis) -> bool:
+def _is_component(info: ClassInfo, constructors: dict[str, str]) -> bool:
     pattern = re.compile(rf"\b{info.name}(?:\(|\._from_config\()")
-    empty = cst.Module([])
-    return any(
-        pattern.search(empty.code_for_node(method))
-        for other in result.classes.values()
-        if other is not info and other.is_layer
-        for name, method in other.methods.items()
-        if name == "__init__"
-    )
+    return any(pattern.search(text) for name, text in constructors.items() if name != info.name)
 
 
 @cache

@@ -4,37 +4,30 @@ both stand in one file, the port imports the module by a shorter name (`layers a
 
 from __future__ import annotations
 
+import ast
 import io
 import tokenize
+import warnings
 from collections.abc import Collection, Iterator
-
-import libcst as cst
-import libcst.matchers as m
 
 ALIASES = {"layers": "kl", "ops": "kops", "init": "kinit", "tree": "ktree", "kf": "kfun"}
 OWN = "__own"  # follows a name of the source while the file is translated
 
 
-def own_names(tree: cst.Module, imported: Collection[str]) -> frozenset[str]:
-    """Those of the names above that the source itself binds, other than by an import."""
-    names = m.OneOf(*(m.Name(name) for name in ALIASES))
-    targets = (
-        m.Param(name=names),
-        m.AssignTarget(target=names),
-        m.AnnAssign(target=names),
-        m.NamedExpr(target=names),
-        m.For(target=names),
-        m.CompFor(target=names),
-        m.Element(value=names),  # of a tuple of targets, or of a value: either may be
-        m.FunctionDef(name=names),
-    )
-    found = {
-        name.value
-        for node in m.findall(tree, m.OneOf(*targets))
-        for name in m.findall(node, names)
-        if isinstance(name, cst.Name)
-    }
-    return frozenset(found - set(imported))
+def own_names(source: str, imported: Collection[str]) -> frozenset[str]:
+    """Those of the names above that a source itself binds, other than by an import."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes in docstrings that are none
+        tree = ast.parse(source)
+    bound = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.FunctionDef):
+            bound.add(node.name)
+    return frozenset(bound & ALIASES.keys() - set(imported))
 
 
 def separate(code: str, names: Collection[str]) -> str:

@@ -68,7 +68,7 @@ class ModuleTranslator:
         for local, origin in self.analysis.origins.items():
             self.imports.bind(local, origin)
         self.origins = self.imports.origins
-        self.own_names = own_names(self.tree, self.origins)
+        self.own_names = own_names(source.text, self.origins)
         # What translates
         self.annotations = AnnotationTranslator(self)
         self.targets = TargetTranslator(self)
