@@ -6,6 +6,7 @@ import io
 import json
 import tokenize
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +133,18 @@ def test_the_support_table_is_of_these_ports(ports: dict[str, Translation]) -> N
         if files.get(module_of(model_type)) != digest_of(port.code)
     ]
     assert stale == [], "their ports have changed since the ladder was computed: make support"
+
+
+def test_the_published_numbers_are_these(ports: dict[str, Translation]) -> None:
+    stats = [port.stats for port in ports.values()]
+    calls, operations = sum(s.helper_calls for s in stats), sum(s.operations for s in stats)
+    kept, comments = sum(s.comments_kept for s in stats), sum(s.comments for s in stats)
+    refused = sum(len(port.refusals) for port in ports.values())
+    said = (
+        f"Over the {len(ports)} proved types: {calls / operations:.1%} helper calls ({calls} of "
+        f"{operations} operations), ratios from {min(s.ratio for s in stats):.2f} to "
+        f"{max(s.ratio for s in stats):.2f}, {kept} of {comments} comments kept (the others go "
+        f"with code that a port does not have), {refused} refused."
+    ).replace("%", " %")
+    page = Path(__file__).parents[2].joinpath("docs", "porting.md").read_text("utf-8")
+    assert said in " ".join(page.split())
