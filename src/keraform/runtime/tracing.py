@@ -48,8 +48,10 @@ def compiles_for_cpu() -> bool:
         import tensorflow as tf
         from tensorflow.python.ops import control_flow_util
 
+        if tf.executing_eagerly():
+            return False
         graph = tf.compat.v1.get_default_graph()
-        inside = not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(graph)
+        inside = control_flow_util.GraphOrParentsInXlaContext(graph)
         return bool(inside) and not tf.config.get_visible_devices("GPU")
     if backend == "jax":
         import jax

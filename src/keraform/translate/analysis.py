@@ -131,12 +131,7 @@ def _classify(result: Analysis) -> None:
         )
     models = [info for info in result.classes.values() if info.is_model]
     bases = {base for info in models for base in info.bases if base in result.classes}
-    empty = cst.Module([])
-    constructors = {
-        info.name: empty.code_for_node(info.methods["__init__"])
-        for info in result.classes.values()
-        if info.is_layer and "__init__" in info.methods
-    }
+    constructors = _constructors(result) if models else {}
     result.abstract = frozenset(info.name for info in models if _is_abstract(info, bases))
     for info in models:
         info.is_split = (
@@ -174,6 +169,16 @@ def _is_abstract(info: ClassInfo, bases: set[str]) -> bool:
 
 def _is_base_model(info: ClassInfo) -> bool:
     return info.name.endswith("Model") and not info.name.endswith(("LMHeadModel", "HeadsModel"))
+
+
+def _constructors(result: Analysis) -> dict[str, str]:
+    """The texts of the layers' constructors, by class."""
+    empty = cst.Module([])
+    return {
+        info.name: empty.code_for_node(info.methods["__init__"])
+        for info in result.classes.values()
+        if info.is_layer and "__init__" in info.methods
+    }
 
 
 def _is_component(info: ClassInfo, constructors: dict[str, str]) -> bool:

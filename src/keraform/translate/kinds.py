@@ -16,15 +16,11 @@ class Kind:
 
     Args:
         tag: `tensor`, `dim` (an int, or a scalar tensor in a graph), `size` (a tuple of dims), `py`
-            (some Python value
-            that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`, `list`, `dict`,
-            `layer`, `layers`
-            (a list of layers), `class`, `function`, `object`, `numpy`, `dtype`, `device`, `config`,
-            `torch` (a name of
-            torch), or `unknown`.
+            (some Python value that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`,
+            `list`, `dict`, `layer`, `layers` (a list of layers), `class`, `function`, `object`,
+            `numpy`, `dtype`, `device`, `config`, `torch` (a name of torch), or `unknown`.
         dtype: for tensors, the exact dtype, `float` for the model's own, `int`, `bool`, or `mixed`
-            where runs differ;
-            None when not known.
+            where runs differ; None when not known.
         rank: for tensors, the number of axes, None when not known.
         items: for tuples and lists, the kinds of the elements, or one kind for all.
         name: for layers, classes, objects and torch names, the name of the class or the dotted

@@ -157,7 +157,7 @@ def read_inputs(source: str | None, path: Path) -> Inputs:
         raise KeraformError(
             expected=f"a function {function} in {place} that gives a dict of arrays",
             got="no such name",
-            try_next=f"python -c 'import {place.removesuffix('.py')}'",
+            try_next=f"python {place}" if place.endswith(".py") else f"python -c 'import {place}'",
         )
     return {name: np.asarray(value) for name, value in make().items()}
 

@@ -34,6 +34,12 @@ def _activation(activation: Activation) -> Callable[[Tensor], Tensor]:
     return ops.relu if activation == "relu" else kf.gelu
 
 
+def _attend(
+    attention: MultiheadAttention, x: Tensor, memory: Tensor, mask: Any, padding: Any
+) -> Tensor:
+    return attention(x, memory, memory, attn_mask=mask, key_padding_mask=padding)[0]
+
+
 class _TransformerLayer(Layer):
     """What encoder and decoder layers share."""
 
@@ -112,12 +118,10 @@ class TransformerEncoderLayer(_TransformerLayer):
             src_key_padding_mask: `[b, length]`.
             is_causal: a hint in torch; `src_mask` says the same.
         """
-
-        def attend(x: Tensor) -> Tensor:
-            mask, padding = src_mask, src_key_padding_mask
-            return self.self_attn(x, x, x, attn_mask=mask, key_padding_mask=padding)[0]
-
-        return self._add(self._add(src, 1, attend), 2, self._feed_forward)
+        x = self._add(
+            src, 1, lambda x: _attend(self.self_attn, x, x, src_mask, src_key_padding_mask)
+        )
+        return self._add(x, 2, self._feed_forward)
 
 
 class TransformerDecoderLayer(_TransformerLayer):
@@ -151,22 +155,33 @@ class TransformerDecoderLayer(_TransformerLayer):
             tgt_is_causal: a hint in torch; `tgt_mask` says the same.
             memory_is_causal: a hint in torch; `memory_mask` says the same.
         """
-
-        def attend(x: Tensor) -> Tensor:
-            mask, padding = tgt_mask, tgt_key_padding_mask
-            return self.self_attn(x, x, x, attn_mask=mask, key_padding_mask=padding)[0]
-
-        def look(x: Tensor) -> Tensor:
-            mask, padding = memory_mask, memory_key_padding_mask
-            return self.multihead_attn(x, memory, memory, attn_mask=mask, key_padding_mask=padding)[
-                0
-            ]
-
-        x = self._add(tgt, 1, attend)
-        return self._add(self._add(x, 2, look), 3, self._feed_forward)
+        x = self._add(
+            tgt, 1, lambda x: _attend(self.self_attn, x, x, tgt_mask, tgt_key_padding_mask)
+        )
+        attn = self.multihead_attn
+        x = self._add(
+            x, 2, lambda x: _attend(attn, x, memory, memory_mask, memory_key_padding_mask)
+        )
+        return self._add(x, 3, self._feed_forward)
 
 
-class TransformerEncoder(Layer):
+class _Stack(Layer):
+    """Copies of a layer, one after the other, and perhaps a norm."""
+
+    def __init__(
+        self, layer: Layer, num_layers: int, norm: Layer | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.layers = [copy.deepcopy(layer) for _ in range(num_layers)]
+        self.norm = norm
+
+    def _through(self, x: Tensor, *args: Any, **masks: Any) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, *args, **masks)
+        return x if self.norm is None else self.norm(x)
+
+
+class TransformerEncoder(_Stack):
     """Copies of an encoder layer, one after the other, and perhaps a norm.
 
     Args:
@@ -178,9 +193,7 @@ class TransformerEncoder(Layer):
     def __init__(
         self, encoder_layer: Layer, num_layers: int, norm: Layer | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        self.layers = [copy.deepcopy(encoder_layer) for _ in range(num_layers)]
-        self.norm = norm
+        super().__init__(encoder_layer, num_layers, norm, **kwargs)
 
     def call(
         self,
@@ -190,12 +203,10 @@ class TransformerEncoder(Layer):
         is_causal: bool | None = None,
     ) -> Tensor:
         """Gives `[b, length, m]`; see `TransformerEncoderLayer`."""
-        for layer in self.layers:
-            src = layer(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask)
-        return src if self.norm is None else self.norm(src)
+        return self._through(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask)
 
 
-class TransformerDecoder(Layer):
+class TransformerDecoder(_Stack):
     """Copies of a decoder layer, one after the other, and perhaps a norm.
 
     Args:
@@ -207,9 +218,7 @@ class TransformerDecoder(Layer):
     def __init__(
         self, decoder_layer: Layer, num_layers: int, norm: Layer | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        self.layers = [copy.deepcopy(decoder_layer) for _ in range(num_layers)]
-        self.norm = norm
+        super().__init__(decoder_layer, num_layers, norm, **kwargs)
 
     def call(
         self,
@@ -223,16 +232,14 @@ class TransformerDecoder(Layer):
         memory_is_causal: bool = False,
     ) -> Tensor:
         """Gives `[b, q, m]`; see `TransformerDecoderLayer`."""
-        for layer in self.layers:
-            tgt = layer(
-                tgt,
-                memory,
-                tgt_mask=tgt_mask,
-                memory_mask=memory_mask,
-                tgt_key_padding_mask=tgt_key_padding_mask,
-                memory_key_padding_mask=memory_key_padding_mask,
-            )
-        return tgt if self.norm is None else self.norm(tgt)
+        return self._through(
+            tgt,
+            memory,
+            tgt_mask=tgt_mask,
+            memory_mask=memory_mask,
+            tgt_key_padding_mask=tgt_key_padding_mask,
+            memory_key_padding_mask=memory_key_padding_mask,
+        )
 
 
 class Transformer(Layer):

@@ -23,8 +23,7 @@ def cond(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]
         predicate: a Python bool, or a scalar of a graph.
         true_fn: gives the result where it holds.
         false_fn: gives the result where it does not; of the same dtype. In a graph the result of
-            lower rank gets
-            leading axes of size 1, as broadcasting would give it.
+            lower rank gets leading axes of size 1, as broadcasting would give it.
     """
     if is_known(predicate):
         return true_fn() if predicate else false_fn()
@@ -56,8 +55,8 @@ def scan(
 
     Args:
         step: takes the index and the state; returns the new state and the results of this index,
-            both as tuples of
-            tensors. Shapes and dtypes of the state may change at the first index only.
+            both as tuples of tensors. Shapes and dtypes of the state may change at the first index
+            only.
         state: the state before index 0.
         length: an int, or a scalar where the size is unknown; at least 1.
 

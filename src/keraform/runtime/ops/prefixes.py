@@ -20,18 +20,16 @@ def sum_of_first(input: Tensor, length: Tensor, dim: int, keepdim: bool = False)
         dim: The axis.
         keepdim: Whether the axis stays, with size 1.
     """
-    x, axis = as_tensor(input), axis_of(dim, rank(input))
-    inside, _ = _first(x, length, axis)
-    return ops.sum(ops.where(inside, x, ops.zeros_like(x)), axis=axis, keepdims=keepdim)
+    x = as_tensor(input)
+    inside, _ = _first(x, length, dim)
+    return _sum(x, inside, dim, keepdim)
 
 
 def mean_of_first(input: Tensor, length: Tensor, dim: int, keepdim: bool = False) -> Tensor:
     """Returns the mean of the first `length` entries along `dim`; see `sum_of_first`."""
-    x = as_tensor(input)
-    wide = dtypes.to(x, dtypes.computing_dtype(x))
-    _, count = _first(wide, length, axis_of(dim, rank(x)))
-    total = sum_of_first(wide, length, dim, keepdim)
-    return dtypes.to(total / ops.cast(count, wide.dtype), dtypes.name_of(x.dtype))
+    x, wide = _widened(input)
+    inside, count = _first(wide, length, dim)
+    return dtypes.to(_sum(wide, inside, dim, keepdim) / count, x.dtype)
 
 
 def var_of_first(
@@ -53,14 +51,12 @@ def var_of_first(
         keepdim: Whether the axis stays, with size 1.
         correction: What is subtracted from the number of entries.
     """
-    x = as_tensor(input)
-    wide = dtypes.to(x, dtypes.computing_dtype(x))
-    _, count = _first(wide, length, axis_of(dim, rank(x)))
-    deviation = wide - mean_of_first(wide, length, dim, keepdim=True)
-    squares = sum_of_first(ops.square(deviation), length, dim, keepdim)
+    x, wide = _widened(input)
+    inside, count = _first(wide, length, dim)
+    deviation = wide - _sum(wide, inside, dim, keepdim=True) / count
+    squares = _sum(ops.square(deviation), inside, dim, keepdim)
     correction = int(unbiased) if correction is None else correction
-    free = ops.maximum(ops.cast(count, wide.dtype) - correction, 0)
-    return dtypes.to(squares / free, dtypes.name_of(x.dtype))
+    return dtypes.to(squares / ops.maximum(count - correction, 0), x.dtype)
 
 
 def std_of_first(
@@ -76,10 +72,24 @@ def std_of_first(
     return ops.sqrt(var_of_first(input, length, dim, unbiased, keepdim, correction=correction))
 
 
-def _first(x: Tensor, length: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """True for entries that `:length` takes, to be broadcast over `x`; and how many these are."""
+def _widened(input: Tensor) -> tuple[Tensor, Tensor]:
+    """The tensor, and the same in the dtype to compute in."""
+    x = as_tensor(input)
+    return x, dtypes.to(x, dtypes.computing_dtype(x))
+
+
+def _first(x: Tensor, length: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """True for entries that `:length` takes, to be broadcast over `x`; and how many these are, in
+    the dtype of `x`.
+    """
+    axis = axis_of(dim, rank(x))
     size = sizes(x)[axis]
     length = ops.cast(length, "int32")
     count = ops.clip(ops.where(length < 0, length + size, length), 0, size)
     inside = ops.arange(size, dtype="int32") < count
-    return ops.reshape(inside, [-1 if each == axis else 1 for each in range(rank(x))]), count
+    shape = [-1 if each == axis else 1 for each in range(rank(x))]
+    return ops.reshape(inside, shape), ops.cast(count, x.dtype)
+
+
+def _sum(x: Tensor, inside: Tensor, dim: int, keepdim: bool) -> Tensor:
+    return ops.sum(ops.where(inside, x, ops.zeros_like(x)), axis=dim, keepdims=keepdim)

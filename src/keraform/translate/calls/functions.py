@@ -15,12 +15,16 @@ from keraform.translate.rules.record import Code, Refusal
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
 
-# Functions that change a layer, and what their ports get besides the arguments.
+# Functions that change a layer, by the same names in `keraform.runtime.layers`, and what a call of
+# the port gets besides the arguments.
 PARAMETRIZATIONS: dict[str, tuple[Doc, ...]] = {
     "nn.utils.parametrizations.weight_norm": (),
     "nn.utils.parametrizations.spectral_norm": (),
     "nn.utils.weight_norm": (("legacy_keys=True",),),
 }
+
+# The older spectral_norm has other keys, so it is passed on as a value only.
+LAYER_FUNCTIONS = frozenset({*PARAMETRIZATIONS, "nn.utils.spectral_norm"})
 
 
 class FunctionTranslator:
@@ -43,10 +47,9 @@ class FunctionTranslator:
         if name in FUNCTIONS:
             return calls.apply(FUNCTIONS[name], calls.arguments(node))
         if name in PARAMETRIZATIONS:
-            function = f"layers.{name.rsplit('.', 1)[-1]}"
             self.module.imports.need("keraform.runtime", "layers")
             kind = Kind("layer", name=self.module.expressions(node.args[0].value).kind.name)
-            return calls.generic(Code((function,)), node, PARAMETRIZATIONS[name], kind)
+            return calls.generic(Code((_layer_function(name),)), node, PARAMETRIZATIONS[name], kind)
         code = self.as_method(name, node)
         if code is None:
             raise Refusal(name, "no rule for this function of torch")
@@ -69,8 +72,12 @@ class FunctionTranslator:
     def reference(self, name: str) -> str | None:
         """A torch function that is passed on as a value (`act = torch.tanh`)."""
         rule = FUNCTIONS.get(name)
-        if rule is None:
+        if rule is None and name not in LAYER_FUNCTIONS:
             return None
-        target = rule.emit.partition("(")[0]
+        target = rule.emit.partition("(")[0] if rule is not None else _layer_function(name)
         self.module.imports.need_for((target,))
         return target
+
+
+def _layer_function(name: str) -> str:
+    return f"layers.{name.rsplit('.', 1)[-1]}"

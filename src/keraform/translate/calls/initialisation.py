@@ -51,8 +51,8 @@ class InitialisationTranslator:
             elements = module.subscripts.elements(target)
             index = [Item(doc("index=", module.subscripts.index_doc(elements)))]
             target = target.value
-        if isinstance(target, cst.Attribute) and target.attr.value == "data":
-            target = target.value
+        if _is_data(target):
+            target = target.value  # type: ignore[attr-defined]
         if isinstance(target, cst.Attribute):
             owner = module.expressions(target.value)
             first = [Item(owner.doc), Item((f'"{target.attr.value}"',))]
@@ -84,8 +84,8 @@ class InitialisationTranslator:
     def weight(self, node: cst.BaseExpression) -> tuple[Code, str] | None:
         """The layer and the name of the weight that `layer.weight` or `layer.weight.data` is."""
         module = self.module
-        if isinstance(node, cst.Attribute) and node.attr.value == "data":
-            node = node.value
+        if _is_data(node):
+            node = node.value  # type: ignore[attr-defined]
         if not isinstance(node, cst.Attribute):
             return None
         name = node.attr.value
@@ -117,13 +117,15 @@ class InitialisationTranslator:
             value = value.args[0].value  # type: ignore[attr-defined]
         if isinstance(value, cst.Attribute) or module.text(value) == "None":
             return None  # another layer's weight, perhaps of another shape, or none
-        return self.written(target, module.expressions(value).doc)
+        return self.copied(weight, module.expressions(value).doc)
 
     def written(self, target: cst.BaseExpression, value: Doc) -> Doc | None:
         """The statement that gives a weight a new value; None where the target is no weight."""
         weight = self.weight(target)
-        if weight is None:
-            return None
+        return self.copied(weight, value) if weight is not None else None
+
+    def copied(self, weight: tuple[Code, str], value: Doc) -> Doc:
+        """The statement that gives a weight a new value."""
         layer, name = weight
         function = self.module.scope.function
         if function is not None and function.name.value == "forward":

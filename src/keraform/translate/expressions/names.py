@@ -32,14 +32,6 @@ PYTHON_CLASSES = {
     "nn.ModuleDict": "dict",
 }
 NUMBERS = frozenset({"torch.inf", "torch.pi", "torch.nan", "torch.e"})
-# Functions that change a layer, by the same names in `keraform.runtime.layers`.
-LAYER_FUNCTIONS = frozenset(
-    {
-        "nn.utils.weight_norm",
-        "nn.utils.parametrizations.weight_norm",
-        "nn.utils.spectral_norm",
-    }
-)
 NAMESPACES = frozenset(
     {"torch", "nn", "F", "torch.backends", "torch.cuda", "torch.jit", "torch.distributed"}
 )
@@ -99,9 +91,6 @@ class NameTranslator:
         if layer is not None:
             imports.need("keraform.runtime", "layers")
             return Code((f"layers.{layer}",), torch)
-        if name in LAYER_FUNCTIONS:
-            imports.need("keraform.runtime", "layers")
-            return Code((f"layers.{name.rsplit('.', 1)[-1]}",), function)
         reference = self.module.calls.functions.reference(name)
         if reference is not None:
             return Code((reference,), function)
