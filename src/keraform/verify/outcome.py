@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from keraform.verify.cases import Refusal
+from keraform.verify.refusals import Refusal
 
 RUNGS = range(1, 11)
 PASS, NOT_RUN = "pass", "not run"
@@ -66,7 +66,7 @@ class StageError:
         return {
             "name": self.name,
             "layer": self.layer,
-            **{each: asas_number(getattr(self, each)) for each in numbers},
+            **{each: as_number(getattr(self, each)) for each in numbers},
         }
 
 
