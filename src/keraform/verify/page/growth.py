@@ -86,7 +86,7 @@ def growth(stages: Mapping[str, StageError], marks: Mapping[str, str], prefix: s
         axes = figure.add_subplot()
         for line in lines:
             _draw(axes, line, [getattr(stage, line.field) for stage in run])
-        _draw_limits(axes, lines, len(run))
+        _draw_limits(axes, lines)
         _draw_marks(axes, run, marks)
         _draw_axes(axes, run)
         figure.legend(loc="outside upper left", ncols=len(lines), frameon=False)
@@ -113,14 +113,14 @@ def _has_no_number(error: float | None) -> bool:
     return error is not None and not math.isfinite(error)
 
 
-def _draw_limits(axes: Any, lines: Sequence[Line], count: int) -> None:
+def _draw_limits(axes: Any, lines: Sequence[Line]) -> None:
     drawn = {line.field: line.colour for line in lines}
     for dtype, limit in LIMITS.items():
         if dtype in drawn:
             axes.axhline(limit, color=drawn[dtype], ls="--", lw=1)
             axes.annotate(
-                f"{dtype} limit {limit:.0e}", (count + 0.5, limit), xytext=(-3, 3), ha="right",
-                textcoords="offset points", fontsize=9,
+                f"{dtype}\nlimit {limit:.0e}", (1, limit), xycoords=("axes fraction", "data"),
+                xytext=(4, 0), textcoords="offset points", va="center", fontsize=9,
             )  # fmt: skip
 
 
@@ -151,18 +151,19 @@ def _draw_axes(axes: Any, run: Sequence[StageError]) -> None:
 
 
 def landmarks(names: Sequence[str]) -> dict[int, str]:
-    """Where along the run which part of the model begins: the tree's largest parts are split as
-    long as there is room, and names that would overlap are left out.
+    """Where along the run which part of the model begins: the tree's largest parts are split until
+    there are enough, and names that would overlap are left out.
     """
     places = {name: place for place, name in enumerate(names, 1)}
     found = list(grow({name: StageError(name) for name in names}).children.values())
     room = len(names) / MOST_LANDMARKS
-    while len(found) < MOST_LANDMARKS:
-        largest = max(found, key=_size, default=None)
-        if largest is None or not largest.children or _size(largest) < 2 * room:
+    while len(found) < MOST_LANDMARKS / 2:
+        size = max((_size(node) for node in found if node.children), default=0)
+        if size < 2 * room:
             break
-        index = found.index(largest)
-        found[index : index + 1] = largest.children.values()
+        large = [node for node in found if node.children and _size(node) == size]
+        found = [node for node in found if node not in large]
+        found += [child for node in large for child in node.children.values()]
     kept: dict[int, str] = {}
     last = -math.inf
     for place, name in sorted((_begin(node, places), node.name) for node in found):

@@ -47,8 +47,6 @@ from keraform.verify.port import LoadReport
 from keraform.verify.tolerances import LIMITS, NOISE_FACTOR
 from keraform.version import __version__
 
-PACKAGES = ("keras", "torch")
-
 # What a rung's outcome looks like: sign, word.
 SIGNS = {"pass": "✓", "fail": "✗", "not applicable": "–", "not run": "·"}
 
@@ -178,7 +176,7 @@ def unbroken(sentence: str) -> Markup:
 
 
 def _versions(report: Report) -> list[tuple[str, str]]:
-    packages = dict.fromkeys((*PACKAGES[:1], report.backend, *PACKAGES[1:]))
+    packages = dict.fromkeys(("keras", report.backend, "torch"))
     return [
         ("keraform", __version__),
         ("transformers", report.transformers),
@@ -215,7 +213,7 @@ def _class_page(
 
 
 def _merge(ladder: dict[str, StageError], located: dict[str, StageError]) -> dict[str, StageError]:
-    """Both's stages in the order of the run; what localising measured counts first."""
+    """The stages of both, in the order of the run; what localising measured counts first."""
     merged = dict(located)
     for name, stage in ladder.items():
         known = located.get(name, StageError(name))
