@@ -11,7 +11,7 @@ from keraform.verify.inputs import Inputs
 from keraform.verify.origins import OriginOf, origin_of
 from keraform.verify.port import Load, Port
 from keraform.verify.refusals import Refusal
-from keraform.verify.tolerances import NOISE_FACTOR, limit_of
+from keraform.verify.tolerances import allowed
 from keraform.verify.twin import State, Twin
 
 
@@ -59,10 +59,7 @@ class Case:
 
     def limit(self, stage: str, dtype: str, noise: dict[str, float]) -> float:
         """How far a stage may be off; `noise` is torch's own distance from float32 to float64."""
-        limit = limit_of(self.name, stage, dtype)
-        if dtype == "float32" and self.reads_itself:
-            return max(limit, NOISE_FACTOR * noise.get(stage, 0.0))
-        return limit
+        return allowed(self.name, stage, dtype, noise.get(stage, 0.0), self.reads_itself)
 
     def noise(self, variant: Variant) -> dict[str, float]:
         """Torch's float32 run against its float64 run, stage by stage."""
