@@ -87,7 +87,7 @@ def _representative(torch: Statement, keras: list[Execution]) -> list[Execution]
 
 def results(pair: Pair) -> Iterator[tuple[str, Leaf, Leaf]]:
     """The values of a pair that can be compared, by name."""
-    torch, keras = pair.torch.result or {}, pair.keras.result or {}
+    torch, keras = _result(pair.torch), _result(pair.keras)
     shared = [name for name in torch if name in keras]
     if not shared and len(torch) == len(keras) == 1:
         yield next(iter(torch)), *torch.values(), *keras.values()
@@ -95,13 +95,36 @@ def results(pair: Pair) -> Iterator[tuple[str, Leaf, Leaf]]:
         yield name, torch[name], keras[name]
 
 
-def difference(pair: Pair, limit: float) -> tuple[Difference, Leaf, Leaf] | None:
+def _result(execution: Execution) -> Leaves:
+    """A statement's result; its last operation's where it has none (`self.register_buffer(...)`)."""
+    if execution.result or execution.statement.targets or not execution.operations:
+        return execution.result or {}
+    return execution.operations[-1][1]
+
+
+def difference(pair: Pair, limit: float) -> tuple[Difference, Leaf, Leaf | None] | None:
     """The first value of a pair that is off by more than `limit`, with both sides of it."""
     for name, torch, keras in results(pair):
         if _comparable(torch, keras):
             found = compare_leaf(name, torch, keras)
             if not found.within(limit):
                 return found, torch, keras
+    if pair.keras.caller is not None:
+        return _not_given(pair)
+    return None
+
+
+def _not_given(pair: Pair) -> tuple[Difference, Leaf, None] | None:
+    """A tensor that torch's function was given and the port's, which has the parameter, was not."""
+    given = pair.keras.result or {}
+    for name, leaf in (pair.torch.result or {}).items():
+        absent = name in pair.keras.statement.targets and name not in given
+        if absent and not leaf.dtype.startswith("python"):
+            return (
+                Difference(name, float("inf"), f"{name} is not given, torch gives it"),
+                leaf,
+                None,
+            )
     return None
 
 

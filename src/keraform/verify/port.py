@@ -159,6 +159,12 @@ def keras_values(value: Any, dtype: str) -> Any:
     return value
 
 
+def tensor_of(leaf: Leaf) -> Any:
+    """A leaf of torch's as a tensor, floats in the dtype of the policy that is set."""
+    dtype = keras.config.dtype_policy().compute_dtype if leaf.array.dtype.kind == "f" else None
+    return ops.convert_to_tensor(leaf.array, dtype=dtype)
+
+
 def layer_paths(model: Any) -> dict[int, str]:
     """The torch path of each layer, by the layer's id; shared ones under their first."""
     paths: dict[int, str] = {}
