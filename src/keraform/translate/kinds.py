@@ -104,6 +104,7 @@ FLOAT_TENSOR = Kind("tensor", "float")
 INT_TENSOR = Kind("tensor", "int64")
 BOOL_TENSOR = Kind("tensor", "bool")
 DIM = Kind("dim")
+PERHAPS_DIM = Kind("unknown", name="dim")  # or a tensor
 SIZE = Kind("size")
 PY = Kind("py")
 INT = Kind("int")

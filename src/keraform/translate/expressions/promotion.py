@@ -4,7 +4,7 @@ otherwise than torch's.
 
 from __future__ import annotations
 
-from keraform.translate.kinds import DIM, FLOAT, LIST, STR, UNKNOWN, Kind, join, whole
+from keraform.translate.kinds import DIM, FLOAT, LIST, PERHAPS_DIM, STR, UNKNOWN, Kind, join, whole
 
 ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 NUMBERS = frozenset({"int", "float", "bool", "py"})
@@ -22,7 +22,9 @@ def promoted(symbol: str, left: Kind, right: Kind) -> Kind:
         sequence = left if left.tag in SEQUENCES else right
         # `[None] * n` has n places, and who knows what for
         return LIST if symbol == "*" and sequence.tag == "list" else sequence
-    if "dim" in tags and "unknown" not in tags:
+    if "dim" in tags or PERHAPS_DIM in (left, right):
+        if "unknown" in tags:
+            return PERHAPS_DIM
         return FLOAT if "float" in tags else _promoted_dim(symbol, left, right)
     if NUMBERS.issuperset(tags):
         return FLOAT if symbol == "/" else join(left, right)
