@@ -12,7 +12,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
@@ -23,10 +23,14 @@ from keraform.modeling.building import set_value
 from keraform.runtime.tree import named_weights
 from keraform.verify.cases import Case, Variant
 from keraform.verify.inputs import Inputs
+from keraform.verify.kind_assertions import KindAssertions
 from keraform.verify.port import LoadReport
 from keraform.verify.refusals import Refusal, refusals_of
 from keraform.verify.targets import Target
 from keraform.verify.twin import State, twin_of
+
+if TYPE_CHECKING:
+    from keraform.translate import LineMap, Translation
 
 
 def file_cases(target: Target) -> list[Case]:
@@ -59,6 +63,7 @@ def _case(path: Path, module: ModuleType, name: str, init: dict[str, str], input
         load=load_by_tree,
         make_variants=lambda: (Variant("given", inputs),),
         find_refusals=lambda: _refusals(path, name),
+        find_kinds=lambda: KindAssertions(path.name, module, _translation(str(path))[1].kinds),
     )
 
 
@@ -68,10 +73,10 @@ def _port(path: Path, name: str, init: dict[str, str]) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _translation(path: str) -> Any:
+def _translation(path: str) -> tuple[Translation, LineMap]:
     from keraform import translate
 
-    return translate.translate_source(
+    return translate.map_source(
         Path(path).read_text(encoding="utf-8"), module=None, filename=Path(path).name
     )
 
@@ -83,14 +88,14 @@ def import_port(path: str) -> ModuleType:
     """
     folder = Path(tempfile.mkdtemp(prefix="keraform_port_"))
     written = folder / f"{Path(path).stem}_port.py"
-    written.write_text(_translation(path).code, encoding="utf-8")
+    written.write_text(_translation(path)[0].code, encoding="utf-8")
     return import_file(written, written.stem)
 
 
 def _refusals(path: Path, name: str) -> list[Refusal]:
     found = [
         Refusal(each.rule, each.file, each.line, each.reason)
-        for each in _translation(str(path)).refusals
+        for each in _translation(str(path))[0].refusals
     ]
     return refusals_of(str(path), name, found)
 
