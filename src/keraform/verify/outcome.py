@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keraform.verify.cases import Refusal
+if TYPE_CHECKING:
+    from keraform.verify.cases import Refusal
 
 RUNGS = range(1, 11)
 PASS, NOT_RUN = "pass", "not run"
@@ -66,7 +67,7 @@ class StageError:
         return {
             "name": self.name,
             "layer": self.layer,
-            **{each: asas_number(getattr(self, each)) for each in numbers},
+            **{each: as_number(getattr(self, each)) for each in numbers},
         }
 
 

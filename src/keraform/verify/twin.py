@@ -17,10 +17,8 @@ import torch
 from torch import nn
 
 from keraform.verify.drives import keep_in_float32, torch_values
-from keraform.verify.leaves import Leaf, Leaves, Recording, leaves
+from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves
 from keraform.verify.lift import torch_precision
-
-State = dict[str, np.ndarray]
 
 
 @dataclass
