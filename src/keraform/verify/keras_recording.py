@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
 
-from keraform.runtime.observe import observe
+from keraform.runtime.observe import intercept
 from keraform.runtime.tree import TorchTree
 from keraform.verify.findings import Place
-from keraform.verify.leaves import Leaf, Leaves, Recording, Stage, leaves
+from keraform.verify.leaves import Leaf, Recording, leaves
 from keraform.verify.places import calling_place
 from keraform.verify.plain_tree import layers_of
 from keraform.verify.port import read_leaf
+from keraform.verify.recorder import Recorder
 
 Around = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 
@@ -43,19 +43,20 @@ class LayerRecorder:
     Args:
         model: whose layers are recorded.
         file: the user's file, whose lines call them.
+        recorder: told which stage runs, for statements.
     """
 
-    def __init__(self, model: Any, file: str) -> None:
+    def __init__(self, model: Any, file: str, recorder: Recorder | None = None) -> None:
+        self._recorder = recorder
         self.recording = Recording()
         self.places: dict[str, Place] = {}
         self._file = file
         self._paths = {id(layer): path for path, layer in layers_of(model).items() if path}
-        self._calls: Counter[str] = Counter()
         self._looping = 0  # cells inside a recurrent layer run once a step: no stages
 
     def run(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Calls the model."""
-        with around_calls(self._around), observe(self._finished):
+        with around_calls(self._around), intercept(self._around):
             output = model(*args, **kwargs)
         self.recording.outputs = leaves(output, read_value, caches=True)
 
@@ -68,28 +69,22 @@ class LayerRecorder:
         place = calling_place(self._file)
         if place is not None:
             self.places.setdefault(path, place)
-        given = _given(args, kwargs)
-        self._looping += isinstance(layer, keras.layers.RNN)
-        try:
+        name = self.recording.begin(path)
+        given = {**leaves(args, read_value), **leaves(kwargs, read_value)}
+        with self._inside(name, layer):
             output = run(*args, **kwargs)
-        finally:
-            self._looping -= isinstance(layer, keras.layers.RNN)
-        self._add(path, given, output)
+        self.recording.end(name, given, leaves(output, read_value))
         return output
 
-    def _finished(self, layer: Any, args: Any, kwargs: Any, output: Any) -> None:
-        path = self._paths.get(id(layer))
-        if path:
-            self._add(path, _given(args, kwargs), output)
-
-    def _add(self, path: str, given: Leaves, output: Any) -> None:
-        self._calls[path] += 1
-        name = path if self._calls[path] == 1 else f"{path}#{self._calls[path]}"
-        self.recording.stages[name] = Stage(name, given, leaves(output, read_value))
-
-
-def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Leaves:
-    return {**leaves(args, read_value), **leaves(kwargs, read_value)}
+    @contextmanager
+    def _inside(self, name: str, layer: Any) -> Iterator[None]:
+        loops = isinstance(layer, keras.layers.RNN)
+        self._looping += loops
+        with nullcontext() if self._recorder is None else self._recorder.stage(name):
+            try:
+                yield
+            finally:
+                self._looping -= loops
 
 
 def read_value(value: Any) -> Leaf | None:

@@ -5,8 +5,8 @@ be, given torch's weights, and run on record. Needs no torch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ import numpy as np
 from keraform.errors import KeraformError
 from keraform.verify.given import Definition
 from keraform.verify.keras_calls import CHANNELS_LAST, FORMS, channels_last, has_images
-from keraform.verify.keras_recording import LayerRecorder
+from keraform.verify.keras_recording import LayerRecorder, read_value
 from keraform.verify.leaves import State
-from keraform.verify.plain_tree import layers_of, variables_of
+from keraform.verify.places import files_beside
+from keraform.verify.plain_tree import layers_of, library_class, variables_of
 from keraform.verify.port import keras_precision, keras_values
+from keraform.verify.recorder import Recorder
 from keraform.verify.tensorflow_lift import lift_tensorflow
 from keraform.verify.trace import Trace, input_leaves
 from keraform.verify.weight_map import WeightMap, guess, read_map
@@ -71,8 +73,15 @@ class KerasSide:
     layout: str | None = None
     _plan: Plan | None = None
 
-    def trace(self, dtype: str) -> Trace:
-        """Run once in `dtype`; in float64 the casts to smaller floats are lifted."""
+    def trace(self, dtype: str, statements: Callable[[str], bool] | None = None) -> Trace:
+        """Run once in `dtype`; in float64 the casts to smaller floats are lifted.
+
+        Args:
+            dtype: float64 or float32.
+            statements: of which stages the statements are recorded too; of none by default.
+        """
+        file = str(self.definition.path)
+        recorder = None if statements is None else Recorder(read_value, statements)
         with running(dtype):
             built = self._build(dtype)
             variables = variables_of(built.model)
@@ -80,8 +89,9 @@ class KerasSide:
                 weight, variable = variables[pair.keras]
                 variable.assign(self._value(pair, weight))
             _randomise([variables[name] for name in built.weight_map.keras_left])
-            recorder = LayerRecorder(built.model, str(self.definition.path))
-            recorder.run(built.model, built.args, built.kwargs)
+            layers = LayerRecorder(built.model, file, recorder)
+            with nullcontext() if recorder is None else recorder.watching(files_beside(file)):
+                layers.run(built.model, built.args, built.kwargs)
             weights = {name: np.array(v.numpy()) for name, (_, v) in variables.items()}
         assert self._plan is not None  # it was called
         return Trace(
@@ -92,9 +102,11 @@ class KerasSide:
             inputs=input_leaves(self.inputs),
             weights=weights,
             weight_list=[weight for weight, _ in variables.values()],
-            recording=recorder.recording,
+            recording=layers.recording,
             classes={path: type(each).__name__ for path, each in layers_of(built.model).items()},
-            places=recorder.places,
+            places=layers.places,
+            options={path: _options(each) for path, each in layers_of(built.model).items()},
+            executions=recorder.executions if recorder else [],
             weight_map=built.weight_map,
             notes=["images were given channels last"] if self._plan.channels_last else [],
         )
@@ -178,6 +190,15 @@ def running(dtype: str) -> Iterator[None]:
             stack.callback(tf.config.run_functions_eagerly, tf.config.functions_run_eagerly())
             tf.config.run_functions_eagerly(True)
         yield
+
+
+def _options(layer: Any) -> dict[str, Any]:
+    """The simple options of one of Keras's own layers."""
+    try:
+        config = layer.get_config() if library_class(layer) else {}
+    except Exception:  # a user's subclass need not have one
+        return {}
+    return {name: each for name, each in config.items() if isinstance(each, int | float | str)}
 
 
 def _randomise(variables: list[tuple[Weight, keras.Variable]]) -> None:

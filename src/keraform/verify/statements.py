@@ -76,7 +76,7 @@ class _Instrument(ast.NodeTransformer):
 
     # Definitions
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self.names.append(node.name)
         inside, self.inside = self.inside, False
         node.body = [self.visit(each) for each in node.body]
@@ -84,7 +84,7 @@ class _Instrument(ast.NodeTransformer):
         self.names.pop()
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.names.append(node.name)
         inside, self.inside = self.inside, True
         current = self.current
@@ -93,9 +93,9 @@ class _Instrument(ast.NodeTransformer):
         self.names.pop()
         return node
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+    visit_AsyncFunctionDef = visit_FunctionDef
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         return node  # its operations run later, in other statements
 
     # Statements

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,13 @@ from keraform.verify import twin as twins
 from keraform.verify.findings import Place
 from keraform.verify.given import Definition
 from keraform.verify.leaves import State
-from keraform.verify.places import calling_place
+from keraform.verify.places import calling_place, files_beside
+from keraform.verify.recorder import Recorder
 from keraform.verify.trace import Trace, input_leaves
 from keraform.verify.twin import Twin, twin_of
 from keraform.verify.weights import Weight
+
+Wanted = Callable[[str], bool]
 
 
 @dataclass
@@ -39,12 +42,25 @@ class TorchSide:
     file: str = ""
     config: dict[str, Any] | None = None
 
-    def trace(self, dtype: str) -> Trace:
-        """Run once in `dtype`; in float64 the casts to smaller floats are lifted."""
+    def weights(self) -> list[Weight]:
+        """What is known of each entry of the state dict."""
+        return weights_of(self.twin.build())
+
+    def trace(self, dtype: str, statements: Wanted | None = None) -> Trace:
+        """Run once in `dtype`; in float64 the casts to smaller floats are lifted.
+
+        Args:
+            dtype: float64 or float32.
+            statements: of which stages the statements are recorded too; of none by default.
+        """
         lift = dtype == "float64"
         model = self.twin.build(dtype, lift)
-        with call_places(model, self.file) as places:
-            recording = twins.run_model(model, self.inputs, dtype, lift)
+        recorder = None if statements is None else Recorder(twins.read_leaf, statements)
+        with ExitStack() as stack:
+            places = stack.enter_context(call_places(model, self.file))
+            if recorder is not None:
+                stack.enter_context(recorder.watching(files_beside(self.file)))
+            recording = twins.run_model(model, self.inputs, dtype, lift, recorder)
         return Trace(
             framework="torch",
             target=self.target,
@@ -56,6 +72,8 @@ class TorchSide:
             recording=recording,
             classes={path: type(module).__name__ for path, module in model.named_modules()},
             places=places,
+            options={path: _options(module) for path, module in model.named_modules()},
+            executions=recorder.executions if recorder else [],
             config=self.config or {},
         )
 
@@ -125,6 +143,14 @@ def _library_class(module: nn.Module | None) -> str:
         if each.__module__.startswith(("torch.nn.modules", "transformers.pytorch_utils")):
             return "" if each in CONTAINERS else each.__name__
     return ""
+
+
+def _options(module: nn.Module) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, int | float | str) and not name.startswith("_")
+    }
 
 
 CONTAINERS = (

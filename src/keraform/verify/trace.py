@@ -5,7 +5,7 @@ neither torch nor Keras.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from safetensors.numpy import save_file
 from keraform.errors import KeraformError
 from keraform.verify.findings import Place
 from keraform.verify.leaves import Leaf, Leaves, Recording, Stage, State
+from keraform.verify.recorder import Execution
+from keraform.verify.statements import Statement
 from keraform.verify.weight_map import WeightMap
 from keraform.verify.weights import Weight
 
@@ -40,6 +42,8 @@ class Trace:
         classes: the class of each stage's module or layer.
         places: where the user's code calls each stage.
         weight_map: how a Keras run got torch's weights; None where it has its own.
+        options: simple options of each stage's module or layer, such as `eps`.
+        executions: of the statements of the user's files, where they were asked for.
         config: of a Transformers model: its class and configuration.
         notes: what the reader should know, such as inputs turned to channels-last.
     """
@@ -55,6 +59,8 @@ class Trace:
     classes: dict[str, str] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     weight_map: WeightMap | None = None
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    executions: list[Execution] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -83,6 +89,10 @@ def _groups(trace: Trace) -> Iterator[tuple[str, Leaves]]:
     for stage in trace.recording.stages.values():
         yield f"stages/{stage.name}/inputs", stage.inputs
         yield f"stages/{stage.name}/outputs", stage.outputs
+    for number, execution in enumerate(trace.executions):
+        yield f"statements/{number}/result", execution.result or {}
+        for index, (_, values) in enumerate(execution.operations):
+            yield f"statements/{number}/{index}", values
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
@@ -111,6 +121,15 @@ def _metadata(trace: Trace) -> dict[str, str]:
         "classes": trace.classes,
         "places": {name: asdict(place) for name, place in trace.places.items()},
         "weight_map": None if trace.weight_map is None else trace.weight_map.to_json(),
+        "options": trace.options,
+        "statements": [
+            {
+                "stage": each.stage,
+                "statement": asdict(each.statement),
+                "operations": [text for text, _ in each.operations],
+            }
+            for each in trace.executions
+        ],
         "config": trace.config,
         "notes": trace.notes,
     }
@@ -182,6 +201,9 @@ def _trace(record: dict[str, Any], tensors: State) -> Trace:
         for name in record["stages"]
     }
     told = record["weight_map"]
+    executions = [
+        _execution(each, number, leaves) for number, each in enumerate(record["statements"])
+    ]
     return Trace(
         framework=record["framework"],
         target=record["target"],
@@ -194,9 +216,21 @@ def _trace(record: dict[str, Any], tensors: State) -> Trace:
         classes=record["classes"],
         places={name: Place(**each) for name, each in record["places"].items()},
         weight_map=None if told is None else WeightMap.from_json(told),
+        options=record["options"],
+        executions=executions,
         config=record["config"],
         notes=list(record["notes"]),
     )
+
+
+def _execution(record: dict[str, Any], number: int, leaves: Callable[[str], Leaves]) -> Execution:
+    statement = {**record["statement"], "targets": tuple(record["statement"]["targets"])}
+    operations = [
+        (text, leaves(f"statements/{number}/{index}"))
+        for index, text in enumerate(record["operations"])
+    ]
+    result = leaves(f"statements/{number}/result")
+    return Execution(Statement(**statement), record["stage"], operations, result)
 
 
 def inputs_of(path: Path) -> dict[str, np.ndarray]:

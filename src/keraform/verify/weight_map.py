@@ -28,9 +28,9 @@ from keraform.verify.weight_units import COUNTER, Unit, size_of, units_of
 from keraform.verify.weights import (
     COMBINATIONS,
     LAYOUTS,
-    Pair,
     Shape,
     Weight,
+    WeightPair,
     kernel_axes,
     whole_key,
 )
@@ -53,7 +53,7 @@ class WeightMap:
         remarks: where names and shapes contradict each other.
     """
 
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[WeightPair] = field(default_factory=list)
     torch_left: list[str] = field(default_factory=list)
     keras_left: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ class WeightMap:
             KeyError, TypeError: it has another form.
         """
         pairs = [
-            Pair(
+            WeightPair(
                 **{
                     **each,
                     "torch": tuple(each["torch"]),
@@ -83,7 +83,7 @@ class WeightMap:
         return cls(pairs, **{name: list(record.get(name, ())) for name in lists})
 
 
-def read_map(path: str, torch: Sequence[Weight], keras: Sequence[Weight]) -> list[Pair]:
+def read_map(path: str, torch: Sequence[Weight], keras: Sequence[Weight]) -> list[WeightPair]:
     """The pairs of a user's file; what the file leaves out is guessed as before.
 
     Raises:
@@ -116,7 +116,7 @@ def read_map(path: str, torch: Sequence[Weight], keras: Sequence[Weight]) -> lis
 
 
 def guess(
-    torch: Sequence[Weight], keras: Sequence[Weight], given: Sequence[Pair] = ()
+    torch: Sequence[Weight], keras: Sequence[Weight], given: Sequence[WeightPair] = ()
 ) -> WeightMap:
     """Pairs Keras's variables with torch's tensors, each at most once, at the least cost."""
     taken = {whole_key(key) for pair in given for key in pair.torch}
@@ -140,7 +140,7 @@ def guess(
     return found
 
 
-def _assign(units: list[Unit], keras: list[Weight]) -> list[Pair]:
+def _assign(units: list[Unit], keras: list[Weight]) -> list[WeightPair]:
     if not units or not keras:
         return []
     problem = _Problem(units, keras)
@@ -204,7 +204,7 @@ class _Problem:
             self.torch_words[self.units[i].weight.name], self.keras_words[self.keras[j].name]
         )
 
-    def pair(self, i: int, j: int, costs: np.ndarray) -> Pair:
+    def pair(self, i: int, j: int, costs: np.ndarray) -> WeightPair:
         """The pair with its confidence, by what the next best would cost, and its reason."""
         unit, keras = self.units[i], self.keras[j]
         layouts = [name for name, _ in self.layouts[i, j]]
@@ -220,7 +220,7 @@ class _Problem:
             sure, reason = min(sure, 0.6), f"square, {layouts[0]!r} is a guess"
         elif len(layouts) == 1:
             reason = ""
-        return Pair(
+        return WeightPair(
             keras.name,
             unit.keys,
             layouts[0],
@@ -322,6 +322,6 @@ def _conflicts(torch: Sequence[Weight], keras: Sequence[Weight], found: WeightMa
             )
 
 
-def doubtful(pair: Pair) -> bool:
+def doubtful(pair: WeightPair) -> bool:
     """Whether the user should look at a pair."""
     return pair.confidence < SURE

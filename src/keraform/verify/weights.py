@@ -114,7 +114,7 @@ def read_key(state: Mapping[str, np.ndarray], key: str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Pair:
+class WeightPair:
     """One Keras variable and the torch tensors that give it its value.
 
     Args:
