@@ -13,12 +13,26 @@ from typing import Any
 
 import keras
 
+from keraform.runtime import activations
+
 # The functions of the `tf` module that name a dtype or choose float32 by themselves.
 LIFTED = (
     "cast", "constant", "convert_to_tensor", "ones", "zeros", "fill", "range", "linspace", "eye",
     "one_hot", "ones_like", "zeros_like",
 )  # fmt: skip
 SMALL = ("float16", "bfloat16", "float32")
+
+
+def _gelu(features: Any, approximate: bool = False, name: str | None = None) -> Any:
+    return activations.gelu_new(features) if approximate else activations.gelu(features)
+
+
+def _leaky_relu(features: Any, alpha: float = 0.2, name: str | None = None) -> Any:
+    return keras.ops.where(features > 0, features, features * alpha)
+
+
+# TensorFlow rounds the constants of these to float32, which is 5e-9 off; Keras's layers call them.
+EXACT = {"gelu": _gelu, "leaky_relu": _leaky_relu}
 
 
 @contextmanager
@@ -43,10 +57,15 @@ def lift_tensorflow() -> Iterator[None]:
 
         return call
 
-    for name, function in before.items():
-        setattr(tf, name, lifted(function))
+    rounded = {name: getattr(tf.nn, name) for name in EXACT}
     try:
+        for name, function in before.items():
+            setattr(tf, name, lifted(function))
+        for name, function in EXACT.items():
+            setattr(tf.nn, name, function)
         yield
     finally:
         for name, function in before.items():
             setattr(tf, name, function)
+        for name, function in rounded.items():
+            setattr(tf.nn, name, function)

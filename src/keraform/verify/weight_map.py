@@ -5,7 +5,6 @@ its reasons, and corrected by the user.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -38,7 +37,7 @@ from keraform.verify.weights import (
 IMPOSSIBLE = 1e6
 # What speaks against a pair, each from 0 to 1, and how much it counts.
 COSTS = {"role": 4.0, "names": 3.0, "trained": 1.0, "layout": 1.0, "order": 1.0, "neighbours": 3.0}
-ROUNDS = 3  # the first without neighbours, which come from the round before
+ALONE = 3.0  # what a weight without a partner costs when a module looks for its layer
 SURE = 0.75  # below it a pair is shown as doubtful
 
 
@@ -144,15 +143,16 @@ def _assign(units: list[Unit], keras: list[Weight]) -> list[WeightPair]:
     if not units or not keras:
         return []
     problem = _Problem(units, keras)
-    chosen: list[tuple[int, int]] = []
-    for _ in range(ROUNDS):
-        costs = problem.costs(chosen)
-        chosen = [
-            (int(i), int(j))
-            for i, j in zip(*linear_sum_assignment(costs), strict=True)
-            if costs[i, j] < IMPOSSIBLE
-        ]
-    return [problem.pair(i, j, costs) for i, j in chosen]
+    costs = problem.costs()
+    costs += COSTS["neighbours"] * problem.strangers(costs)
+    return [problem.pair(i, j, costs) for i, j in _cheapest(costs)]
+
+
+def _cheapest(costs: np.ndarray) -> list[tuple[int, int]]:
+    """The possible pairs of the assignment at the least cost."""
+    rows, columns = linear_sum_assignment(costs)
+    found = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(i, j) for i, j in found if costs[i, j] < IMPOSSIBLE]
 
 
 class _Problem:
@@ -171,21 +171,27 @@ class _Problem:
             if (found := layouts_between(unit, weight))
         }
 
-    def costs(self, chosen: list[tuple[int, int]]) -> np.ndarray:
-        """The matrix of costs, given the pairs of the round before."""
-        shares = [
-            _Shares([(place(self.units[i].weight), place(self.keras[j])) for i, j in chosen])
-            for place in PLACES
-        ]
+    def costs(self) -> np.ndarray:
+        """The matrix of costs, each pair by itself."""
         costs = np.full((len(self.units), len(self.keras)), IMPOSSIBLE)
         for i, j in self.layouts:
-            against = self.against(i, j)
-            if chosen:
-                torch, keras = self.units[i].weight, self.keras[j]
-                found = [s.of(p(torch), p(keras)) for s, p in zip(shares, PLACES, strict=True)]
-                against["neighbours"] = 1 - sum(found) / len(found)
-            costs[i, j] = sum(COSTS[name] * value for name, value in against.items())
+            costs[i, j] = sum(COSTS[name] * value for name, value in self.against(i, j).items())
         return costs
+
+    def strangers(self, costs: np.ndarray) -> np.ndarray:
+        """0 where the torch module and the Keras layer that hold a pair belong together, as far as
+        all of their weights say, else 1.
+        """
+        modules = _groups([unit.weight.owner for unit in self.units])
+        layers = _groups([weight.owner for weight in self.keras])
+        between = np.array(
+            [[_mean_cost(costs[np.ix_(i, j)]) for j in layers.values()] for i in modules.values()]
+        )
+        found = np.ones_like(costs)
+        rows, columns = list(modules.values()), list(layers.values())
+        for a, b in _cheapest(between):
+            found[np.ix_(rows[a], columns[b])] = 0
+        return found
 
     def against(self, i: int, j: int) -> dict[str, float]:
         """What speaks against a pair by itself."""
@@ -231,23 +237,20 @@ class _Problem:
         )
 
 
-PLACES: tuple[Callable[[Weight], str], ...] = (
-    lambda weight: weight.owner,
-    lambda weight: weight.owner.rpartition(".")[0],
-)
+def _groups(owners: list[str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for index, owner in enumerate(owners):
+        found.setdefault(owner, []).append(index)
+    return found
 
 
-class _Shares:
-    """Which share of the weights under one torch path went to one Keras path."""
-
-    def __init__(self, chosen: list[tuple[str, str]]) -> None:
-        self.together = Counter(chosen)
-        self.torch = Counter(torch for torch, _ in chosen)
-
-    def of(self, torch: str, keras: str) -> float:
-        """From 0 to 1; nothing is known of a path without pairs."""
-        total = self.torch[torch]
-        return self.together[torch, keras] / total if total else 0.5
+def _mean_cost(costs: np.ndarray) -> float:
+    """What a module and a layer cost together: their pairs, and those that find no partner."""
+    pairs = _cheapest(costs)
+    if not pairs:
+        return IMPOSSIBLE
+    alone = sum(costs.shape) - 2 * len(pairs)
+    return (sum(float(costs[i, j]) for i, j in pairs) + ALONE * alone) / sum(costs.shape)
 
 
 def layouts_between(unit: Unit, keras: Weight) -> list[tuple[str, float]]:

@@ -15,6 +15,7 @@ from keraform.verify.weights import Shape, Weight, part_key
 
 COUNTER = "num_batches_tracked"  # batch normalisation's; Keras counts nothing
 THIRDS = ("query", "key", "value")
+FUSED = frozenset({"attention", "query", "key", "value", "qkv", "kv", "in"})
 PART_NAMES = {3: THIRDS, 2: ("key", "value")}
 
 
@@ -44,35 +45,53 @@ def units_of(torch: Iterable[Weight], keras: Iterable[Weight]) -> list[Unit]:
     wanted = Counter(size_of(each.shape) for each in keras)
     given = Counter(size_of(each.shape) for each in own)
     joined = {each.name: unit for unit, members in _joins(own, given, wanted) for each in members}
+    splits = _splits(own, given, wanted)
     units: list[Unit] = []
     for each in own:
         if each.name in joined:
             units.append(joined[each.name])
         elif each.layer in TORCH_RECURRENT:
             units += _recurrent(each, given, wanted)
+        elif each.name in splits:
+            units += _parts(each, splits[each.name])
         else:
-            units += _parts(each, given, wanted)
+            units.append(Unit(each, (each.name,)))
     return list(dict.fromkeys(units))
 
 
-def _parts(weight: Weight, given: Counter[int], wanted: Counter[int]) -> list[Unit]:
-    """The weight, or its equal parts where Keras has those (fused query, key, value)."""
-    size = size_of(weight.shape)
-    for parts, names in PART_NAMES.items():
-        if not weight.shape or weight.shape[0] % parts or wanted[size] >= given[size]:
-            continue
-        if wanted[size // parts] < given[size // parts] + parts:
-            continue
-        shape = (weight.shape[0] // parts, *weight.shape[1:])
-        attribute = weight.attribute.replace("in_proj_", "")
-        return [
-            Unit(
-                replace(weight, name=f"{weight.owner}.{name}.{attribute}", shape=shape),
-                (part_key(weight.name, index, parts),),
-            )
-            for index, name in enumerate(names)
-        ]
-    return [Unit(weight, (weight.name,))]
+def _splits(weights: list[Weight], given: Counter[int], wanted: Counter[int]) -> dict[str, int]:
+    """Into how many parts each tensor falls apart: as many tensors of a size as Keras has too few
+    of it, those first that are called attention or the like.
+    """
+    found: dict[str, int] = {}
+    for parts in PART_NAMES:
+        for size in [size for size in given if given[size] > wanted[size]]:
+            lacking = (wanted[size // parts] - given[size // parts]) // parts
+            candidates = [
+                each
+                for each in weights
+                if size_of(each.shape) == size
+                and each.name not in found
+                and each.shape[0] % parts == 0
+                and each.layer not in TORCH_RECURRENT
+            ]
+            candidates.sort(key=lambda each: not FUSED & {*words_of(each.name)})
+            for each in candidates[: max(0, min(lacking, given[size] - wanted[size]))]:
+                found[each.name] = parts
+    return found
+
+
+def _parts(weight: Weight, parts: int) -> list[Unit]:
+    """The equal parts of a tensor (fused query, key and value)."""
+    shape = (weight.shape[0] // parts, *weight.shape[1:])
+    attribute = weight.attribute.replace("in_proj_", "")
+    return [
+        Unit(
+            replace(weight, name=f"{weight.owner}.{name}.{attribute}", shape=shape),
+            (part_key(weight.name, index, parts),),
+        )
+        for index, name in enumerate(PART_NAMES[parts])
+    ]
 
 
 def _joins(

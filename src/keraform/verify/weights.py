@@ -77,7 +77,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray, Shape], np.ndarray]] = {
 # What several torch tensors become first.
 COMBINATIONS: dict[str, Callable[[list[np.ndarray]], np.ndarray]] = {
     "one": lambda values: values[0],
-    "sum": lambda values: np.sum(values, axis=0),
+    "sum": lambda values: np.sum(values, axis=0, dtype="float64"),
     "stack": lambda values: np.stack(values),
     "join": lambda values: np.concatenate(values),
 }
