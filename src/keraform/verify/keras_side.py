@@ -7,11 +7,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state  # automatic names: Keras has no public door
 
 from keraform.errors import KeraformError
 from keraform.verify.given import Definition
@@ -25,7 +26,7 @@ from keraform.verify.recorder import Recorder
 from keraform.verify.tensorflow_lift import lift_tensorflow
 from keraform.verify.trace import Trace, input_leaves
 from keraform.verify.weight_map import WeightMap, guess, read_map
-from keraform.verify.weights import Weight
+from keraform.verify.weights import Weight, WeightPair
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class KerasSide:
         weight_list: what is known of them.
         map_path: the user's weight map.
         layout: `channels-last` where the user says so.
+        tried: layouts of variables to take instead of the map's.
     """
 
     target: str
@@ -71,6 +73,7 @@ class KerasSide:
     weight_list: Sequence[Weight]
     map_path: str | None = None
     layout: str | None = None
+    tried: dict[str, str] = field(default_factory=dict)
     _plan: Plan | None = None
 
     def trace(self, dtype: str, statements: Callable[[str], bool] | None = None) -> Trace:
@@ -111,9 +114,9 @@ class KerasSide:
             notes=["images were given channels last"] if self._plan.channels_last else [],
         )
 
-    def _value(self, pair: Any, weight: Weight) -> np.ndarray:
+    def _value(self, pair: WeightPair, weight: Weight) -> np.ndarray:
         try:
-            return pair.value(self.weights, weight.shape)
+            return pair.value(self.weights, weight.shape, self.tried.get(pair.keras))
         except ValueError as error:
             raise KeraformError(
                 expected=f"{pair.keras} {list(weight.shape)} to be made of {', '.join(pair.torch)}",
@@ -149,6 +152,10 @@ class KerasSide:
             yield from (Plan(form, True) for form in FORMS)
 
     def _attempt(self, plan: Plan, dtype: str) -> Built | None:
+        with fresh_names():
+            return self._built(plan, dtype)
+
+    def _built(self, plan: Plan, dtype: str) -> Built | None:
         model = self.definition.make()
         if not isinstance(model, keras.layers.Layer):
             raise KeraformError(
@@ -190,6 +197,17 @@ def running(dtype: str) -> Iterator[None]:
             stack.callback(tf.config.run_functions_eagerly, tf.config.functions_run_eagerly())
             tf.config.run_functions_eagerly(True)
         yield
+
+
+@contextmanager
+def fresh_names() -> Iterator[None]:
+    """Automatic names count from the start, so that a model has the same in each run."""
+    before = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", before)
 
 
 def _options(layer: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ weights, and if not, where the first difference is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,15 @@ from keraform.verify.leaves import State
 from keraform.verify.tolerances import LIMITS, NOISE_FACTOR
 from keraform.verify.trace import Trace, weights_of
 from keraform.verify.trace_pairs import PairReport, compare_traces, output_errors
+from keraform.verify.weight_map import doubtful
 
 if TYPE_CHECKING:
     from keraform.verify.keras_side import KerasSide
     from keraform.verify.torch_side import TorchSide
 
 EXAMPLE = "keraform localise --torch my_torch.py:Model --keras my_keras.py:Model --inputs x.npz"
+
+MOST_TRIES = 4  # of other layouts; each is a run
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,32 @@ def _with_statements(
     guilty, partner = report.guilty
     one = torch.trace(dtype, statements=_inside(guilty))
     other = keras.trace(dtype, statements=_inside(partner))
-    return compare_traces(one, other, limit)
+    found = compare_traces(one, other, limit)
+    words = _layout_that_fits(one, keras, found, limit)
+    if words is not None:
+        findings = found.localisation.findings
+        findings[-1] = replace(findings[-1], cause=words)
+    return found
+
+
+def _layout_that_fits(
+    torch: Trace, keras: KerasSide, report: PairReport, limit: float
+) -> str | None:
+    """Whether another layout of one square weight, whose own was a guess, makes the two equal."""
+    doubtful_ones = [pair for pair in report.weight_map.pairs if pair.other_layouts]
+    for pair in [pair for pair in doubtful_ones if doubtful(pair)][:MOST_TRIES]:
+        for layout in pair.other_layouts:
+            keras.tried = {pair.keras: layout}
+            try:
+                errors = output_errors(torch, keras.trace(torch.dtype), limit)
+            finally:
+                keras.tried = {}
+            if max(errors.values(), default=limit) < limit:
+                return (
+                    f"with {pair.keras} as {layout!r} of {pair.torch[0]} the two are equal: "
+                    f"either the code transposes it wrongly, or the map should say {layout!r}"
+                )
+    return None
 
 
 def _inside(path: str) -> Callable[[str], bool]:

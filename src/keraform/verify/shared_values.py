@@ -93,7 +93,8 @@ def _suspect(execution: Execution, other: Pool) -> Suspect:
         for leaf in values.values():
             if not other.has(leaf):
                 return Suspect(execution, text, leaf, tuple(before))
-            before.append(leaf)
+            if leaf.array.size > 1:
+                before.append(leaf)
     unknown = [leaf for leaf in (execution.result or {}).values() if not other.has(leaf)]
     return Suspect(execution, execution.statement.text.strip(), unknown[0], tuple(before))
 

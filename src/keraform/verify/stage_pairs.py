@@ -93,7 +93,7 @@ def _pair(torch: Stage, keras: Stage, limit: float) -> StagePair:
     given = [
         best_relation({name: leaf}, keras.inputs, limit)
         for name, leaf in torch.inputs.items()
-        if comparable(leaf)
+        if _comparable(leaf, keras.inputs)
     ]
     worst = max(given, key=lambda each: each.error, default=None)
     return StagePair(torch.name, keras.name, outputs, worst)
@@ -104,9 +104,11 @@ def _first(outputs: Leaves) -> Leaves:
     return dict(list(outputs.items())[:1])
 
 
-def comparable(leaf: Leaf) -> bool:
-    """Whether a value is a tensor of floats: masks and ids take other forms on the other side."""
-    return leaf.array.dtype.kind in "fc" and leaf.array.size > 1
+def _comparable(leaf: Leaf, others: Leaves) -> bool:
+    """Floats, and integers where the other side has some too (ids); masks take other forms."""
+    kind, size = leaf.array.dtype.kind, leaf.array.size
+    ids = any(each.array.dtype.kind in "iu" and each.array.size == size for each in others.values())
+    return size > 1 and (kind in "fc" or (kind in "iu" and ids))
 
 
 def best_relation(torch: Leaves, keras: Leaves, limit: float) -> Relation:

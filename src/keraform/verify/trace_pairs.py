@@ -260,7 +260,7 @@ class _Comparison:
         if differs:
             return
         for stage in self.stages:
-            if not stage.outputs.within(self.limit):
+            if self._differs(stage):
                 self.remarks.append(
                     f"{stage.torch} and {stage.keras} give different values, but the outputs agree"
                 )
@@ -380,19 +380,19 @@ class _Comparison:
         self, torch: Suspect | None, keras: Suspect | None, mine: list[Execution]
     ) -> tuple[Leaf | None, str | None, Execution | None]:
         """The Keras value and statement beside torch's, and the cause if it is a factor."""
-        if torch is not None:
-            stops = takes_counterpart(mine, torch, self.limit)
-            for before in torch.before[-1:]:
-                factor = factor_between(torch.value, before)
-                if factor is not None and stops is not None and keras is not None:
-                    here = keras.before[-1:] or ()
-                    if not here or factor_between(keras.value, here[0]) is None:
-                        words = f"missing factor: torch multiplies by {factor:.6g}"
-                        return before, words, stops
-        if keras is None:
-            return None, None, takes_counterpart(mine, torch, self.limit) if torch else None
-        factor = factor_between(keras.value, torch.value) if torch else None
-        cause = None if factor is None else f"{factor:.6g} times torch's value"
+        if torch is None or keras is None:
+            found = keras.execution if keras else None
+            if torch is not None:
+                found = takes_counterpart(mine, torch, self.limit)
+            return (keras.value if keras else None), None, found
+        stops = takes_counterpart(mine, torch, self.limit)
+        if stops is not None:
+            start = torch.before[-1]
+            factor = factor_between(torch.value, start)
+            if factor is not None and factor_between(keras.value, start) is None:
+                return start, f"missing factor: torch multiplies by {factor:.6g}", stops
+        ratio = factor_between(keras.value, torch.value)
+        cause = None if ratio is None else f"{ratio:.6g} times torch's value"
         return keras.value, cause, keras.execution
 
 
