@@ -26,7 +26,7 @@ from keraform.verify.recorder import Recorder
 from keraform.verify.tensorflow_lift import lift_tensorflow
 from keraform.verify.trace import Trace, input_leaves
 from keraform.verify.weight_map import WeightMap, guess, read_map
-from keraform.verify.weights import Weight, WeightPair
+from keraform.verify.weights import Weight
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class KerasSide:
         target: as the user named it.
         definition: its class or function.
         inputs: torch's, or its own.
-        weights: torch's.
+        weights: torch's; None where the model keeps its own.
         weight_list: what is known of them.
         map_path: the user's weight map.
         layout: `channels-last` where the user says so.
@@ -69,7 +69,7 @@ class KerasSide:
     target: str
     definition: Definition
     inputs: dict[str, Any]
-    weights: State
+    weights: State | None
     weight_list: Sequence[Weight]
     map_path: str | None = None
     layout: str | None = None
@@ -88,10 +88,8 @@ class KerasSide:
         with running(dtype):
             built = self._build(dtype)
             variables = variables_of(built.model)
-            for pair in built.weight_map.pairs:
-                weight, variable = variables[pair.keras]
-                variable.assign(self._value(pair, weight))
-            _randomise([variables[name] for name in built.weight_map.keras_left])
+            if self.weights is not None:
+                self._give(built.weight_map, variables, self.weights)
             layers = LayerRecorder(built.model, file, recorder)
             with nullcontext() if recorder is None else recorder.watching(files_beside(file)):
                 layers.run(built.model, built.args, built.kwargs)
@@ -110,19 +108,30 @@ class KerasSide:
             places=layers.places,
             options={path: _options(each) for path, each in layers_of(built.model).items()},
             executions=recorder.executions if recorder else [],
-            weight_map=built.weight_map,
+            weight_map=None if self.weights is None else built.weight_map,
             notes=["images were given channels last"] if self._plan.channels_last else [],
         )
 
-    def _value(self, pair: WeightPair, weight: Weight) -> np.ndarray:
-        try:
-            return pair.value(self.weights, weight.shape, self.tried.get(pair.keras))
-        except ValueError as error:
-            raise KeraformError(
-                expected=f"{pair.keras} {list(weight.shape)} to be made of {', '.join(pair.torch)}",
-                got=str(error),
-                try_next="another pair or layout for it in --map",
-            ) from error
+    def _give(
+        self,
+        weight_map: WeightMap,
+        variables: dict[str, tuple[Weight, keras.Variable]],
+        state: State,
+    ) -> None:
+        """Torch's weights by the map; what torch has no value for gets noise."""
+        for pair in weight_map.pairs:
+            weight, variable = variables[pair.keras]
+            try:
+                value = pair.value(state, weight.shape, self.tried.get(pair.keras))
+            except (KeyError, ValueError) as error:
+                raise KeraformError(
+                    expected=f"{pair.keras} {list(weight.shape)} to be made of "
+                    f"{', '.join(pair.torch)}, {pair.combine}, {pair.layout}",
+                    got=str(error),
+                    try_next="another pair or layout for it in --map",
+                ) from error
+            variable.assign(value)
+        _randomise([variables[name] for name in weight_map.keras_left])
 
     def _build(self, dtype: str) -> Built:
         """The model, called in the first way that works and leaves no weight without a partner."""

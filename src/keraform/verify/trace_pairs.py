@@ -245,7 +245,9 @@ class _Comparison:
             each.torch: StageError(each.torch, layer=self.keras.classes.get(_path(each.keras), ""))
             for each in self.stages
         }
-        errors = {each.torch: each.outputs.error for each in self.stages}
+        errors: dict[str, float | None] = {
+            each.torch: None if self._excused(each) else each.outputs.error for each in self.stages
+        }
         for name, each in self.outputs.items():
             found[f"outputs/{name}"] = StageError(f"outputs/{name}")
             errors[f"outputs/{name}"] = each.error
@@ -287,13 +289,15 @@ class _Comparison:
         return stage, self._statement(stage, finding) or finding
 
     def _differs(self, stage: StagePair) -> bool:
-        """Whether a stage gives something else; a Keras layer with an activation of its own gives
-        what torch's next step does.
+        return not stage.outputs.within(self.limit) and not self._excused(stage)
+
+    def _excused(self, stage: StagePair) -> bool:
+        """Whether a Keras layer has an activation of its own and is given the right values: then it
+        gives what torch's next step does.
         """
         activation = self.keras.options.get(_path(stage.keras), {}).get("activation", "linear")
-        fused = activation != "linear" and stage.inputs is not None
-        excused = fused and stage.inputs.within(self.limit)
-        return not stage.outputs.within(self.limit) and not excused
+        given = stage.inputs is not None and stage.inputs.within(self.limit)
+        return activation != "linear" and given and not stage.outputs.within(self.limit)
 
     def _around(self, stage: StagePair) -> tuple[str, str]:
         """The innermost stage of both sides whose code calls this one."""
