@@ -33,11 +33,13 @@ def show(report: PairReport, where: Console) -> None:
 def show_map(weight_map: WeightMap, shapes: tuple[Shapes, Shapes], where: Console) -> None:
     """Prints the weight map, the doubtful pairs marked, and what it leaves over."""
     from keraform.verify.weight_map import doubtful
+    from keraform.verify.weights import whole_key
 
     torch, keras = shapes
     rows = [("Keras", "shape", "torch", "shape", "layout", "sure", "why")]
     for pair in weight_map.pairs:
-        sizes = dict.fromkeys(_words(torch[key]) for key in pair.torch if key in torch)
+        wholes = [whole_key(key) for key in pair.torch]
+        sizes = dict.fromkeys(_words(torch[key]) for key in wholes if key in torch)
         rows.append(
             (
                 pair.keras,
