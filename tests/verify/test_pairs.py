@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from keraform.errors import KeraformError
 from keraform.verify.pairs import PairReport, PairTarget, localise_pair
 
 FILES = Path(__file__).parent / "pairs"
@@ -214,7 +216,17 @@ def test_a_good_pair_is_equal(pair: str, tmp_path: Path) -> None:
     assert all(stage.float64 < 1e-12 and stage.float32 < 1e-5 for stage in outputs.values())
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# One of each kind; the others are run with the slow tests.
+QUICK = {
+    "eps of a library layer", "missing residual", "missing scale", "swapped gate",
+    "transposed square weight", "causal attention",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [each if each in QUICK else pytest.param(each, marks=pytest.mark.slow) for each in FAULTS],
+)
 def test_a_fault_is_named(name: str, tmp_path: Path) -> None:
     fault = FAULTS[name]
     report = run(files_of(fault.pair, tmp_path, fault.old, fault.new))
@@ -224,3 +236,34 @@ def test_a_fault_is_named(name: str, tmp_path: Path) -> None:
     assert fault.torch in finding.torch.text
     assert fault.keras in (finding.keras.text if finding.keras else "")
     assert fault.cause in (finding.cause or "")
+
+
+def test_the_users_inputs_and_arguments_reach_both_sides(tmp_path: Path) -> None:
+    target = files_of("cnn", tmp_path)
+    images = np.random.default_rng(1).normal(size=(1, 3, 9, 11))
+    np.savez(tmp_path / "torch.npz", image=images)
+    np.savez(tmp_path / "keras.npz", image=np.moveaxis(images, 1, -1))
+    report = run(
+        PairTarget(
+            target.torch,
+            target.keras,
+            {"widths": "(5, 7)"},
+            {"classes": "5"},
+            str(tmp_path / "torch.npz"),
+            str(tmp_path / "keras.npz"),
+        )
+    )
+    assert report.equal
+    assert report.shapes[1]["stages.1.convolution.kernel"] == (3, 3, 5, 7)
+
+
+def test_a_weight_that_only_keras_has_is_named(tmp_path: Path) -> None:
+    report = run(files_of("cnn", tmp_path, "use_bias=False", "use_bias=True"))
+    problems = [finding.problem for finding in report.localisation.findings]
+    assert "stages.0.convolution.bias: Keras has it, no tensor of torch's fits" in problems
+
+
+def test_a_model_that_cannot_be_called(tmp_path: Path) -> None:
+    target = files_of("tagger", tmp_path, "def call(self, words):", "def call(self, words, more):")
+    with pytest.raises(KeraformError, match="--keras-inputs"):
+        run(target)

@@ -36,7 +36,7 @@ def show_map(weight_map: WeightMap, shapes: tuple[Shapes, Shapes], where: Consol
     from keraform.verify.weights import whole_key
 
     torch, keras = shapes
-    rows = [("Keras", "shape", "torch", "shape", "layout", "sure", "why")]
+    rows: list[tuple[str, ...]] = [("Keras", "shape", "torch", "shape", "layout", "sure", "why")]
     for pair in weight_map.pairs:
         wholes = [whole_key(key) for key in pair.torch]
         sizes = dict.fromkeys(_words(torch[key]) for key in wholes if key in torch)
@@ -64,7 +64,7 @@ def show_stages(report: PairReport, where: Console) -> None:
     """
     errors = report.localisation.stages
     pairs = {each.torch: each for each in report.stages}
-    rows = [("torch", "Keras", "float64", "float32", "layout")]
+    rows: list[tuple[str, ...]] = [("torch", "Keras", "float64", "float32", "layout")]
     for name in _shown(report):
         stage = pairs.get(name)
         numbers = [errors[name].float64, errors[name].float32]

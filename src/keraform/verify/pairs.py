@@ -104,7 +104,7 @@ def keras_side_of(
         inputs = read_inputs(target.keras_inputs, found.path)
     return make(
         target.keras,
-        definition(target.keras, init, EXAMPLE) if init else found,
+        replace(found, init=init),
         inputs,
         state,
         weights,

@@ -12,25 +12,15 @@ from keraform.errors import KeraformError
 from keraform.verify.findings import (
     CONSTRUCTION,
     STAGE,
-    STATEMENT,
     WEIGHTS,
     Finding,
     Localisation,
-    Place,
-    Statistics,
 )
+from keraform.verify.guilty_statements import guilty_statement, statistics
 from keraform.verify.leaves import Leaf
 from keraform.verify.load_report import LoadReport
 from keraform.verify.matching import Relation, output_relation, relation
 from keraform.verify.outcome import StageError
-from keraform.verify.recorder import Execution
-from keraform.verify.shared_values import (
-    Pool,
-    Suspect,
-    factor_between,
-    first_suspect,
-    takes_counterpart,
-)
 from keraform.verify.stage_pairs import StagePair, stage_pairs
 from keraform.verify.tolerances import LIMITS
 from keraform.verify.trace import Trace
@@ -286,7 +276,8 @@ class _Comparison:
         else:
             stage = self._around(first)
             finding = self._at(first, first.inputs, stage[0])
-        return stage, self._statement(stage, finding) or finding
+        paths = {each.torch for each in self.stages}, {each.keras for each in self.stages}
+        return stage, guilty_statement(self.torch, self.keras, finding, stage, paths, self.limit)
 
     def _differs(self, stage: StagePair) -> bool:
         return not stage.outputs.within(self.limit) and not self._excused(stage)
@@ -329,13 +320,9 @@ class _Comparison:
             keras=self.keras.places.get(_path(stage.keras)),
             problem=wrong.problem or (f"{stage.torch} is given other values" if given else None),
             cause=cause,
-            torch_values=statistics(next(iter(self._leaves(self.torch, stage.torch, given)), None)),
-            keras_values=statistics(next(iter(self._leaves(self.keras, stage.keras, given)), None)),
+            torch_values=statistics(_first_leaf(self.torch, stage.torch, given)),
+            keras_values=statistics(_first_leaf(self.keras, stage.keras, given)),
         )
-
-    def _leaves(self, trace: Trace, name: str, given: bool) -> list[Leaf]:
-        stage = trace.recording.stages[name]
-        return list((stage.inputs if given else stage.outputs).values())
 
     def _option(self, torch: str, keras: str) -> str | None:
         """An option of two library layers that differs."""
@@ -345,84 +332,10 @@ class _Comparison:
                 return f"{mine}={ours[mine]!r}, torch has {its}={theirs[its]!r}"
         return None
 
-    # Statements
 
-    def _statement(self, guilty: tuple[str, str], finding: Finding) -> Finding | None:
-        """The first statement of the guilty stage whose value the other side does not have."""
-        its = self._executions(self.torch, guilty[0], {each.torch for each in self.stages})
-        mine = self._executions(self.keras, guilty[1], {each.keras for each in self.stages})
-        if not its or not mine:
-            return None
-        torch = first_suspect(its, Pool(self.keras, self.limit))
-        keras = first_suspect(mine, Pool(self.torch, self.limit))
-        if torch is None and keras is None:
-            return None
-        values, cause, execution = self._explain(torch, keras, mine)
-        return Finding(
-            STATEMENT,
-            guilty[0],
-            self.torch.dtype,
-            finding.error,
-            torch=place(torch.execution) if torch else finding.torch,
-            keras=place(execution) if execution else finding.keras,
-            cause=cause,
-            torch_values=statistics(torch.value if torch else None),
-            keras_values=statistics(values),
-            problem=finding.problem,
-        )
-
-    def _executions(self, trace: Trace, guilty: str, paired: set[str]) -> list[Execution]:
-        """Of the stage's own code, and of stages inside it that the other side does not have."""
-        return [
-            each
-            for each in trace.executions
-            if _path(each.stage) == guilty
-            or (each.stage not in paired and (not guilty or each.stage.startswith(f"{guilty}.")))
-        ]
-
-    def _explain(
-        self, torch: Suspect | None, keras: Suspect | None, mine: list[Execution]
-    ) -> tuple[Leaf | None, str | None, Execution | None]:
-        """The Keras value and statement beside torch's, and the cause if it is a factor."""
-        if torch is None or keras is None:
-            found = keras.execution if keras else None
-            if torch is not None:
-                found = takes_counterpart(mine, torch, self.limit)
-            return (keras.value if keras else None), None, found
-        stops = takes_counterpart(mine, torch, self.limit)
-        if stops is not None:
-            start = torch.before[-1]
-            factor = factor_between(torch.value, start)
-            if factor is not None and factor_between(keras.value, start) is None:
-                return start, f"missing factor: torch multiplies by {factor:.6g}", stops
-        ratio = factor_between(keras.value, torch.value)
-        cause = None if ratio is None else f"{ratio:.6g} times torch's value"
-        return keras.value, cause, keras.execution
-
-
-def place(execution: Execution) -> Place:
-    """Where a statement stands."""
-    statement = execution.statement
-    return Place(statement.file, statement.line, statement.text.strip())
-
-
-def statistics(leaf: Leaf | None) -> Statistics | None:
-    """A tensor in a line."""
-    if leaf is None or leaf.array.dtype.kind == "c" or not leaf.array.size:
-        return None
-    values = leaf.array.astype("float64")
-    plain = values[np.isfinite(values)]
-    if not plain.size:
-        plain = np.zeros(1)
-    return Statistics(
-        leaf.dtype,
-        tuple(values.shape),
-        float(plain.mean()),
-        float(np.sqrt(np.mean(plain**2))),
-        float(plain.min()),
-        float(plain.max()),
-        int(np.isnan(values).sum()),
-    )
+def _first_leaf(trace: Trace, name: str, given: bool) -> Leaf | None:
+    stage = trace.recording.stages[name]
+    return next(iter((stage.inputs if given else stage.outputs).values()), None)
 
 
 def _path(name: str) -> str:
