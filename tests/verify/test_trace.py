@@ -17,11 +17,11 @@ from keraform.errors import KeraformError
 from keraform.verify.findings import Place
 from keraform.verify.leaves import Leaf, Recording
 from keraform.verify.recorder import Execution
-from keraform.verify.statements import Statement
+from keraform.verify.statements import Site, Statement
 from keraform.verify.trace import Trace, inputs_of, read, weights_of, write
 from keraform.verify.trace_pairs import compare_traces, in_order
 from keraform.verify.weight_map import guess
-from keraform.verify.weights import Weight
+from keraform.verify.weight_pairs import Weight
 
 FILES = Path(__file__).parent / "pairs"
 
@@ -52,7 +52,12 @@ def small_trace(framework: str = "torch", scale: float = 1.0, seed: int = 0) -> 
         {"fc": "Dense" if keras else "Linear"},
         {"fc": Place("m.py", 3, "y = self.fc(x)")},
         executions=[
-            Execution(statement, "", [("self.fc(x)", {"output": leaf(inner)})], {"": leaf(inner)})
+            Execution(
+                statement,
+                "",
+                [(Site("self.fc(x)", False), {"output": leaf(inner)})],
+                {"": leaf(inner)},
+            )
         ],
     )
 

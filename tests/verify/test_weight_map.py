@@ -11,7 +11,7 @@ import pytest
 from keraform.errors import KeraformError
 from keraform.verify.likeness import alike, ranked, words_of
 from keraform.verify.weight_map import WeightMap, doubtful, guess, read_map
-from keraform.verify.weights import Weight, WeightPair, part_key, read_key
+from keraform.verify.weight_pairs import Weight, WeightPair, part_key, read_key
 
 
 def linear(name: str, rows: int, columns: int) -> list[Weight]:

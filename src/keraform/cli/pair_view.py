@@ -33,7 +33,7 @@ def show(report: PairReport, where: Console) -> None:
 def show_map(weight_map: WeightMap, shapes: tuple[Shapes, Shapes], where: Console) -> None:
     """Prints the weight map, the doubtful pairs marked, and what it leaves over."""
     from keraform.verify.weight_map import doubtful
-    from keraform.verify.weights import whole_key
+    from keraform.verify.weight_pairs import whole_key
 
     torch, keras = shapes
     rows: list[tuple[str, ...]] = [("Keras", "shape", "torch", "shape", "layout", "sure", "why")]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from keraform.verify.findings import STATEMENT, Finding, Place, Statistics
+from keraform.verify.causes import likely_cause
+from keraform.verify.findings import STATEMENT, Finding, Place
 from keraform.verify.leaves import Leaf
 from keraform.verify.recorder import Execution
 from keraform.verify.shared_values import (
@@ -16,6 +15,7 @@ from keraform.verify.shared_values import (
     first_suspect,
     takes_counterpart,
 )
+from keraform.verify.statistics import statistics_of
 from keraform.verify.trace import Trace
 
 
@@ -53,8 +53,8 @@ def guilty_statement(
         torch=place(one.execution) if one else finding.torch,
         keras=place(execution) if execution else finding.keras,
         cause=cause,
-        torch_values=statistics(one.value if one else None),
-        keras_values=statistics(value),
+        torch_values=statistics_of(one.value) if one else None,
+        keras_values=statistics_of(value) if value else None,
     )
 
 
@@ -71,7 +71,7 @@ def _own_code(trace: Trace, guilty: str, paired: set[str]) -> list[Execution]:
 def _explain(
     torch: Suspect | None, keras: Suspect | None, mine: list[Execution], limit: float
 ) -> tuple[Leaf | None, str | None, Execution | None]:
-    """The Keras value and statement beside torch's, and the cause if it is a factor.
+    """The Keras value and statement beside torch's, and the likely cause.
 
     Where Keras stops short of what torch does, the statement that should have gone on is named.
     """
@@ -83,8 +83,8 @@ def _explain(
         factor = factor_between(torch.value, start)
         if factor is not None and factor_between(keras.value, start) is None:
             return start, f"missing factor: torch multiplies by {factor:.6g}", stops
-    ratio = factor_between(keras.value, torch.value)
-    cause = None if ratio is None else f"{ratio:.6g} times torch's value"
+    reads = torch.execution.reads
+    cause = likely_cause(torch.value.array, keras.value.array, reads)
     return keras.value, cause, keras.execution
 
 
@@ -92,22 +92,3 @@ def place(execution: Execution) -> Place:
     """Where a statement stands."""
     statement = execution.statement
     return Place(statement.file, statement.line, statement.text.strip())
-
-
-def statistics(leaf: Leaf | None) -> Statistics | None:
-    """A tensor in a line."""
-    if leaf is None or leaf.array.dtype.kind == "c" or not leaf.array.size:
-        return None
-    values = leaf.array.astype("float64")
-    plain = values[np.isfinite(values)]
-    if not plain.size:
-        plain = np.zeros(1)
-    return Statistics(
-        leaf.dtype,
-        tuple(values.shape),
-        float(plain.mean()),
-        float(np.sqrt(np.mean(plain**2))),
-        float(plain.min()),
-        float(plain.max()),
-        int(np.isnan(values).sum()),
-    )

@@ -26,7 +26,7 @@ from keraform.verify.recorder import Recorder
 from keraform.verify.tensorflow_lift import lift_tensorflow
 from keraform.verify.trace import Trace, input_leaves
 from keraform.verify.weight_map import WeightMap, guess, read_map
-from keraform.verify.weights import Weight
+from keraform.verify.weight_pairs import Weight
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from keraform.verify.cases import Refusal
+from keraform.verify.refusals import Refusal
 
 RUNGS = range(1, 11)
 PASS, NOT_RUN = "pass", "not run"
@@ -112,13 +111,14 @@ class ClassReport:
 
 @dataclass
 class Report:
-    """The ladder of one target."""
+    """The ladder of one target; `trained` weights are a checkpoint's own, not random ones."""
 
     target: str
     transformers: str
     backend: str
     classes: list[ClassReport] = field(default_factory=list)
     asked: set[int] = field(default_factory=lambda: set(RUNGS))
+    trained: bool = False
 
     @property
     def passed(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keraform.runtime.tree import _leaves, children, members
-from keraform.verify.weights import Weight
+from keraform.verify.weight_pairs import Weight
 
 # Classes that hold layers and compute nothing of their own: what is in them is the user's.
 _GRAPH = ("_operations", "_functional")  # where Keras keeps the graph of a functional model

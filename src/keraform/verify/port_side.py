@@ -18,7 +18,7 @@ from keraform.verify import port as ports
 from keraform.verify.port import Port, load_state
 from keraform.verify.trace import Trace, input_leaves
 from keraform.verify.weight_map import WeightMap
-from keraform.verify.weights import Weight, WeightPair
+from keraform.verify.weight_pairs import Weight, WeightPair
 
 
 @dataclass

@@ -4,7 +4,7 @@ far as its layer's class says so.
 
 from __future__ import annotations
 
-from keraform.verify.weights import Weight
+from keraform.verify.weight_pairs import Weight
 
 TORCH_NORMS = frozenset(
     "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm LayerNorm GroupNorm InstanceNorm1d "

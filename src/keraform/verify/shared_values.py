@@ -89,12 +89,12 @@ def first_suspect(executions: list[Execution], other: Pool) -> Suspect | None:
 
 def _suspect(execution: Execution, other: Pool) -> Suspect:
     before: list[Leaf] = []
-    for text, values in execution.operations:
+    for site, values in execution.operations:
         for leaf in values.values():
-            if not other.has(leaf):
-                return Suspect(execution, text, leaf, tuple(before))
-            if leaf.array.size > 1:
-                before.append(leaf)
+            if other.has(leaf):
+                before += [leaf] if leaf.array.size > 1 else []
+            elif not site.reads:  # what is read was computed by an earlier statement
+                return Suspect(execution, site.text, leaf, tuple(before))
     unknown = [leaf for leaf in (execution.result or {}).values() if not other.has(leaf)]
     return Suspect(execution, execution.statement.text.strip(), unknown[0], tuple(before))
 

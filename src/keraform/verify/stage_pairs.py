@@ -12,7 +12,7 @@ from keraform.verify.likeness import words_of
 from keraform.verify.matching import Relation, relation
 from keraform.verify.trace import Trace
 from keraform.verify.weight_map import WeightMap
-from keraform.verify.weights import whole_key
+from keraform.verify.weight_pairs import whole_key
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from keraform.verify.places import calling_place, files_beside
 from keraform.verify.recorder import Recorder
 from keraform.verify.trace import Trace, input_leaves
 from keraform.verify.twin import Twin, twin_of
-from keraform.verify.weights import Weight
+from keraform.verify.weight_pairs import Weight
 
 Wanted = Callable[[str], bool]
 

@@ -18,9 +18,9 @@ from keraform.errors import KeraformError
 from keraform.verify.findings import Place
 from keraform.verify.leaves import Leaf, Leaves, Recording, Stage, State
 from keraform.verify.recorder import Execution
-from keraform.verify.statements import Statement
+from keraform.verify.statements import Site, Statement
 from keraform.verify.weight_map import WeightMap
-from keraform.verify.weights import Weight
+from keraform.verify.weight_pairs import Weight
 
 FORMAT, VERSION = "keraform-trace", 1
 FRAMEWORKS = ("torch", "keras")
@@ -126,7 +126,7 @@ def _metadata(trace: Trace) -> dict[str, str]:
             {
                 "stage": each.stage,
                 "statement": asdict(each.statement),
-                "operations": [text for text, _ in each.operations],
+                "operations": [asdict(site) for site, _ in each.operations],
             }
             for each in trace.executions
         ],
@@ -226,8 +226,8 @@ def _trace(record: dict[str, Any], tensors: State) -> Trace:
 def _execution(record: dict[str, Any], number: int, leaves: Callable[[str], Leaves]) -> Execution:
     statement = {**record["statement"], "targets": tuple(record["statement"]["targets"])}
     operations = [
-        (text, leaves(f"statements/{number}/{index}"))
-        for index, text in enumerate(record["operations"])
+        (Site(**site), leaves(f"statements/{number}/{index}"))
+        for index, site in enumerate(record["operations"])
     ]
     result = leaves(f"statements/{number}/result")
     return Execution(Statement(**statement), record["stage"], operations, result)

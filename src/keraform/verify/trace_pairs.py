@@ -15,13 +15,15 @@ from keraform.verify.findings import (
     WEIGHTS,
     Finding,
     Localisation,
+    Statistics,
 )
-from keraform.verify.guilty_statements import guilty_statement, statistics
+from keraform.verify.guilty_statements import guilty_statement
 from keraform.verify.leaves import Leaf
 from keraform.verify.load_report import LoadReport
 from keraform.verify.matching import Relation, output_relation, relation
 from keraform.verify.outcome import StageError
 from keraform.verify.stage_pairs import StagePair, stage_pairs
+from keraform.verify.statistics import statistics_of
 from keraform.verify.tolerances import LIMITS
 from keraform.verify.trace import Trace
 from keraform.verify.weight_map import WeightMap, guess
@@ -320,8 +322,8 @@ class _Comparison:
             keras=self.keras.places.get(_path(stage.keras)),
             problem=wrong.problem or (f"{stage.torch} is given other values" if given else None),
             cause=cause,
-            torch_values=statistics(_first_leaf(self.torch, stage.torch, given)),
-            keras_values=statistics(_first_leaf(self.keras, stage.keras, given)),
+            torch_values=_statistics(self.torch, stage.torch, given),
+            keras_values=_statistics(self.keras, stage.keras, given),
         )
 
     def _option(self, torch: str, keras: str) -> str | None:
@@ -333,9 +335,11 @@ class _Comparison:
         return None
 
 
-def _first_leaf(trace: Trace, name: str, given: bool) -> Leaf | None:
+def _statistics(trace: Trace, name: str, given: bool) -> Statistics | None:
+    """Of the first value that a stage is given, or gives."""
     stage = trace.recording.stages[name]
-    return next(iter((stage.inputs if given else stage.outputs).values()), None)
+    leaf = next(iter((stage.inputs if given else stage.outputs).values()), None)
+    return None if leaf is None else statistics_of(leaf)
 
 
 def _path(name: str) -> str:

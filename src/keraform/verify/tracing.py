@@ -12,7 +12,7 @@ from keraform.errors import KeraformError
 from keraform.verify.given import Definition, definition, read_inputs
 from keraform.verify.leaves import State
 from keraform.verify.trace import FRAMEWORKS, Trace, is_trace, read, weights_of
-from keraform.verify.weights import Weight
+from keraform.verify.weight_pairs import Weight
 
 DTYPES = ("float64", "float32")
 

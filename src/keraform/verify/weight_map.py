@@ -23,8 +23,7 @@ from keraform.verify.roles import (
     natural_layout,
     torch_role,
 )
-from keraform.verify.weight_units import COUNTER, Unit, size_of, units_of
-from keraform.verify.weights import (
+from keraform.verify.weight_pairs import (
     COMBINATIONS,
     LAYOUTS,
     Shape,
@@ -33,6 +32,7 @@ from keraform.verify.weights import (
     kernel_axes,
     whole_key,
 )
+from keraform.verify.weight_units import COUNTER, Unit, size_of, units_of
 
 IMPOSSIBLE = 1e6
 # What speaks against a pair, each from 0 to 1, and how much it counts.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from keraform.verify.likeness import words_of
 from keraform.verify.roles import TORCH_GRUS, TORCH_RECURRENT
-from keraform.verify.weights import Shape, Weight, part_key
+from keraform.verify.weight_pairs import Shape, Weight, part_key
 
 COUNTER = "num_batches_tracked"  # batch normalisation's; Keras counts nothing
 THIRDS = ("query", "key", "value")
