@@ -93,7 +93,7 @@ FAULTS = {
         "statement",
         "scores = scores / tf.sqrt",
         "/ math.sqrt(c // self.heads)",
-        "0.57735 times torch's value",
+        "0.57735 times torch's",
     ),
     "swapped query and key": Fault(
         "gpt",
