@@ -20,40 +20,12 @@ from keraform.modeling.precision import keep_in_float32
 from keraform.runtime import precision
 from keraform.runtime.observe import intercept
 from keraform.runtime.tree import named_layers, named_weights
-from keraform.verify.leaves import Leaf, Leaves, Recording, leaves, named_arguments
+from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
+from keraform.verify.load_report import LoadReport
 from keraform.verify.recorder import Recorder, flatten
-from keraform.verify.twin import State
 
 # Called with a port and the twin's state; gives what was missing, left over or wrong.
-Load = Callable[[Any, State], "LoadReport"]
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """Torch's weights that the port has no place for, and the port's that torch does not have."""
-
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    mismatched: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every weight found its place."""
-        return not (self.missing or self.unexpected or self.mismatched)
-
-    def __str__(self) -> str:
-        parts = {
-            "missing": self.missing,
-            "left over": self.unexpected,
-            "wrong shape": self.mismatched,
-        }
-        return "; ".join(
-            f"{len(keys)} {name}: {_some(keys)}" for name, keys in parts.items() if keys
-        )
-
-
-def _some(keys: tuple[str, ...], most: int = 3) -> str:
-    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
+Load = Callable[[Any, State], LoadReport]
 
 
 @contextmanager
