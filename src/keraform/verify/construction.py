@@ -67,7 +67,7 @@ def _assignments(file: str) -> dict[tuple[str, str], Statement]:
     """The last assignment to each attribute in each class of a file."""
     text = source_text(file)
     lines = {each.line: each for each in instrument(text, file).statements}
-    found = {}
+    found: dict[tuple[str, str], Statement] = {}
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.ClassDef):
             continue
