@@ -85,18 +85,18 @@ def ForMaskedLMLoss(
     )
 
 
-def _mean_squared_error(labels: Tensor, logits: Tensor, config: Any, **kwargs: Any) -> Tensor:
+def _mean_squared_error(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
     if config.num_labels == 1:
         logits, labels = ops.reshape(logits, (-1,)), ops.reshape(labels, (-1,))
     return ops.mean(ops.square(ops.subtract(logits, labels)))
 
 
-def _single_label(labels: Tensor, logits: Tensor, config: Any, **kwargs: Any) -> Tensor:
+def _single_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
     logits = ops.reshape(logits, (-1, config.num_labels))
     return fixed_cross_entropy(logits, ops.reshape(labels, (-1,)), **kwargs)
 
 
-def _multi_label(labels: Tensor, logits: Tensor, config: Any, **kwargs: Any) -> Tensor:
+def _multi_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
     labels = ops.cast(labels, logits.dtype)
     tail = ops.log1p(ops.exp(-ops.abs(logits)))
     return ops.mean(ops.maximum(logits, 0) - logits * labels + tail)

@@ -14,23 +14,27 @@ import transformers
 from keraform.verify.cases import Case
 from keraform.verify.compiled import compiled
 from keraform.verify.kept import kept
+from keraform.verify.learns import learns
 from keraform.verify.outcome import NOT_RUN, RUNGS, ClassReport, Report
 from keraform.verify.portable import Portable
 from keraform.verify.quiet import quiet
 from keraform.verify.rungs import built, crash, exact, loaded, release, translated
+from keraform.verify.speaks import speaks
 from keraform.verify.targets import Target, cases_of
 
 Climb = Callable[[Case, ClassReport], str]
 
-# Rung 9 runs in a process of its own (portable.py); 6 and 10 are not built yet.
+# Rung 9 runs in a process of its own (portable.py).
 CLIMBS: dict[int, Climb] = {
     1: translated,
     2: built,
     3: loaded,
     4: exact,
     5: release,
+    6: learns,
     7: compiled,
     8: kept,
+    10: speaks,
 }
 PORTABLE = 9
 BUILT_RUNGS = frozenset({*CLIMBS, PORTABLE})
