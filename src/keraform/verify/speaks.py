@@ -32,7 +32,7 @@ from keraform.verify.tolerances import LIMITS
 
 DTYPE = "float64"
 ROWS = 2
-PADS = 3
+REAL = 2  # tokens of the left-padded row: so few that a mask which is not heeded shows
 NEW_TOKENS = 6
 BEAMS = 3
 
@@ -186,11 +186,11 @@ def _padded(sides: Speakers, prompt: Inputs) -> str:
     """A row padded on the left beside a whole one, and alone, each with its own positions."""
     if "input_ids" not in prompt:
         return MOOT
-    batch, alone = left_padded(prompt)
+    batch, alone = left_padded(sides.torch, prompt)
     if "position_ids" in inspect.signature(sides.torch.forward).parameters:
         batch["position_ids"] = np.maximum(np.cumsum(batch["attention_mask"], -1) - 1, 0)
-        alone["position_ids"] = batch["position_ids"][-1:, PADS:]
-    start = PADS if tokens_of(prompt) == "input_ids" else 0
+        alone["position_ids"] = batch["position_ids"][-1:, -REAL:]
+    start = -REAL if tokens_of(prompt) == "input_ids" else 0
     wanted, got = (_logits(run(batch))[-1:, start:] for run in (sides.run_torch, sides.run_keras))
     _equal(got, wanted, "is off torch's by")
     if distance(_logits(sides.run_torch(alone)), wanted) > LIMITS[DTYPE]:
@@ -199,16 +199,18 @@ def _padded(sides: Speakers, prompt: Inputs) -> str:
     return HOLDS
 
 
-def left_padded(prompt: Inputs) -> tuple[Inputs, Inputs]:
+def left_padded(model: nn.Module, prompt: Inputs) -> tuple[Inputs, Inputs]:
     """The prompt with its last row padded on the left; and that row's real tokens alone."""
     ids = prompt["input_ids"].copy()
     mask = np.ones_like(ids)  # 1 is a real token
-    ids[-1, :PADS], mask[-1, :PADS] = 0, 0
+    pad = getattr(getattr(model, "config", None), "pad_token_id", None)
+    ids[-1, :-REAL], mask[-1, :-REAL] = pad or 0, 0
+    batch = prompt | {"input_ids": ids, "attention_mask": mask}
     alone = {
-        name: value[-1:, PADS:] if np.shape(value) == ids.shape else value[-1:]
-        for name, value in (prompt | {"input_ids": ids, "attention_mask": mask}).items()
+        name: value[-1:, -REAL:] if np.shape(value) == ids.shape else value[-1:]
+        for name, value in batch.items()
     }
-    return prompt | {"input_ids": ids, "attention_mask": mask}, alone
+    return batch, alone
 
 
 def _generated(sides: Speakers, prompt: Inputs) -> str:
@@ -221,21 +223,19 @@ def _generated(sides: Speakers, prompt: Inputs) -> str:
     for name, options in SEARCHES.items():
         wanted, got = _searched(sides, prompt, options)
         _same_tokens(got, wanted, name)
-    if "input_ids" in prompt:
-        _padded_search(sides, prompt)
+        if "input_ids" in prompt:
+            _padded_search(sides, prompt, name, options)
     return HOLDS
 
 
-def _padded_search(sides: Speakers, prompt: Inputs) -> None:
-    options = SEARCHES["greedy, cached"]
-    batch, alone = left_padded(prompt)
+def _padded_search(sides: Speakers, prompt: Inputs, name: str, options: Mapping[str, Any]) -> None:
+    batch, alone = left_padded(sides.torch, prompt)
     wanted, got = _searched(sides, batch, options)
-    _same_tokens(got, wanted, "left-padded batch")
-    theirs, ours = _searched(sides, alone, options)
-    _same_tokens(ours, theirs, "row alone")
-    whole = wanted.shape[1] - NEW_TOKENS, theirs.shape[1] - NEW_TOKENS
-    if (wanted[-1:, whole[0] :] == theirs[:, whole[1] :]).all():
-        _same_tokens(got[-1:, whole[0] :], ours[:, whole[1] :], "left-padded row and row alone")
+    _same_tokens(got, wanted, f"{name}, left-padded batch")
+    theirs, ours = (tokens[:, -NEW_TOKENS:] for tokens in _searched(sides, alone, options))
+    _same_tokens(ours, theirs, f"{name}, row alone")
+    if (wanted[-1:, -NEW_TOKENS:] == theirs).all():
+        _same_tokens(got[-1:, -NEW_TOKENS:], ours, f"{name}, left-padded row and row alone")
 
 
 def _searched(
