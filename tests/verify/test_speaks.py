@@ -173,7 +173,10 @@ def test_a_port_without_generation_says_what_holds():
         ("forgets", "a cache continued equals uncached: positions 6 to 8 are off torch's by"),
         ("forgets", "what holds: left-padded rows equal single rows"),
         ("mask", "left-padded rows equal single rows: is off torch's by"),
-        ("unmasked", "generated tokens equal torch's: greedy, cached, left-padded batch: row 1, token"),
+        (
+            "unmasked",
+            "generated tokens equal torch's: greedy, cached, left-padded batch: row 1, token",
+        ),
         ("greedy", "generated tokens equal torch's: 3 beams, cached: row"),
         ("sign", "generated tokens equal torch's: greedy, uncached: row 0, token 8 is"),
         ("short", "greedy, cached: shape (2, 13), torch gives (2, 14)"),

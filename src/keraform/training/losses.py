@@ -15,8 +15,9 @@ from keras import ops
 
 from keraform.runtime import ops as kf
 from keraform.runtime.layers import Tensor
+from keraform.training.detection import ForObjectDetectionLoss, ForSegmentationLoss
 
-Loss = Callable[..., Tensor]
+Loss = Callable[..., Any]  # a tensor; of detection also all losses by name
 
 
 def fixed_cross_entropy(
@@ -223,9 +224,9 @@ def _refused(name: str) -> Loss:
 
     def refuse(*args: Any, **kwargs: Any) -> Tensor:
         raise NotImplementedError(
-            f"Expected a loss that this release has; {name} is not among them (detection, "
-            f"transducer and speech losses come later). Call the model without labels and compute "
-            f"the loss from its outputs, or set `model.loss_function` to your own."
+            f"Expected a loss that this release has; {name} is not among them (detection other "
+            f"than DETR's, transducer and speech losses come later). Call the model without labels "
+            f"and compute the loss from its outputs, or set `model.loss_function` to your own."
         )
 
     refuse.__name__ = refuse.__qualname__ = name
@@ -250,8 +251,8 @@ LOSS_MAPPING: dict[str, Loss] = {
     "ForVideoClassification": ForSequenceClassificationLoss,
     "ForAudioClassification": ForSequenceClassificationLoss,
     "ForTokenClassification": ForTokenClassification,
-    "ForSegmentation": _refused("ForSegmentationLoss"),
-    "ForObjectDetection": _refused("ForObjectDetectionLoss"),
+    "ForSegmentation": ForSegmentationLoss,
+    "ForObjectDetection": ForObjectDetectionLoss,
     "ForCTC": ForCTCLoss,
     "ForConditionalGeneration": ForCausalLMLoss,
     "DeformableDetrForObjectDetection": _DETECTION,
