@@ -1,4 +1,4 @@
-"""DETR's losses: each object is matched with one query, and the pair's class, box and mask compared.
+"""DETR's losses: each object is matched with one query, and class, box and mask are compared.
 
 Labels are a list with one dict for each image: `class_labels` [n], `boxes` [n, 4] as centre, width
 and height in shares of the image, and for segmentation `masks` [n, h, w]. Queries that are matched
@@ -68,6 +68,7 @@ def _total(
     losses = _losses(logits, boxes, masks, labels, config)
     auxiliary = None
     if config.auxiliary_loss:
+        assert earlier_logits is not None and earlier_boxes is not None  # models then keep them
         auxiliary = [
             {"logits": earlier_logits[layer], "pred_boxes": earlier_boxes[layer]}
             for layer in range(earlier_logits.shape[0] - 1)
