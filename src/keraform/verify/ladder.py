@@ -37,7 +37,6 @@ CLIMBS: dict[int, Climb] = {
     10: speaks,
 }
 PORTABLE = 9
-BUILT_RUNGS = frozenset({*CLIMBS, PORTABLE})
 
 # Called before each step with (class, rung, steps done, steps in all).
 Progress = Callable[[str, int, int, int], None]
@@ -52,11 +51,10 @@ def climb(target: Target, rungs: Iterable[int] = RUNGS, progress: Progress | Non
         progress: told before each step.
     """
     asked = set(rungs)
-    report = Report(
-        target.name, transformers.__version__, keras.backend.backend(), asked=asked & BUILT_RUNGS
-    )
+    report = Report(target.name, transformers.__version__, keras.backend.backend(), asked=asked)
     with quiet():
         cases = cases_of(target)
+        report.trained = any(case.reads_itself for case in cases)
         elsewhere = Portable(target, [case.name for case in cases]) if PORTABLE in asked else None
         steps = [(case, rung) for case in cases for rung in RUNGS if rung in asked & set(CLIMBS)]
         total = len(steps) + (len(cases) if elsewhere else 0)

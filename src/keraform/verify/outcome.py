@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from keraform.verify.cases import Refusal
+from keraform.verify.refusals import Refusal
 
 RUNGS = range(1, 11)
 PASS, NOT_RUN = "pass", "not run"
@@ -111,19 +111,18 @@ class ClassReport:
 
 @dataclass
 class Report:
-    """The ladder of one target."""
+    """The ladder of one target; `trained` weights are a checkpoint's own, not random ones."""
 
     target: str
     transformers: str
     backend: str
     classes: list[ClassReport] = field(default_factory=list)
     asked: set[int] = field(default_factory=lambda: set(RUNGS))
+    trained: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether every asked rung holds for every class (rungs that are not built yet do not
-        count).
-        """
+        """Whether every asked rung holds for every class."""
         return bool(self.classes) and all(report.passed(self.asked) for report in self.classes)
 
     def to_json(self) -> dict[str, Any]:
