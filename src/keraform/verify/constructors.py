@@ -33,8 +33,7 @@ def constructor_findings(case: Case, files: dict[str, Origin]) -> list[Finding]:
         case.twin.build("float64", True)
     with mine.watching(files):
         case.port.build_anyway("float64", True)
-    made = (_made(each.executions) for each in (its, mine))
-    for pair in pairs(*made, files, exact=False):
+    for pair in pairs(_made(its.executions), _made(mine.executions), files, exact=False):
         found = pair_finding(pair, "", "float64", 1e-9, case.origin, CONSTRUCTION)
         if found is not None:
             return [found]

@@ -14,6 +14,7 @@ from keraform.verify.cases import Case, Variant
 from keraform.verify.compare import Difference, compare, compare_dtypes
 from keraform.verify.kind_assertions import Contradiction
 from keraform.verify.outcome import PASS, ClassReport, StageError, failed
+from keraform.verify.sharing import differently_shared, keras_shares, torch_shares
 
 LOW_DTYPES = ("bfloat16", "float16")
 
@@ -42,9 +43,13 @@ def built(case: Case, report: ClassReport) -> str:
 
 
 def loaded(case: Case, report: ClassReport) -> str:
-    """Every weight of the twin is used, none is left over, none is missing."""
-    found = case.load(case.make_port(), case.state)
-    return PASS if found.complete else failed(str(found))
+    """Every weight of the twin is used, none is left over, none is missing; tied ones are one."""
+    model = case.make_port()
+    found = case.load(model, case.state)
+    if not found.complete:
+        return failed(str(found))
+    apart = differently_shared(torch_shares(case.twin.build()), keras_shares(model))
+    return failed(f"{len(apart)} ties differ, first: {apart[0]}") if apart else PASS
 
 
 def exact(case: Case, report: ClassReport) -> str:
