@@ -66,7 +66,7 @@ class StageError:
         return {
             "name": self.name,
             "layer": self.layer,
-            **{each: asas_number(getattr(self, each)) for each in numbers},
+            **{each: as_number(getattr(self, each)) for each in numbers},
         }
 
 
