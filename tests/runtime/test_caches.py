@@ -148,8 +148,11 @@ def test_a_static_cache_that_forgot_is_one_that_never_knew(kind):
         assert_same(found, torch.tensor(ops.convert_to_numpy(never.update_indexer(keys[:, 0], 0))))
     with pytest.raises(ValueError, match=r"Call crop\(-n\)"):
         forgot.crop(1)
-    # what has left a window does not come back
     assert forgot.is_croppable is (kind != "static sliding")
+    if kind == "static sliding":  # what has left the window does not come back
+        forgot.update(*(states(2)[0],) * 2, 0)
+        with pytest.raises(RuntimeError, match="5 tokens in a window of 4"):
+            forgot.crop(-1)
 
 
 def test_values_may_have_another_dtype_than_keys():

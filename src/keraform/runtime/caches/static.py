@@ -130,6 +130,12 @@ class StaticSlidingWindowLayer(StaticLayer):
         return self.never_full
 
     def crop(self, tokens_to_remove: int) -> None:
+        if self.cumulative_length_int > self.max_cache_len:
+            raise RuntimeError(
+                f"Expected a window that no token has left; got {self.cumulative_length_int} "
+                f"tokens in a window of {self.max_cache_len}. Use DynamicCache, and call "
+                f"activate_past_recording() before the forward pass, then crop(-n)."
+            )
         super().crop(tokens_to_remove)
         self.cumulative_length_int += tokens_to_remove
 
