@@ -149,10 +149,11 @@ def test_the_published_numbers_are_these(ports: dict[str, Translation]) -> None:
     kept, comments = sum(s.comments_kept for s in stats), sum(s.comments for s in stats)
     refused = sum(len(port.refusals) for port in ports.values())
     said = (
-        f"Over the {len(ports)} proved types of transformers {PUBLISHED}: {calls / operations:.1%} helper calls ({calls} of "
-        f"{operations} operations), ratios from {min(s.ratio for s in stats):.2f} to "
-        f"{max(s.ratio for s in stats):.2f}, {kept} of {comments} comments kept (the others go "
-        f"with code that a port does not have), {refused} refused."
+        f"Over the {len(ports)} proved types of transformers {PUBLISHED}: "
+        f"{calls / operations:.1%} helper calls ({calls} of {operations} operations), "
+        f"ratios from {min(s.ratio for s in stats):.2f} to {max(s.ratio for s in stats):.2f}, "
+        f"{kept} of {comments} comments kept (the others go with code that a port does not have), "
+        f"{refused} refused."
     ).replace("%", " %")
     page = Path(__file__).parents[2].joinpath("docs", "porting.md").read_text("utf-8")
     assert said in " ".join(page.split())
