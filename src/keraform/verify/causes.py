@@ -271,9 +271,7 @@ def _masked(scene: Scene) -> str | None:
     if scene.torch.dtype.kind == "f":
         filler = (np.abs(scene.torch) > FILLER) != (np.abs(scene.keras) > FILLER)
         if filler.any() and close(scene.torch[~filler], scene.keras[~filler]):
-            return (
-                f"the mask: {int(filler.sum())} of {filler.size} positions are masked differently"
-            )
+            return f"the mask: it differs at {int(filler.sum())} of {filler.size} positions"
         return None
     if scene.torch.dtype.kind == "b" and differs.any():
         rows, columns = np.nonzero(differs.reshape(-1, differs.shape[-1])), differs.shape[-1]
