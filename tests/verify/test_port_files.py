@@ -91,7 +91,7 @@ def test_the_edited_line_is_named(edit, bert, write):
     assert first.keras.line == index + 7 + 3 + 1
     assert torch_text in first.torch.text
     assert first.torch.text.split("\n")[0] in linecache.getline(first.torch.file, first.torch.line)
-    assert first.rules
+    assert first.rules == translate.map_module(BERT).rules(index + 1)
 
 
 def test_registered_names_do_not_clash(bert, write):
