@@ -38,6 +38,12 @@ def status(
         record = overview()
     elif Path(target).is_dir():
         record = of_directory(Path(target), as_json)
+    elif target.endswith(".py"):
+        raise KeraformError(
+            expected="a model type or a checkpoint's directory",
+            got=f"{target}, a file, of which nothing is known before it is verified",
+            try_next=f"keraform verify {target}",
+        )
     else:
         record = of_type(target, as_json)
     if as_json:

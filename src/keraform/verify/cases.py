@@ -46,6 +46,7 @@ class Case:
         torch_class: the class that reads saved weights back, where there is one.
         reads_itself: whether `make_port` reads its weights from a directory.
         origin: the torch file and line map of a generated file.
+        remark: what the reader should know, and is no difference.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Case:
     torch_class: type | None = None
     reads_itself: bool = False
     origin: OriginOf = origin_of
+    remark: str | None = None
     _twin: Twin | None = None
     _variants: tuple[Variant, ...] | None = None
     _noise: dict[str, dict[str, float]] = field(default_factory=dict)

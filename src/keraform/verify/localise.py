@@ -61,7 +61,7 @@ def localise(case: Case, progress: Progress | None = None) -> Localisation:
         if progress is not None:
             progress(what, STEPS.index(what), len(STEPS))
 
-    found = Localisation(case.name)
+    found = Localisation(case.name, remark=case.remark)
     begin("weights")
     try:
         model, found.weights = case.port.build_anyway(DTYPE, LIFT)
