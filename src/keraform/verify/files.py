@@ -59,6 +59,7 @@ def _case(path: Path, module: ModuleType, name: str, init: dict[str, str], input
         make_variants=lambda: (Variant("given", inputs),),
         find_refusals=lambda: _refusals(path, name),
         find_kinds=lambda: KindAssertions(path.name, module, _translation(str(path))[1].kinds),
+        init=init,
     )
 
 
