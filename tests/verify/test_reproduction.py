@@ -21,7 +21,7 @@ from keraform.errors import KeraformError
 from keraform.verify import reproduction
 from keraform.verify.cases import Case
 from keraform.verify.files import file_cases
-from keraform.verify.findings import STATEMENT, Finding, Localisation, Place
+from keraform.verify.findings import STATEMENT, WEIGHTS, Finding, Localisation, Place
 from keraform.verify.localise import localise
 from keraform.verify.origins import origin_of
 from keraform.verify.reproduction import write_reproduction
@@ -31,9 +31,14 @@ from keraform.verify.tiny import shrink_config
 from keraform.verify.watched import watched_variable
 
 FAULTS = {
-    "scale": ("scale = 1.0 if self", "scale = 1.0 if not self", "blocks.1"),
-    "eps": ('1e-5 if fault == "eps"', '1e-5 if fault != "eps"', "blocks.1.norm"),
-}
+    "scale": ("scale = 1.0 if self", "scale = 1.0 if not self", "blocks.1", "elements differ"),
+    "eps": ('1e-5 if fault == "eps"', "1e-5 if True", "blocks.1.norm", "elements differ"),
+    "crash": ('x.shape[-1] ** -0.5', "x.no_such[-1]", "blocks.1", "AttributeError"),
+    "weight": (
+        'width, name="value")', 'width, use_bias=False, name="value")', "blocks.1.value",
+        "weight blocks.1.value.bias: the port does not have it",
+    ),
+}  # fmt: skip
 
 
 def run(script: Path) -> tuple[int, str]:
@@ -71,14 +76,15 @@ def mini_finding(port: Path, before: str, stage: str) -> Localisation:
     lines = port.read_text("utf-8").splitlines()
     line = next(number for number, text in enumerate(lines, 1) if before in text)
     place = Place(str(port), line, lines[line - 1])
-    finding = Finding(STATEMENT, stage, "float64", 0.1, keras=place)
+    kind = WEIGHTS if "use_bias" in before else STATEMENT
+    finding = Finding(kind, stage, "float64", 0.1, keras=place)
     return Localisation("Mini", findings=[finding])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_stage_runs_alone_and_the_mended_port_is_equal(fault: str, tmp_path: Path) -> None:
-    before, after, stage = FAULTS[fault]
+    before, after, stage, words = FAULTS[fault]
     source = Path(mini.__file__)
     path = spoiled(tmp_path, source, before, after)
     port = imported(path, f"spoiled_{fault}")
@@ -93,9 +99,10 @@ def test_a_stage_runs_alone_and_the_mended_port_is_equal(fault: str, tmp_path: P
 
     code, said = run(script)
     assert code == 1, said
-    assert f"stage: {stage}, in float64" in said
+    shown = "the whole model" if fault == "weight" else stage
+    assert f"stage: {shown}, in float64" in said
     assert after in said, "the line is named"
-    assert "elements differ, at most by" in said
+    assert words in said
     assert said.rstrip().endswith("the two sides differ")
 
     (script.parent / "shows_port.py").write_text(source.read_text("utf-8"), "utf-8")
