@@ -33,7 +33,9 @@ from keraform.verify.watched import watched_variable
 FAULTS = {
     "scale": ("scale = 1.0 if self", "scale = 1.0 if not self", "blocks.1", "elements differ"),
     "eps": ('1e-5 if fault == "eps"', "1e-5 if True", "blocks.1.norm", "elements differ"),
-    "crash": ('x.shape[-1] ** -0.5', "x.no_such[-1]", "blocks.1", "AttributeError"),
+    "crash": (
+        '"scale" else x.shape[-1]', '"scale" else x.no_such[-1]', "blocks.1", "AttributeError",
+    ),
     "weight": (
         'width, name="value")', 'width, use_bias=False, name="value")', "blocks.1.value",
         "weight blocks.1.value.bias: the port does not have it",
@@ -51,7 +53,7 @@ def run(script: Path) -> tuple[int, str]:
         capture_output=True,
         text=True,
     )
-    return ran.returncode, ran.stdout + ran.stderr
+    return ran.returncode, ran.stdout or ran.stderr
 
 
 def imported(path: Path, name: str) -> Any:
