@@ -338,6 +338,6 @@ REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {
 
 # In the order in which they are tried: the more special first.
 CATALOGUE: tuple[Cause, ...] = (
-    _other_number, _left_out, _sign, _scale, _offset, _permuted, _parts, _shifted, _interleaved, _flipped,
-    _other_function, _other_axis, _epsilon, _masked, _not_finite,
+    _other_number, _left_out, _sign, _scale, _offset, _permuted, _parts, _shifted, _interleaved,
+    _flipped, _other_function, _other_axis, _epsilon, _masked, _not_finite,
 )  # fmt: skip

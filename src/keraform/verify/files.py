@@ -63,6 +63,7 @@ def _case(path: Path, module: ModuleType, name: str, init: dict[str, str], input
         find_refusals=lambda: _refusals(path, name),
         find_kinds=lambda: KindAssertions(path.name, module, _translation(str(path))[1].kinds),
         origin=partial(_origin, path),
+        init=init,
     )
 
 
