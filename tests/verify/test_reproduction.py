@@ -18,14 +18,14 @@ import torch
 from torch import nn
 
 from keraform.errors import KeraformError
-from keraform.verify import reproduction
 from keraform.verify.cases import Case
 from keraform.verify.files import file_cases
 from keraform.verify.findings import STATEMENT, WEIGHTS, Finding, Localisation, Place
-from keraform.verify.localise import localise
-from keraform.verify.origins import origin_of
-from keraform.verify.reproduction import write_reproduction
-from keraform.verify.stored_calls import StoredCall
+from keraform.verify.localising import reproduction
+from keraform.verify.localising.localise import localise
+from keraform.verify.localising.origins import origin_of
+from keraform.verify.localising.reproduction import write_reproduction
+from keraform.verify.localising.stored_calls import StoredCall
 from keraform.verify.targets import Target, class_case, eager, port_class
 from keraform.verify.tiny import shrink_config
 from keraform.verify.watched import watched_variable

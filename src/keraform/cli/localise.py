@@ -16,7 +16,7 @@ from keraform.errors import KeraformError
 
 if TYPE_CHECKING:
     from keraform.verify.findings import Localisation
-    from keraform.verify.pairs import PairTarget
+    from keraform.verify.handwritten.pairs import PairTarget
     from keraform.verify.targets import Target
 
 
@@ -90,7 +90,7 @@ def localise(
     pair = _is_pair(target, torch, keras)
     arguments, others = parse_init(init or []), parse_init(keras_init or [])
     with console.loading_backend(quiet=as_json):
-        from keraform.verify.pairs import PairTarget
+        from keraform.verify.handwritten.pairs import PairTarget
         from keraform.verify.targets import Target
     if pair:
         given = (arguments, others, inputs, keras_inputs, weights, weight_map)
@@ -116,7 +116,7 @@ def _is_pair(target: str | None, torch: str | None, keras: str | None) -> bool:
 
 def _pair(target: PairTarget, save_map: Path | None, page: Path | None, as_json: bool) -> bool:
     from keraform.cli.pair_view import show
-    from keraform.verify.pairs import localise_pair
+    from keraform.verify.handwritten.pairs import localise_pair
     from keraform.verify.quiet import quiet
 
     with quiet(), contextlib.redirect_stdout(sys.stderr):
@@ -134,7 +134,7 @@ def _pair(target: PairTarget, save_map: Path | None, page: Path | None, as_json:
 
 def _target(target: Target, repro: Path | None, page: Path | None, as_json: bool) -> bool:
     from keraform.cli.finding_view import show_localisation
-    from keraform.verify.localise import localise_target
+    from keraform.verify.localising.localise import localise_target
 
     with console.steps(as_json) as step, contextlib.redirect_stdout(sys.stderr):
         found = localise_target(target, step, repro)

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 
 from keraform.verify.findings import Place
-from keraform.verify.recorder import source_text
+from keraform.verify.localising.recorder import source_text
 
 RETURN = "return"  # in place of a variable: what the function gives
 
