@@ -225,21 +225,14 @@ def test_a_found_fault_of_a_model_type(kind: str, tmp_path: Path) -> None:
 
 
 TORCH_FILE = """
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 
-@dataclass
-class Config:
-    width: int = 4
-
-
 class Model(nn.Module):
-    def __init__(self, config, mode="plain"):
+    def __init__(self, width, mode="plain"):
         super().__init__()
-        self.linear = nn.Linear(config.width, 3)
+        self.linear = nn.Linear(width, 3)
         self.mode = mode
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -252,17 +245,17 @@ def test_a_plain_file_with_constructor_arguments(tmp_path: Path) -> None:
     path = tmp_path / "plain.py"
     path.write_text(TORCH_FILE, "utf-8")
     np.savez(tmp_path / "x.npz", x=np.ones((2, 5)))
-    init = {"config": "Config(5)", "mode": "fast"}
+    init = {"width": "2 + 3", "mode": "fast"}
     (case,) = file_cases(Target(str(path), (), init, str(tmp_path / "x.npz")))
     good = Path(sys.modules[type(case.make_port()).__module__].__file__)
     port = imported(spoiled(tmp_path, good, "* 2", "* 3"), "spoiled_plain")
-    wrong = replace(case, make_port=lambda: port.TFModel(port.Config(5)))
+    wrong = replace(case, make_port=lambda: port.TFModel(5))
     found = Localisation("Model", findings=[Finding(STATEMENT, "", "float64", 0.1)])
 
     written = write_reproduction(wrong, found, tmp_path / "out" / "f.py")
     names = ["f.py", "f.npz", "f_torch.py", "f_port.py"]
     assert [each.name for each in written] == names
-    assert "Model(config=Config(5), mode='fast')" in written[0].read_text("utf-8")
+    assert "Model(width=2 + 3, mode='fast')" in written[0].read_text("utf-8")
     assert run(written[0])[0] == 1
     (tmp_path / "out" / "f_port.py").write_text(good.read_text("utf-8"), "utf-8")
     code, said = run(written[0])
