@@ -15,6 +15,7 @@ from keraform.cli.verify import choose_backend, need_page, need_torch, parse_ini
 from keraform.errors import KeraformError
 
 if TYPE_CHECKING:
+    from keraform.verify.cases import Case
     from keraform.verify.findings import Localisation
     from keraform.verify.handwritten.pairs import PairTarget
     from keraform.verify.targets import Target
@@ -137,18 +138,32 @@ def _target(target: Target, repro: Path | None, page: Path | None, as_json: bool
     from keraform.verify.localising.localise import localise_target
 
     with console.steps(as_json) as step, contextlib.redirect_stdout(sys.stderr):
-        found = localise_target(target, step, repro)
+        examined = localise_target(target, step)
+    found = [each for _, each in examined]
     if as_json:
         console.print_json({"target": target.name, "classes": [each.to_json() for each in found]})
     else:
         for each in found:
             show_localisation(each, console.out)
-        if repro is not None:
-            differs = any(each.findings for each in found)
-            words = f"python {repro} shows the first difference" if differs else "no difference"
-            console.out.print(f"--repro: {words}", highlight=False, markup=False)
     _write_page(page, target.name, found)
-    return any(each.findings for each in found)
+    different = [(case, each) for case, each in examined if each.findings]
+    if repro is not None and different:
+        _write_reproduction(*different[0], repro, as_json)
+    return bool(different)
+
+
+def _write_reproduction(case: Case, found: Localisation, path: Path, quiet: bool) -> None:
+    """Writes the script; that it cannot be written changes nothing about what was found."""
+    from keraform.verify.localising.reproduction import write_reproduction
+
+    try:
+        with console.waiting("writing a script and trying it", quiet):
+            written = write_reproduction(case, found, path)
+    except KeraformError as error:
+        console.err.print(str(error), style="yellow", highlight=False, markup=False)
+        return
+    names = ", ".join(map(str, written))
+    console.err.print(f"wrote {names}: python {path}", highlight=False, markup=False)
 
 
 def _write_page(path: Path | None, target: str, found: list[Localisation]) -> None:

@@ -92,7 +92,8 @@ def failures(result: Report, target: Target, quiet: bool) -> list[Localisation]:
     if not names:
         return []
     with console.steps(quiet) as step, contextlib.redirect_stdout(sys.stderr):
-        return localise_target(replace(target, class_names=tuple(names)), step)
+        examined = localise_target(replace(target, class_names=tuple(names)), step)
+    return [found for _, found in examined]
 
 
 def passed(result: Report, asked: set[int]) -> bool:

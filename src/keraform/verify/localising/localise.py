@@ -5,7 +5,6 @@ cause.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from keraform.runtime.tree import named_layers
 from keraform.verify.cases import Case
@@ -13,7 +12,6 @@ from keraform.verify.findings import Localisation
 from keraform.verify.localising.blame import crash_finding
 from keraform.verify.localising.constructors import constructor_findings
 from keraform.verify.localising.origins import files_of
-from keraform.verify.localising.reproduction import write_reproduction
 from keraform.verify.localising.scene import DTYPE, LIFT, Scene
 from keraform.verify.localising.weights import weight_findings
 from keraform.verify.quiet import quiet
@@ -25,14 +23,13 @@ STEPS = ("weights", "stages", "statements", "half precision")
 
 
 def localise_target(
-    target: Target, progress: Progress | None = None, repro: Path | None = None
-) -> list[Localisation]:
+    target: Target, progress: Progress | None = None
+) -> list[tuple[Case, Localisation]]:
     """Examine every class of a target.
 
     Args:
         target: what to examine.
         progress: told before each step, with its number and the number of all.
-        repro: where to write a script that shows the first difference.
     """
     found = []
     with quiet():
@@ -43,10 +40,7 @@ def localise_target(
                 if progress is not None:
                     progress(f"{case.name}, {what}", at * total + done, len(cases) * total)
 
-            found.append(localise(case, step))
-            if repro is not None and found[-1].findings:
-                write_reproduction(case, found[-1], repro)
-                repro = None
+            found.append((case, localise(case, step)))
     return found
 
 
