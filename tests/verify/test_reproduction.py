@@ -26,9 +26,9 @@ from keraform.verify.localising.localise import localise
 from keraform.verify.localising.origins import origin_of
 from keraform.verify.localising.reproduction import write_reproduction
 from keraform.verify.localising.stored_calls import StoredCall
+from keraform.verify.localising.watched import watched_variable
 from keraform.verify.targets import Target, class_case, eager, port_class
 from keraform.verify.tiny import shrink_config
-from keraform.verify.watched import watched_variable
 
 FAULTS = {
     "scale": ("scale = 1.0 if self", "scale = 1.0 if not self", "blocks.1", "elements differ"),

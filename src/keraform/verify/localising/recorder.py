@@ -4,20 +4,19 @@ either side.
 
 from __future__ import annotations
 
-import gc
 import linecache
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from keraform.errors import KeraformError
 from keraform.verify.leaves import Leaf, Leaves, ReadLeaf
+from keraform.verify.live_code import live_functions, swapped
 from keraform.verify.localising.statements import (
     HOOK,
     PARAMETERS,
@@ -105,10 +104,10 @@ class Recorder:
     @contextmanager
     def watching(self, files: Iterable[str]) -> Iterator[None]:
         """While active, the functions of these files report to this recorder."""
-        with ExitStack() as stack:
-            for path in dict.fromkeys(files):
-                self._files[path] = instrument(source_text(path), path)
-            stack.enter_context(_swapped(self._files, self._observe))
+        for path in files:
+            self._files[path] = instrument(source_text(path), path)
+        codes = {path: made.codes for path, made in self._files.items()}
+        with swapped(live_functions(codes), codes, HOOK, self._observe):
             yield
 
     def _observe(self, file: str, number: int, site: int, value: Any) -> Any:
@@ -202,36 +201,3 @@ def source_text(path: str) -> str:
             expected="a Python file whose source can be read", got=path, try_next=f"ls {path}"
         )
     return "".join(lines[2])
-
-
-@contextmanager
-def _swapped(files: Mapping[str, Instrumented], hook: Callable[..., Any]) -> Iterator[None]:
-    """Gives all live functions of files their instrumented code, and takes it back."""
-    before: list[tuple[FunctionType, CodeType]] = []
-    hooked: list[dict[str, Any]] = []
-    try:
-        for function in _functions(files):
-            old = function.__code__
-            new = files[old.co_filename].codes.get((old.co_qualname, old.co_firstlineno))
-            if new is None or new.co_freevars != old.co_freevars:
-                continue
-            before.append((function, old))
-            if HOOK not in function.__globals__:
-                hooked.append(function.__globals__)
-                function.__globals__[HOOK] = hook
-            function.__code__ = new
-        yield
-    finally:
-        for function, old in before:
-            function.__code__ = old
-        for names in hooked:
-            names.pop(HOOK, None)
-
-
-def _functions(files: Mapping[str, Instrumented]) -> list[FunctionType]:
-    """All live functions that were compiled from files, inside decorators and closures too."""
-    return [
-        each
-        for each in gc.get_objects()
-        if type(each) is FunctionType and each.__code__.co_filename in files
-    ]

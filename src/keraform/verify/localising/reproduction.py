@@ -33,8 +33,8 @@ from keraform.verify.given import arguments
 from keraform.verify.localising.isolated import ROOT
 from keraform.verify.localising.recorder import source_text
 from keraform.verify.localising.stored_calls import StoredCall, call_of_model, call_of_stage, stored
+from keraform.verify.localising.watched import watched_variable
 from keraform.verify.tolerances import LIMITS
-from keraform.verify.watched import watched_variable
 from keraform.version import __version__
 
 # What the script's environment has; a class from anywhere else comes along as a file.

@@ -5,10 +5,10 @@ and after each operation.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from types import CodeType
+
+from keraform.verify.live_code import Codes, codes_of
 
 HOOK = "keraform_observe"  # no leading underscores: those would be mangled inside classes
 
@@ -63,10 +63,9 @@ class Instrumented:
     sites: list[Site] = field(default_factory=list)
 
     @cached_property
-    def codes(self) -> dict[tuple[str, int], CodeType]:
-        """The code of each function, by its qualified name and first line."""
-        whole = compile(self.tree, self.file, "exec", dont_inherit=True)
-        return {(code.co_qualname, code.co_firstlineno): code for code in _codes(whole)}
+    def codes(self) -> Codes:
+        """The code of each function."""
+        return codes_of(compile(self.tree, self.file, "exec", dont_inherit=True))
 
     def statement_at(self, line: int) -> Statement | None:
         """The innermost statement that covers a line."""
@@ -86,13 +85,6 @@ def instrument(text: str, file: str) -> Instrumented:
     _Instrument(made, text, file).visit(made.tree)
     ast.fix_missing_locations(made.tree)
     return made
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from _codes(constant)
 
 
 class _Instrument(ast.NodeTransformer):
