@@ -27,7 +27,9 @@ def test_a_good_port_passes():
     names = list(entry.stages)
     assert names.index("blocks.0.query") < names.index("blocks.0") < names.index("blocks.0#2")
     assert {"outputs/states", "outputs/weights", "outputs/score"} <= set(names)
-    assert all(stage.noise is not None for stage in entry.stages.values())
+    assert all(stage.noise is not None for name, stage in entry.stages.items() if name)
+    assert all(0 <= stage.isolated < 1e-9 for stage in entry.stages.values() if stage.isolated)
+    assert entry.stages["blocks.0"].layer == "TFBlock"
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def small_trace(framework: str = "torch", scale: float = 1.0, seed: int = 0) -> 
             Execution(
                 statement,
                 "",
-                [(Site("self.fc(x)", False), {"output": leaf(inner)})],
-                {"": leaf(inner)},
+                operations=[(Site("self.fc(x)", False), {"output": leaf(inner)})],
+                result={"": leaf(inner)},
             )
         ],
     )

@@ -134,8 +134,8 @@ class Report:
             "target": self.target,
             "transformers": self.transformers,
             "backend": self.backend,
-            "remarks": self.remarks,
             "classes": [report.to_json() for report in self.classes],
+            **({"remarks": self.remarks} if self.remarks else {}),
         }
 
 
