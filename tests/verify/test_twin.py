@@ -89,7 +89,7 @@ def test_stages_stand_in_the_order_in_which_they_ended():
         "blocks.0",
     ]
     assert "blocks.0#2" in names and names[-1] == "head"
-    assert list(recording.stages["blocks.0"].inputs) == ["0", "1"]
+    assert list(recording.stages["blocks.0"].inputs) == ["x", "mask"]
 
 
 def test_a_recording_equals_itself():

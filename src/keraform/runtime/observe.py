@@ -1,4 +1,4 @@
-"""Reports each finished layer call to whoever watches: recording, verifying, capturing outputs."""
+"""Reports layer calls to whoever watches: recording, verifying, capturing outputs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from contextvars import ContextVar
 from typing import Any
 
 Callback = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
+Run = Callable[..., Any]
+Around = Callable[[Run, Any, tuple[Any, ...], dict[str, Any]], Any]
 
 _CALLBACKS: ContextVar[tuple[Callback, ...]] = ContextVar("keraform_observers", default=())
+_AROUND: ContextVar[Around | None] = ContextVar("keraform_around", default=None)
 
 
 @contextmanager
@@ -32,12 +35,27 @@ def observe(callback: Callback) -> Iterator[None]:
 
 @contextmanager
 def unobserved() -> Iterator[None]:
-    """Silence all observers inside, for layer calls that are not the model's own."""
-    token = _CALLBACKS.set(())
+    """Silence observers and interception inside, for layer calls that torch's model has not."""
+    tokens = _CALLBACKS.set(()), _AROUND.set(None)
     try:
         yield
     finally:
-        _CALLBACKS.reset(token)
+        _CALLBACKS.reset(tokens[0])
+        _AROUND.reset(tokens[1])
+
+
+@contextmanager
+def intercept(around: Around) -> Iterator[None]:
+    """Let `around(run, layer, args, kwargs)` stand for each layer call inside: it gives the output,
+    as a rule that of `run(*args, **kwargs)`, and may change arguments and output.
+
+    Observers hear of the output that it gives.
+    """
+    token = _AROUND.set(around)
+    try:
+        yield
+    finally:
+        _AROUND.reset(token)
 
 
 def report(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keraform.translate.cache import digest_of
     from keraform.translate.importer import modeling_modules, port_name
+    from keraform.translate.linemap import LineMap, MappedStatement, map_module, map_source
     from keraform.translate.ports import port, port_module, translate_source, translation
     from keraform.translate.report import Translation
 
 _WHERE = {
+    "LineMap": "linemap",
+    "MappedStatement": "linemap",
     "Translation": "report",
     "digest_of": "cache",
+    "map_module": "linemap",
+    "map_source": "linemap",
     "modeling_modules": "importer",
     "port": "ports",
     "port_module": "ports",
@@ -22,8 +27,12 @@ _WHERE = {
 }
 
 __all__ = [
+    "LineMap",
+    "MappedStatement",
     "Translation",
     "digest_of",
+    "map_module",
+    "map_source",
     "modeling_modules",
     "port",
     "port_module",

@@ -86,8 +86,7 @@ class ModuleTranslator:
             self.inference.learn_attributes(info)
         header = "\n".join(leading(self.tree.header, "")).rstrip()
         docstring, body = self.module_docstring()
-        lines = [line for node in body for line in self.statement(node)]
-        lines += leading(self.tree.footer, "")
+        lines = self.lines(body)
         self.override.check(self.source.path)
         text = _without_gaps("\n".join(lines)).strip("\n") + "\n"
         if self.own_names:
@@ -99,6 +98,11 @@ class ModuleTranslator:
         code = _without_gaps("\n".join(parts)).lstrip("\n")
         self.measure(code)
         return Translation(code, self.refusals, self.stats)
+
+    def lines(self, body: list[cst.BaseStatement]) -> list[str]:
+        """The lines of the statements of the file, and what stands below them."""
+        lines = [line for node in body for line in self.statement(node)]
+        return lines + leading(self.tree.footer, "")
 
     def statement(self, node: cst.BaseStatement) -> list[str]:
         """The lines of a statement at the top of the file."""
@@ -155,6 +159,9 @@ class ModuleTranslator:
         """Counts a call of a run-time dispatch helper."""
         self.stats.helper_calls += 1
         self.stats.helper_reasons[reason] = self.stats.helper_reasons.get(reason, 0) + 1
+
+    def note_rule(self, rule: str) -> None:
+        """Told of each rule that is applied; a translation that keeps a line map listens."""
 
     # Text and names
 

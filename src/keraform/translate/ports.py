@@ -44,13 +44,21 @@ def translate_source(
     Raises:
         KeraformError: the text is no valid Python.
     """
-    source = Source(module or "user." + Path(filename).stem, filename, text, "a file of yours")
+    source = plain_source(text, filename, module)
     translation = _translate(source, facts)
-    translation.code = cache.seal(
-        translation.code,
-        banner(source).replace("`keraform port`", f"`keraform port {os.path.basename(filename)}`"),
-    )
+    translation.code = cache.seal(translation.code, plain_banner(source))
     return translation
+
+
+def plain_source(text: str, filename: str, module: str | None) -> Source:
+    """The text of a file that is not one of Transformers."""
+    return Source(module or "user." + Path(filename).stem, filename, text, "a file of yours")
+
+
+def plain_banner(source: Source) -> str:
+    """The banner of such a file's port."""
+    command = f"`keraform port {os.path.basename(source.path)}`"
+    return banner(source).replace("`keraform port`", command)
 
 
 def _translate(source: Source, facts: dict[str, str] | None) -> Translation:

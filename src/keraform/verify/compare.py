@@ -93,26 +93,27 @@ def compare_outputs(torch: Leaves, keras: Leaves) -> Iterator[Difference]:
 
 
 def compare_stages(torch: Recording, keras: Recording) -> Iterator[Difference]:
-    """Every module stage that both sides have, in torch's order; the worst leaf speaks for the
-    stage.
+    """Every module stage that both sides have, in torch's order."""
+    for name, stage in torch.stages.items():
+        if name in keras.stages:
+            found = compare_stage(name, stage.outputs, keras.stages[name].outputs)
+            if found is not None:
+                yield found
+
+
+def compare_stage(name: str, torch: Leaves, keras: Leaves) -> Difference | None:
+    """The outputs of one stage; the worst leaf speaks for it. None where torch gives no tensor.
 
     A leaf that only one side has is passed over (fused attention gives no weights unless asked),
     but the stage's first one has to be there.
     """
-    for name, stage in torch.stages.items():
-        other = keras.stages.get(name)
-        if other is None or not stage.outputs:
-            continue
-        shared = [key for key in stage.outputs if key in other.outputs]
-        first = next(iter(stage.outputs))
-        if first not in shared:
-            given = ", ".join(other.outputs) or "nothing"
-            yield Difference(
-                name, float("inf"), f"gives {given}, torch gives {', '.join(stage.outputs)}"
-            )
-            continue
-        found = [compare_leaf(name, stage.outputs[key], other.outputs[key]) for key in shared]
-        yield max(found, key=lambda difference: difference.error)
+    if not torch:
+        return None
+    if next(iter(torch)) not in keras:
+        given = ", ".join(keras) or "nothing"
+        return Difference(name, float("inf"), f"gives {given}, torch gives {', '.join(torch)}")
+    found = [compare_leaf(name, torch[key], keras[key]) for key in torch if key in keras]
+    return max(found, key=lambda difference: difference.error)
 
 
 def compare(torch: Recording, keras: Recording) -> list[Difference]:

@@ -4,6 +4,8 @@ dtypes.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,14 +47,35 @@ class Recording:
 
     outputs: Leaves = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)
+    _begun: dict[str, int] = field(default_factory=dict)
+
+    def begin(self, path: str) -> str:
+        """A call of a module begins: the name of its stage."""
+        count = self._begun[path] = self._begun.get(path, 0) + 1
+        return path if count == 1 else f"{path}#{count}"
 
     def add(self, path: str, inputs: Leaves, outputs: Leaves) -> None:
-        """Record one finished call."""
-        name, count = path, 1
-        while name in self.stages:
-            count += 1
-            name = f"{path}#{count}"
+        """Record one finished call that was not announced."""
+        self.end(self.begin(path), inputs, outputs)
+
+    def end(self, name: str, inputs: Leaves, outputs: Leaves) -> None:
+        """Record the end of a call that `begin` has named."""
         self.stages[name] = Stage(name, inputs, outputs)
+
+
+@functools.lru_cache(maxsize=4096)
+def parameters_of(function: Any) -> tuple[str, ...]:
+    """The names of a function's positional parameters, `self` left out."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    found = inspect.signature(function).parameters.values()
+    return tuple(each.name for each in found if each.kind in kinds and each.name != "self")
+
+
+def named_arguments(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The arguments of a call by their parameters' names; numbers for what has none."""
+    names = parameters_of(function)
+    given = {names[i] if i < len(names) else i: value for i, value in enumerate(args)}
+    return {**given, **kwargs}
 
 
 def leaves(value: Any, read: ReadLeaf, caches: bool = False) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from keraform.modeling.precision import keep_in_float32
 from keraform.runtime import precision
 from keraform.runtime.observe import observe
 from keraform.runtime.tree import named_layers, named_weights
-from keraform.verify.leaves import Leaf, Leaves, Recording, leaves
+from keraform.verify.leaves import Leaf, Leaves, Recording, leaves, named_arguments
+from keraform.verify.recorder import flatten
 from keraform.verify.twin import State
 
 # Called with a port and the twin's state; gives what was missing, left over or wrong.
@@ -94,6 +95,13 @@ class Port:
         Raises:
             ValueError: weights are missing or left over.
         """
+        model, report = self.build_anyway(dtype, lift)
+        if not report.complete:
+            raise ValueError(f"the weights do not fit: {report}")
+        return model
+
+    def build_anyway(self, dtype: str = "float32", lift: bool = False) -> tuple[Any, LoadReport]:
+        """The model in `dtype` with the weights that fit, and what loading said."""
         with keras_precision(dtype, lift):
             if self.reads_itself:
                 model = self.construct()
@@ -105,9 +113,7 @@ class Port:
                     keep_in_float32(model)
                 report = self.load(model, self.state)
                 initialize(made)
-        if not report.complete:
-            raise ValueError(f"the weights do not fit: {report}")
-        return model
+        return model, report
 
     def run(
         self, inputs: Mapping[str, Any], dtype: str = "float32", lift: bool = False, **flags: Any
@@ -148,17 +154,23 @@ def keras_values(value: Any, dtype: str) -> Any:
     return value
 
 
-def record(model: Any, inputs: Mapping[str, Any], **flags: Any) -> Recording:
-    """Call the port with all of its layers on record, under torch's paths."""
-    recording = Recording()
+def layer_paths(model: Any) -> dict[int, str]:
+    """The torch path of each layer, by the layer's id; shared ones under their first."""
     paths: dict[int, str] = {}
     for path, layer in named_layers(model):
         paths.setdefault(id(layer), path)
+    return paths
+
+
+def record(model: Any, inputs: Mapping[str, Any], **flags: Any) -> Recording:
+    """Call the port with all of its layers on record, under torch's paths."""
+    recording = Recording()
+    paths = layer_paths(model)
 
     def finished(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         path = paths.get(id(layer))
         if path:
-            given = {**leaves(args, read_leaf), **leaves(kwargs, read_leaf)}
+            given = flatten(named_arguments(type(layer).call, args, kwargs), read_leaf)
             recording.add(path, given, leaves(output, read_leaf))
 
     with observe(finished):

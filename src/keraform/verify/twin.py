@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from keraform.verify.drives import keep_in_float32, torch_values
-from keraform.verify.leaves import Leaf, Leaves, Recording, leaves
+from keraform.verify.leaves import Leaf, Leaves, Recording, leaves, named_arguments
 from keraform.verify.lift import torch_precision
+from keraform.verify.recorder import Recorder, flatten
 
 State = dict[str, np.ndarray]
 
@@ -53,7 +54,12 @@ class Twin:
 
 
 def run_model(
-    model: nn.Module, inputs: Mapping[str, Any], dtype: str, lift: bool, **flags: Any
+    model: nn.Module,
+    inputs: Mapping[str, Any],
+    dtype: str,
+    lift: bool,
+    recorder: Recorder | None = None,
+    **flags: Any,
 ) -> Recording:
     """Run a twin that was built in `dtype`.
 
@@ -61,7 +67,7 @@ def run_model(
     """
     default = "float64" if dtype == "float64" else "float32"
     with torch_precision(default, lift), torch.no_grad():
-        return record(model, torch_values(dict(inputs), getattr(torch, dtype)), **flags)
+        return record(model, torch_values(dict(inputs), getattr(torch, dtype)), recorder, **flags)
 
 
 def random_twin(model_class: type, config: Any, seed: int = 0) -> Twin:
@@ -109,10 +115,19 @@ def _noisy(key: str, value: np.ndarray, seed: int) -> torch.Tensor:
     return torch.from_numpy(np.asarray(value + scale * rng.normal(size=value.shape), "float32"))
 
 
-def record(model: nn.Module, inputs: Mapping[str, Any], **flags: Any) -> Recording:
-    """Call the model with all of its modules on record, shared modules under their first path."""
+def record(
+    model: nn.Module, inputs: Mapping[str, Any], recorder: Recorder | None = None, **flags: Any
+) -> Recording:
+    """Call the model with all of its modules on record, shared modules under their first path.
+
+    Args:
+        model: the torch side.
+        inputs: of the forward pass.
+        recorder: told which stage runs, for statements.
+        **flags: such as `output_attentions`, for a forward pass that takes them.
+    """
     recording = Recording()
-    with _hooks(model, recording):
+    with _hooks(model, recording, recorder):
         output = model(**inputs, **accepted(model, flags))
     recording.outputs = leaves(output, read_leaf, caches=True)
     return recording
@@ -127,19 +142,29 @@ def accepted(model: nn.Module, flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _hooks(model: nn.Module, recording: Recording) -> Iterator[None]:
-    def hook(path: str) -> Callable[..., None]:
-        def finished(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            inputs = {**leaves(args, read_leaf), **leaves(kwargs, read_leaf)}
-            recording.add(path, inputs, leaves(output, read_leaf))
+def _hooks(model: nn.Module, recording: Recording, recorder: Recorder | None) -> Iterator[None]:
+    running: list[tuple[str, Leaves]] = []
 
-        return finished
+    def begin(path: str) -> Callable[..., None]:
+        def begun(module: nn.Module, args: Any, kwargs: Any) -> None:
+            given = named_arguments(type(module).forward, args, kwargs)
+            running.append((recording.begin(path), flatten(given, read_leaf)))
+            if recorder is not None:
+                recorder.enter(running[-1][0])
 
-    handles = [
-        module.register_forward_hook(hook(path), with_kwargs=True)
-        for path, module in model.named_modules()
-        if path
-    ]
+        return begun
+
+    def end(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        name, inputs = running.pop()
+        if recorder is not None:
+            recorder.leave()
+        recording.end(name, inputs, leaves(output, read_leaf))
+
+    handles: list[Any] = []
+    for path, module in model.named_modules():
+        if path:
+            handles.append(module.register_forward_pre_hook(begin(path), with_kwargs=True))
+            handles.append(module.register_forward_hook(end, with_kwargs=True))
     try:
         yield
     finally:

@@ -104,17 +104,26 @@ class TorchLayer(TorchTree, _KerasLayer):
         self.built = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        around = observe._AROUND.get()
+        if around is None:
+            output = self._plain_call(*args, **kwargs)
+        else:
+            output = around(self._plain_call, self, args, kwargs)
+        if observe._CALLBACKS.get():
+            observe.report(self, args, kwargs, output)
+        return output
+
+    def _plain_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's own call where it is needed, else the lean one."""
         if (
             _has_symbolic(args)
             or (kwargs and _has_symbolic(kwargs.values()))
             or self.activity_regularizer is not None
         ):
-            output = super().__call__(*args, **kwargs)
-        else:
-            output = self._lean_call(args, kwargs)
-        if observe._CALLBACKS.get():
-            observe.report(self, args, kwargs, output)
-        return output
+            return super().__call__(*args, **kwargs)
+        return self._lean_call(args, kwargs)
+
+    _plain_call.autograph_info__ = _UNCONVERTED
 
     __call__.autograph_info__ = _UNCONVERTED
 

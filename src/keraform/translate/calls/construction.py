@@ -32,6 +32,7 @@ class ConstructionTranslator:
 
     def torch_module(self, name: str, node: cst.Call) -> Code:
         """`nn.Linear(...)`."""
+        self.module.note_rule(name)
         if name in idioms.MODULES:
             return idioms.MODULES[name](self.module.calls, node)
         rule = MODULES.get(name)
@@ -83,6 +84,7 @@ class ConstructionTranslator:
 
     def super_of_torch(self, rule: Rule, node: cst.Call) -> Code:
         """`super().__init__(...)` in a class derived from a module of torch."""
+        self.module.note_rule(rule.id)
         template = rule.emit.replace(", name={name})", ")").replace("(name={name})", "()")
         arguments = self.module.calls.arguments(node)
         bound = bind(rule, [(key, code) for key, code in arguments if not code.star])

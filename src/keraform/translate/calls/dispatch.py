@@ -125,6 +125,7 @@ class CallTranslator:
         if special is not None and not local and name not in module.functions:
             result = special(self, node)
             if result is not None:
+                module.note_rule(name)
                 return result
         if name in module.classes:
             return self.construction.of_file(module.classes[name], node)
@@ -174,6 +175,7 @@ class CallTranslator:
         reason = rule.guard(bound) if rule.guard is not None else None
         if reason is not None:
             raise Refusal(rule.id, reason)
+        self.module.note_rule(rule.id)
         self.module.stats.operations += 1
         document = fill(rule.emit, bound)
         self.module.imports.need_for(document)

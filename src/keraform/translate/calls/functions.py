@@ -42,11 +42,13 @@ class FunctionTranslator:
         if root == "nn" and rest and "." not in rest:
             return calls.construction.torch_module(name, node)
         if name in idioms.FUNCTIONS:
+            self.module.note_rule(name)
             self.module.stats.operations += 1
             return idioms.FUNCTIONS[name](calls, node)
         if name in FUNCTIONS:
             return calls.apply(FUNCTIONS[name], calls.arguments(node))
         if name in PARAMETRIZATIONS:
+            self.module.note_rule(name)
             self.module.imports.need("keraform.runtime", "layers")
             kind = Kind("layer", name=self.module.expressions(node.args[0].value).kind.name)
             return calls.generic(Code((_layer_function(name),)), node, PARAMETRIZATIONS[name], kind)

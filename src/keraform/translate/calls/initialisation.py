@@ -45,6 +45,7 @@ class InitialisationTranslator:
         if name.startswith("_calculate"):
             raise Refusal(f"init.{name}", "no rule for this helper of torch.nn.init")
         module.imports.need("keraform.runtime", "init")
+        module.note_rule(f"init.{name}")
         target = node.args[0].value
         index: list[Item] = []
         if isinstance(target, cst.Subscript):
@@ -111,6 +112,7 @@ class InitialisationTranslator:
         source = self.weight(value)
         if source is not None and not _is_data(target):
             module.imports.need("keraform.runtime", "layers")
+            module.note_rule("layers.tie")
             items = [(each.doc, (f'"{name}"',)) for each, name in (weight, source)]
             return called("layers.tie", *items[0], *items[1])
         if module.inference.makes_weight(value):
@@ -131,6 +133,7 @@ class InitialisationTranslator:
         if function is not None and function.name.value == "forward":
             raise Refusal("nn.Parameter", "a weight is changed while the model is called")
         self.module.imports.need("keraform.runtime", "init")
+        self.module.note_rule("init.copy_")
         return called("init.copy_", layer.doc, (f'"{name}"',), value)
 
 

@@ -77,6 +77,7 @@ class MethodTranslator:
         """`self.method(...)`."""
         module = self.module
         if name in idioms.SELF_METHODS:
+            module.note_rule(f"Module.{name}")
             return idioms.SELF_METHODS[name](module.calls, node)
         if name == "parameters" and not node.args:
             return Code((f"{module.scope.self_name}.variables",), LIST)
@@ -133,6 +134,7 @@ class MethodTranslator:
         """A method of a tensor."""
         calls = self.module.calls
         if name in idioms.METHODS:
+            self.module.note_rule(f"Tensor.{name}")
             self.module.stats.operations += 1
             return idioms.METHODS[name](calls, receiver, arguments)
         in_place = name.endswith("_") and not name.endswith("__")
@@ -140,6 +142,7 @@ class MethodTranslator:
         if plain in METHODS:
             return calls.apply(METHODS[plain], [("self", receiver), *arguments])
         if plain in idioms.METHODS:
+            self.module.note_rule(f"Tensor.{plain}")
             return idioms.METHODS[plain](calls, receiver, arguments)
         raise Refusal(f"Tensor.{name}", "no rule for this method of a tensor")
 
@@ -148,6 +151,7 @@ class MethodTranslator:
         run time.
         """
         self.module.count_helper(name)
+        self.module.note_rule(f"kf.dynamic.{name}")
         self.module.stats.operations += 1
         self.module.imports.need("keraform.runtime", "ops", "kf")
         items, exploded, _ = self.module.calls.arguments.items(node)

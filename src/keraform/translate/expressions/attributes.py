@@ -102,6 +102,7 @@ class AttributeTranslator:
         if name == "device" or kind == DEVICE:
             return Code(("None",), DEVICE)
         if name == "shape" and (tensorlike or kind.tag == "object"):
+            self.module.note_rule("Tensor.shape")
             self.module.imports.need("keras", "ops")
             return Code(called("ops.shape", receiver.doc), SIZE)
         if name == "dtype":
@@ -126,6 +127,7 @@ class AttributeTranslator:
 
     def of_tensor(self, receiver: Code, name: str) -> Code:
         """An attribute that only tensors have."""
+        self.module.note_rule(f"Tensor.{name}")
         if name == "data":
             return receiver
         if name == "is_cuda":

@@ -101,6 +101,7 @@ class ConditionTranslator:
             return Code(document, PY if any(k.is_unknown for k in kinds) else BOOL, 4)
         self.module.stats.operations += 1
         if len(rights) == 1 and _differ_in_dtype(tensors):
+            self.module.note_rule("operator comparison")
             return self.module.calls.ops_call(functions[0], [left, rights[0]], BOOL_TENSOR)
         return Code(document, Kind("tensor", "bool", tensors[0].rank), 4)
 
@@ -121,6 +122,7 @@ class ConditionTranslator:
             return Code(("None",), DEVICE)
         if test.kind.is_tensor:
             if kind.is_tensor or {body.kind.tag, orelse.kind.tag} <= NUMBERS | {"tensor"}:
+                self.module.note_rule("operator if-else")
                 return self.module.calls.ops_call(
                     "where", [test, body, orelse], Kind("tensor", kind.dtype)
                 )

@@ -60,6 +60,7 @@ class OperatorTranslator:
             self.module.stats.operations += 1
         if needs_function(symbol, left.kind, right.kind):
             function = function_for(symbol, function, left.kind, right.kind)
+            self.module.note_rule(f"operator {symbol}")
             return self.module.calls.ops_call(function, [left, right], kind)
         if symbol == "**":
             simple = isinstance(node.left, SIMPLE) and isinstance(node.right, SIMPLE)
@@ -74,6 +75,7 @@ class OperatorTranslator:
 
     def as_float(self, code: Code) -> Code:
         """A tensor in torch's default dtype."""
+        self.module.note_rule("promotion")
         self.module.imports.need("keras", "ops")
         self.module.stats.operations += 1
         items = [Item(code.doc), Item(('"float32"',))]

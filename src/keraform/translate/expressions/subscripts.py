@@ -159,12 +159,14 @@ class SubscriptTranslator:
             and receiver.kind.is_tensor
         ):
             axis = str(len(elements) - 1)
+            self.module.note_rule("ops.take")
             self.module.imports.need("keras", "ops")
             return Code(called("ops.take", receiver.doc, last.document, (f"axis={axis}",)), kind)
         if all(e.sort in BASIC or e.sort in ("py",) for e in elements):
             return self.plain(receiver, elements, self.tensor_kind(receiver.kind, elements))
         if receiver.kind.is_unknown:
             self.module.count_helper("getitem")
+        self.module.note_rule("kf.getitem")
         self.module.imports.need("keraform.runtime", "ops", "kf")
         return Code(called("kf.getitem", receiver.doc, self.index_doc(elements)), kind)
 
@@ -247,6 +249,7 @@ class SubscriptTranslator:
             )
             new = doc(current.doc, f" {operator} ", value.operand(11))
         self.module.stats.operations += 1
+        self.module.note_rule("kf.setitem")
         update = called("kf.setitem", receiver.doc, index, new)
         return self.rebind(node.value, receiver, update)
 

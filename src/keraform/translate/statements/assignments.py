@@ -126,6 +126,7 @@ class AssignmentTranslator:
         operator, result = f" {symbol}= ", value
         if needs_function(symbol, target.kind, value.kind):
             function = function_for(symbol, function, target.kind, value.kind)
+            module.note_rule(f"operator {symbol}=")
             operator, result = " = ", module.calls.ops_call(function, [target, value], kind)
         module.targets.bind(node.target, kind)
         return doc(module.targets.document(node.target), operator, result.doc)

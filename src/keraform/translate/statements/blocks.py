@@ -64,13 +64,19 @@ class StatementTranslator:
         head = leading(getattr(node, "leading_lines", ()), indent)
         self.module.comments.pending = []
         try:
-            handler = self.handlers.get(type(node))
-            if handler is None:
-                raise Refusal("python", f"no translation for {type(node).__name__}")
-            lines = handler(node, indent)
+            lines = self.lines(node, indent)
         except Refusal as refusal:
             lines = self.module.refuse(refusal, node, indent)
         comments = [indent + comment for comment in self.module.comments.take()]
         if not lines and not comments:
             return [line for line in head if line.strip()]
         return [*head, *comments, *lines]
+
+    def lines(self, node: cst.BaseStatement, indent: str, *word: str) -> list[str]:
+        """The lines of one statement without what stands above it; `word` is `elif` for an `if`
+        that goes on with another.
+        """
+        handler = self.handlers.get(type(node))
+        if handler is None:
+            raise Refusal("python", f"no translation for {type(node).__name__}")
+        return handler(node, indent, *word)

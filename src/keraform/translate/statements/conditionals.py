@@ -95,6 +95,7 @@ class ConditionalTranslator:
             return None
         module.imports.need("keraform.runtime", "ops", "kf")
         test = module.expressions.conditions.graph_test(node.test)
+        module.note_rule("kf.cond")
         branches = [doc("lambda: ", value.doc) for value in values]
         return doc(head, called("kf.cond", test.doc, *branches))
 
@@ -104,7 +105,7 @@ class ConditionalTranslator:
             return []
         head = leading(node.leading_lines, indent)
         if isinstance(node, cst.If):
-            lines = self.if_(node, indent, word)
+            lines = self.module.statements.lines(node, indent, word)
             if word == "elif" and lines and not _continues(lines):
                 lines = [f"{indent}else:", *("    " + s if s.strip() else s for s in lines)]
             return [*head, *lines] if lines else []

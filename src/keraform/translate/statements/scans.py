@@ -49,6 +49,7 @@ class ScanTranslator:
         header = self.header(node) or self.rows(node, assigned, results)
         if header is None:
             return None
+        module.note_rule("kf.scan")
         saved = dict(names)
         names[header.index] = INT
         inner = indent + "    "

@@ -1,0 +1,125 @@
+"""Alignment: the executions of a stage's statements on both sides, paired by the translator's line
+map, and the first pair that differs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from keraform.verify.compare import Difference, compare_leaf
+from keraform.verify.leaves import Leaf, Leaves
+from keraform.verify.recorder import Execution
+from keraform.verify.statements import Statement
+
+
+class Lines(Protocol):
+    """Which line of a torch source a line of a port comes from, and by which rules."""
+
+    def torch_line(self, port_line: int) -> int | None:
+        """The first line of the source statement."""
+
+    def rules(self, port_line: int) -> tuple[str, ...]:
+        """The ids of the rules that wrote the statement."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One execution of a statement on both sides."""
+
+    torch: Execution
+    keras: Execution
+
+
+def pairs(torch: list[Execution], keras: list[Execution], lines: Lines) -> Iterator[Pair]:
+    """Executions of one stage's own code that belong together, in torch's order.
+
+    The n-th execution of a source statement belongs to the n-th of the statement that came of it;
+    where their counts differ (a loop that became a scan), they are left out.
+    """
+    mine: dict[int, list[Execution]] = defaultdict(list)
+    for each in keras:
+        line = lines.torch_line(each.statement.line)
+        if line is not None:
+            mine[line].append(each)
+    its: dict[int, list[Execution]] = defaultdict(list)
+    for each in torch:
+        its[each.statement.line].append(each)
+    partners = {line: _representative(its[line][0].statement, mine[line]) for line in its}
+    taken: dict[int, int] = defaultdict(int)
+    for each in torch:
+        line = each.statement.line
+        number, taken[line] = taken[line], taken[line] + 1
+        if len(partners[line]) == len(its[line]):
+            yield Pair(each, partners[line][number])
+
+
+def _representative(torch: Statement, keras: list[Execution]) -> list[Execution]:
+    """Those of the port's statements that stand for the whole of a source statement: the one with
+    the same targets, else the last.
+    """
+    statements = sorted({each.statement for each in keras}, key=lambda each: each.line)
+    same = [each for each in statements if each.targets == torch.targets]
+    chosen = (same or statements)[-1:]
+    return [each for each in keras if each.statement in chosen]
+
+
+def results(pair: Pair) -> Iterator[tuple[str, Leaf, Leaf]]:
+    """The values of a pair that can be compared, by name."""
+    torch, keras = pair.torch.result or {}, pair.keras.result or {}
+    shared = [name for name in torch if name in keras]
+    if not shared and len(torch) == len(keras) == 1:
+        yield next(iter(torch)), *torch.values(), *keras.values()
+    for name in shared:
+        yield name, torch[name], keras[name]
+
+
+def difference(pair: Pair, limit: float) -> tuple[Difference, Leaf, Leaf] | None:
+    """The first value of a pair that is off by more than `limit`, with both sides of it."""
+    for name, torch, keras in results(pair):
+        if _comparable(torch, keras):
+            found = compare_leaf(name, torch, keras)
+            if not found.within(limit):
+                return found, torch, keras
+    return None
+
+
+def _comparable(torch: Leaf, keras: Leaf) -> bool:
+    """A mask of truth values may be one of numbers on the other side."""
+    kinds = {torch.array.dtype.kind == "b", keras.array.dtype.kind == "b"}
+    return len(kinds) == 1
+
+
+FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
+
+
+def dtype_difference(pair: Pair) -> str | None:
+    """In what the float dtypes of a pair differ: those of its results, or of its operations."""
+    for name, torch, keras in results(pair):
+        if {torch.dtype, keras.dtype} <= FLOATS and torch.dtype != keras.dtype:
+            return f"{name} is {keras.dtype}, torch has {torch.dtype}"
+    its, mine = _dtypes(pair.torch), _dtypes(pair.keras)
+    if its != mine and its and mine:
+        return f"computes in {_words(mine)}, torch in {_words(its)}"
+    return None
+
+
+def _dtypes(execution: Execution) -> set[str]:
+    """The float dtypes of everything that a statement's operations gave."""
+    given: list[Leaves] = [found for _, found in execution.operations]
+    given.append(execution.result or {})
+    return {leaf.dtype for found in given for leaf in found.values() if leaf.dtype in FLOATS}
+
+
+def _words(dtypes: set[str]) -> str:
+    return " and ".join(sorted(dtypes))
+
+
+def finite(leaf: Leaf) -> np.ndarray:
+    """The numbers of a leaf that are finite."""
+    array = np.asarray(leaf.array)
+    return array[np.isfinite(array)]

@@ -1,0 +1,236 @@
+"""Isolated stages: the port run with torch's values in place of its own wherever a layer begins or
+ends, so that each stage's error is that of its own code.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras import ops
+
+from keraform.runtime.observe import intercept
+from keraform.verify import port as ports
+from keraform.verify.compare import Difference, compare_leaf, compare_outputs, compare_stage
+from keraform.verify.leaves import Leaf, Leaves, Recording, Stage, leaves, named_arguments
+from keraform.verify.recorder import Recorder, flatten
+
+ROOT = ""  # the stage of the model's own code
+
+
+@dataclass
+class Handed:
+    """What a stage's code gave to one of its children, where it is not what torch's gave."""
+
+    child: str
+    difference: Difference
+    file: str
+    line: int
+
+
+@dataclass
+class Isolated:
+    """What came of an isolated run.
+
+    Args:
+        own: the difference of each stage's own code, in the order in which stages ended; the
+            model's own is last, under "".
+        handed: wrong inputs of children, by the stage whose code gave them.
+        layers: the port's layer of each stage.
+        crash: what the port raised, and the stage that it happened in.
+    """
+
+    own: dict[str, Difference] = field(default_factory=dict)
+    handed: dict[str, list[Handed]] = field(default_factory=dict)
+    layers: dict[str, Any] = field(default_factory=dict)
+    crash: tuple[str, Exception] | None = None
+
+
+def run_isolated(
+    model: Any,
+    torch: Recording,
+    inputs: Mapping[str, Any],
+    dtype: str,
+    lift: bool,
+    limit: float,
+    recorder: Recorder | None = None,
+    **flags: Any,
+) -> Isolated:
+    """Run a port that was built in `dtype`, every layer fed with what torch's twin was fed.
+
+    Args:
+        model: the port.
+        torch: the twin's run on the same inputs.
+        inputs: NumPy arrays.
+        dtype: the model's.
+        lift: whether casts are lifted.
+        limit: beyond it, what a child was given differs.
+        recorder: told which stage runs, for statements.
+        **flags: as for the twin's run.
+    """
+    injection = _Injection(model, torch, limit, recorder)
+    with ports.keras_precision(dtype, lift), intercept(injection.around):
+        given = ports.keras_values(dict(inputs), dtype)
+        try:
+            output = model(**given, **ports.accepted(model, flags))
+        except Exception as error:
+            injection.found.crash = (injection.stack[-1], error)
+            return injection.found
+        outputs = leaves(output, ports.read_leaf, caches=True)
+    own = max(compare_outputs(torch.outputs, outputs), key=lambda d: d.error, default=None)
+    injection.settle(ROOT, model, own)
+    return injection.found
+
+
+class _Injection:
+    """Stands around each layer call of a port."""
+
+    def __init__(
+        self, model: Any, torch: Recording, limit: float, recorder: Recorder | None
+    ) -> None:
+        self.found = Isolated()
+        self.stack = [ROOT]
+        self._paths = ports.layer_paths(model)
+        self._torch = torch
+        self._limit = limit
+        self._recorder = recorder
+        self._calls = Recording()
+
+    def around(self, run: Any, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        path = self._paths.get(id(layer))
+        name = self._calls.begin(path) if path else ROOT
+        stage = self._torch.stages.get(name)
+        if stage is None:  # the model itself, its main layer, or a layer that torch has not
+            return run(*args, **kwargs)
+        args, kwargs, wrong = self._give(layer, stage, args, kwargs)
+        with self._inside(name):
+            output = run(*args, **kwargs)
+        given = leaves(output, ports.read_leaf)
+        own = compare_stage(name, stage.outputs, given)
+        if wrong is not None and (own is None or not own.within(self._limit) or wrong.error):
+            self._blame(wrong, name)
+            own = own if wrong.problem is None else None
+        self.settle(name, layer, own)
+        return replaced(output, stage.outputs, given)
+
+    def settle(self, name: str, layer: Any, own: Difference | None) -> None:
+        """A stage has ended: its own difference, or the worst of what it gave to its children."""
+        handed = [each.difference for each in self.found.handed.get(name, ())]
+        if own is not None or handed:
+            worst = max([*([own] if own else []), *handed], key=lambda d: d.error)
+            self.found.own[name] = Difference(name, worst.error, worst.problem)
+        self.found.layers[name] = layer
+
+    @contextmanager
+    def _inside(self, name: str) -> Iterator[None]:
+        self.stack.append(name)
+        if self._recorder is not None:
+            self._recorder.enter(name)
+        yield  # after an exception the innermost stage stays on top: it is the one to name
+        self.stack.pop()
+        if self._recorder is not None:
+            self._recorder.leave()
+
+    def _give(
+        self, layer: Any, stage: Stage, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], Difference | None]:
+        """The arguments with torch's values, and the worst of what differed before.
+
+        What torch gives and the port does not has no error yet: it matters if the output differs.
+        """
+        named = named_arguments(type(layer).call, args, kwargs)
+        given = flatten(named, ports.read_leaf)
+        pairs = aligned(stage.inputs, given)
+        differences = [
+            compare_leaf(mine, stage.inputs[its], given[mine]) for mine, its in pairs.items()
+        ]
+        missing = [key for key in stage.inputs if key not in pairs.values()]
+        wrong = max(
+            (d for d in differences if not d.within(self._limit)),
+            key=lambda d: d.error,
+            default=None,
+        )
+        if wrong is None and missing and not _is_number(stage.inputs[missing[0]]):
+            wrong = Difference(missing[0], 0.0, "is not given to it, torch gives it")
+        wanted = {mine: stage.inputs[its] for mine, its in pairs.items()}
+        values = replaced(named, wanted, given)
+        names = list(named)
+        return (
+            tuple(values[names[i]] for i in range(len(args))),
+            {name: values[name] for name in kwargs},
+            wrong,
+        )
+
+    def _blame(self, wrong: Difference, child: str) -> None:
+        file, line = _caller()
+        error = wrong.error or float("inf")
+        words = f"{wrong.stage} of {child}: {wrong.problem or f'off by {wrong.error:.1e}'}"
+        difference = Difference(self.stack[-1], error, words)
+        found = Handed(child, difference, file, line)
+        self.found.handed.setdefault(self.stack[-1], []).append(found)
+
+
+def _caller() -> tuple[str, int]:
+    """Where the layer that begins was called: the innermost frame outside of Keraform and Keras."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith(_MACHINERY):
+            return frame.f_code.co_filename, frame.f_lineno
+    return "", 0
+
+
+_MACHINERY = ("keraform.runtime", "keraform.modeling", "keraform.verify", "keras.", "tensorflow.")
+
+
+def _is_number(leaf: Leaf) -> bool:
+    return leaf.dtype.startswith("python")
+
+
+def aligned(torch: Leaves, keras: Leaves) -> dict[str, str]:
+    """Keras's names with torch's: equal names first, then the others in order, where the shapes
+    agree (`input` of torch's own modules is Keras's `inputs`).
+    """
+    pairs = {name: name for name in keras if name in torch}
+    rest = [name for name in torch if name not in pairs]
+    for name in keras:
+        if name in pairs or not rest:
+            continue
+        if torch[rest[0]].array.shape == keras[name].array.shape:
+            pairs[name] = rest.pop(0)
+    return pairs
+
+
+def replaced(value: Any, wanted: Leaves, given: Leaves, name: str = "") -> Any:
+    """`value` with torch's arrays in the places of its own tensors of the same name, kind and
+    shape.
+    """
+    if ops.is_tensor(value):
+        return _replacement(value, wanted.get(name or "output"), given.get(name or "output"))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return value
+    if isinstance(value, tuple | list):
+        return type(value)(
+            replaced(each, wanted, given, f"{name}.{i}" if name else str(i))
+            for i, each in enumerate(value)
+        )
+    if isinstance(value, dict):
+        changed = copy.copy(value)
+        for key, each in value.items():
+            changed[key] = replaced(each, wanted, given, f"{name}.{key}" if name else str(key))
+        return changed
+    return value
+
+
+def _replacement(value: Any, wanted: Leaf | None, given: Leaf | None) -> Any:
+    if wanted is None or given is None or _is_number(wanted):
+        return value
+    same = wanted.array.shape == given.array.shape
+    if not same or wanted.array.dtype.kind != given.array.dtype.kind:
+        return value
+    return ops.convert_to_tensor(wanted.array, dtype=given.dtype)
