@@ -136,16 +136,14 @@ def _makes(place: Place) -> dict[str, str]:
 
 
 def swapped_arguments(place: Place) -> Iterator[ast.expr]:
-    """Two neighbouring variables change places in a call that does not commute."""
+    """Two neighbouring variables change places in a call of a layer or a function of the port."""
     node = place.node
-    if not isinstance(node, ast.Call) or called(node) in COMMUTING or place.constructs:
+    name = called(node)
+    if not isinstance(node, ast.Call) or place.constructs or name.startswith(("ops.", "kf.")):
         return
     for index, (first, second) in enumerate(zip(node.args, node.args[1:], strict=False)):
         if isinstance(first, ast.Name) and isinstance(second, ast.Name) and first.id != second.id:
             yield changed(node, args=_swapped(node.args, index))
-
-
-COMMUTING = ("ops.add", "ops.multiply", "ops.maximum", "ops.minimum", "isinstance", "hasattr")
 
 
 def stale(place: Place) -> Iterator[ast.expr]:
