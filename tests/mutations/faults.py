@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import sys
 import tempfile
@@ -73,8 +72,7 @@ def seeded(subject: Subject, fault: Fault) -> Iterator[Case]:
             yield replace(subject.case, make_port=lambda: model_class(eager(subject.config)))
         finally:
             sys.modules.pop(MODULE, None)
-            keras.backend.clear_session()
-            gc.collect()
+            keras.backend.clear_session()  # collects garbage, too
 
 
 def _imported(path: Path) -> ModuleType:

@@ -54,7 +54,7 @@ def other_gelu(place: Place) -> Iterator[ast.expr]:
 
 
 def relu(place: Place) -> Iterator[ast.expr]:
-    """relu in place of whatever the config asks for."""
+    """Relu in place of whatever the config asks for."""
     yield from (parsed(f"{head}'relu'{tail}") for head, _, tail in _activation(place))
 
 

@@ -1,4 +1,4 @@
-"""Faults of structure: gates, order, axes, residuals, layers and variables taken for one another."""
+"""Faults of structure: gates, order, axes, residuals, layers and variables mistaken for others."""
 
 from __future__ import annotations
 
