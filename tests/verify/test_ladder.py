@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from mini import mini_case
 
+from keraform.verify import ladder
 from keraform.verify.compiled import compiled
 from keraform.verify.ladder import CLIMBS, attempt
 from keraform.verify.outcome import NOT_RUN, PASS, ClassReport, Report, holds
 from keraform.verify.rungs import built, exact, loaded, release
+from keraform.verify.targets import Target
 
 
 def climb(fault: str, *steps) -> dict[str, str]:
@@ -50,6 +52,16 @@ def test_a_misplaced_cast_shows_in_release_only():
     outcomes = climb("float32", exact, release)
     assert outcomes["exact"] == PASS
     assert outcomes["release"].startswith("fail: ")
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_torchs_noise_counts_on_trained_weights_only(trained, monkeypatch):
+    case = mini_case()
+    case.reads_itself = trained
+    monkeypatch.setattr(ladder, "cases_of", lambda target: [case])
+    assert ladder.climb(Target("mini"), ()).trained is trained
+    assert case.limit("a", "float32", {"a": 1e-4}) == (2e-4 if trained else 1e-5)
+    assert case.limit("a", "float64", {"a": 1e-4}) == 1e-9
 
 
 def test_an_exception_is_the_reason_and_stops_nothing():

@@ -36,6 +36,14 @@ def test_the_worst_stages_keep_their_order():
     assert len(stage_table(entry).rows) == 3
 
 
+def test_stages_in_json():
+    stage = StageError("a", float("inf"), 1e-6, layer="TFMini")
+    assert stage.to_json() == {
+        "name": "a", "layer": "TFMini", "float64": "inf", "float32": 1e-6, "noise": None,
+        "isolated": None,
+    }  # fmt: skip
+
+
 def test_reasons_name_class_and_rung():
     assert reasons(report()) == [
         "TFMini rung 3 loaded: fail: 1 missing: a",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ err = Console(stderr=True, soft_wrap=True)
 def print_json(record: object) -> None:
     """Prints a record as JSON, and nothing else, to standard output."""
     out.print(json.dumps(record, indent=2, default=str), highlight=False, markup=False)
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["keraform", *sys.argv[1:]])
 
 
 def end(code: int) -> None:
@@ -75,13 +82,18 @@ def write_whole(path: Path, text: str, force: bool = False) -> None:
             got="a file with other contents, which may be somebody's work",
             try_next="the same command with --force, or another --out",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, "utf-8")
         part.replace(path)
+    except OSError as error:
+        raise KeraformError(
+            expected="a place to write", got=f"{path}: {error.strerror}", try_next=f"touch {path}"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from keraform.cli import console
@@ -50,7 +48,7 @@ def verify(
     ] = "1-10",
     backend: Annotated[str, typer.Option("--backend", help="tensorflow or jax.")] = "tensorflow",
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="F.html", help="Write what is shown as HTML.")
+        Path | None, typer.Option("--report", metavar="F.html", help="Write one page about it all.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
@@ -64,6 +62,8 @@ def verify(
     choose_backend(backend)
     arguments = parse_init(init or [])
     need_torch()
+    if report is not None:
+        need_page(report)
     with console.loading_backend(quiet=as_json):
         from keraform.verify import ladder  # noqa: F401  (imports Keras and torch)
         from keraform.verify.targets import Target
@@ -72,11 +72,12 @@ def verify(
     if as_json:
         console.print_json(result.to_json())
     else:
-        show(result, console.out)
+        show(result)
     if report is not None:
-        page = Console(record=True, file=io.StringIO(), width=160)
-        show(result, page)
-        console.write_whole(report, page.export_html(), force=True)
+        from keraform.verify.page import render
+
+        page = render(result, command=console.command_line())
+        console.write_whole(report, page, force=True)
     console.end(console.CLEAN if passed(result, asked) else console.FOUND)
 
 
@@ -149,6 +150,23 @@ def need_torch() -> None:
         )
 
 
+def need_page(path: Path) -> None:
+    """Says before a long run what would keep the page from being written after it."""
+    for package in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise KeraformError(
+                expected=f"{package}, which --report draws with",
+                got="no such package",
+                try_next='pip install "keraform[verify]"',
+            )
+    if path.is_dir():
+        raise KeraformError(
+            expected="a file for --report",
+            got=f"the directory {path}",
+            try_next=f"--report {path / 'report.html'}",
+        )
+
+
 def run(target: Target, asked: set[int], quiet: bool) -> Report:
     """Hands the target to the room that proves, with a bar that moves rung by rung.
 
@@ -164,7 +182,7 @@ def run(target: Target, asked: set[int], quiet: bool) -> Report:
         )
 
 
-def show(result: Report, where: Console) -> None:
+def show(result: Report) -> None:
     """Prints the ladder; for a single class also its stages."""
     from keraform.verify.outcome import RUNG_NAMES
     from keraform.verify.report import STYLES, ladder_table, reasons
@@ -175,18 +193,18 @@ def show(result: Report, where: Console) -> None:
     table = Table(*columns, title=ladder.title, box=None)
     for row in ladder.rows:
         table.add_row(*(f"[{STYLES[cell]}]{cell}[/]" if cell in STYLES else cell for cell in row))
-    where.print(table)
+    console.out.print(table)
     names = "  ".join(f"{rung} {name}" for rung, name in RUNG_NAMES.items())
     legend = "+ pass  - fail  n not applicable  . not run"
-    where.print(f"{names}\n{legend}", style="dim", highlight=False)
+    console.out.print(f"{names}\n{legend}", style="dim", highlight=False)
     if len(result.classes) == 1:
-        show_stages(result.classes[0], where)
+        show_stages(result.classes[0])
     for line in reasons(result):
         style = "red" if ": fail" in line else "dim"
-        where.print(line, style=style, markup=False, highlight=False)
+        console.out.print(line, style=style, markup=False, highlight=False)
 
 
-def show_stages(report: ClassReport, where: Console) -> None:
+def show_stages(report: ClassReport) -> None:
     """Prints the largest error of each stage, beside torch's own float32-to-float64 noise."""
     if not report.stages:
         return
@@ -194,7 +212,7 @@ def show_stages(report: ClassReport, where: Console) -> None:
     table.title = "largest error of each stage, relative to the larger of 1 and its rms"
     for name, errors in gather_stages(report).items():
         table.add_row(name, *("" if each is None else f"{each:.1e}" for each in errors))
-    where.print(table)
+    console.out.print(table)
 
 
 def gather_stages(report: ClassReport) -> dict[str, tuple[float | None, ...]]:

@@ -5,11 +5,9 @@ map, and the first pair that differs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
 
 from keraform.verify.compare import Difference, compare_leaf
 from keraform.verify.leaves import Leaf, Leaves
@@ -27,6 +25,13 @@ class Lines(Protocol):
         """The ids of the rules that wrote the statement."""
 
 
+class HasLines(Protocol):
+    """A generated file's origin."""
+
+    torch_file: str
+    lines: Lines
+
+
 @dataclass(frozen=True)
 class Pair:
     """One execution of a statement on both sides."""
@@ -35,27 +40,39 @@ class Pair:
     keras: Execution
 
 
-def pairs(torch: list[Execution], keras: list[Execution], lines: Lines) -> Iterator[Pair]:
+def pairs(
+    torch: list[Execution], keras: list[Execution], origins: Mapping[str, HasLines]
+) -> Iterator[Pair]:
     """Executions of one stage's own code that belong together, in torch's order.
 
     The n-th execution of a source statement belongs to the n-th of the statement that came of it;
     where their counts differ (a loop that became a scan), they are left out.
+
+    Args:
+        torch: torch's.
+        keras: the port's.
+        origins: for each generated file its torch file and line map.
     """
-    mine: dict[int, list[Execution]] = defaultdict(list)
+    mine: dict[tuple[str, int], list[Execution]] = defaultdict(list)
     for each in keras:
-        line = lines.torch_line(each.statement.line)
+        origin = origins[each.statement.file]
+        line = origin.lines.torch_line(each.statement.line)
         if line is not None:
-            mine[line].append(each)
-    its: dict[int, list[Execution]] = defaultdict(list)
+            mine[origin.torch_file, line].append(each)
+    its: dict[tuple[str, int], list[Execution]] = defaultdict(list)
     for each in torch:
-        its[each.statement.line].append(each)
-    partners = {line: _representative(its[line][0].statement, mine[line]) for line in its}
-    taken: dict[int, int] = defaultdict(int)
+        its[_key(each)].append(each)
+    partners = {key: _representative(its[key][0].statement, mine[key]) for key in its}
+    taken: dict[tuple[str, int], int] = defaultdict(int)
     for each in torch:
-        line = each.statement.line
-        number, taken[line] = taken[line], taken[line] + 1
-        if len(partners[line]) == len(its[line]):
-            yield Pair(each, partners[line][number])
+        key = _key(each)
+        number, taken[key] = taken[key], taken[key] + 1
+        if len(partners[key]) == len(its[key]):
+            yield Pair(each, partners[key][number])
+
+
+def _key(execution: Execution) -> tuple[str, int]:
+    return execution.statement.file, execution.statement.line
 
 
 def _representative(torch: Statement, keras: list[Execution]) -> list[Execution]:
@@ -110,16 +127,10 @@ def dtype_difference(pair: Pair) -> str | None:
 
 def _dtypes(execution: Execution) -> set[str]:
     """The float dtypes of everything that a statement's operations gave."""
-    given: list[Leaves] = [found for _, found in execution.operations]
+    given: list[Leaves] = [found for site, found in execution.operations if not site.reads]
     given.append(execution.result or {})
     return {leaf.dtype for found in given for leaf in found.values() if leaf.dtype in FLOATS}
 
 
 def _words(dtypes: set[str]) -> str:
     return " and ".join(sorted(dtypes))
-
-
-def finite(leaf: Leaf) -> np.ndarray:
-    """The numbers of a leaf that are finite."""
-    array = np.asarray(leaf.array)
-    return array[np.isfinite(array)]

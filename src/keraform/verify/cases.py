@@ -8,8 +8,10 @@ from typing import Any
 
 from keraform.verify.compare import compare
 from keraform.verify.inputs import Inputs
+from keraform.verify.origins import OriginOf, origin_of
 from keraform.verify.port import Load, Port
-from keraform.verify.tolerances import NOISE_FACTOR, limit_of
+from keraform.verify.refusals import Refusal
+from keraform.verify.tolerances import allowed
 from keraform.verify.twin import State, Twin
 
 
@@ -22,16 +24,6 @@ class Variant:
     name: str
     inputs: Inputs
     flags: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A construct that the translator refused."""
-
-    rule: str
-    file: str
-    line: int
-    reason: str
 
 
 @dataclass
@@ -48,6 +40,7 @@ class Case:
         resized: other inputs of the same kind with another batch and length, for compiled calls.
         torch_class: the class that reads saved weights back, where there is one.
         reads_itself: whether `make_port` reads its weights from a directory.
+        origin: the torch file and line map of a generated file.
     """
 
     name: str
@@ -59,16 +52,14 @@ class Case:
     resized: Callable[[], Inputs | None] = lambda: None
     torch_class: type | None = None
     reads_itself: bool = False
+    origin: OriginOf = origin_of
     _twin: Twin | None = None
     _variants: tuple[Variant, ...] | None = None
     _noise: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def limit(self, stage: str, dtype: str, noise: dict[str, float]) -> float:
         """How far a stage may be off; `noise` is torch's own distance from float32 to float64."""
-        limit = limit_of(self.name, stage, dtype)
-        if dtype == "float32" and self.reads_itself:
-            return max(limit, NOISE_FACTOR * noise.get(stage, 0.0))
-        return limit
+        return allowed(self.name, stage, dtype, noise.get(stage, 0.0), self.reads_itself)
 
     def noise(self, variant: Variant) -> dict[str, float]:
         """Torch's float32 run against its float64 run, stage by stage."""

@@ -21,10 +21,10 @@ from torch import nn
 from keraform.errors import KeraformError
 from keraform.modeling.building import set_value
 from keraform.runtime.tree import named_weights
-from keraform.verify.cases import Case, Refusal, Variant
+from keraform.verify.cases import Case, Variant
 from keraform.verify.inputs import Inputs
 from keraform.verify.port import LoadReport
-from keraform.verify.refusals import refusals_of
+from keraform.verify.refusals import Refusal, refusals_of
 from keraform.verify.targets import Target
 from keraform.verify.twin import State, twin_of
 

@@ -44,7 +44,7 @@ class Finding:
             statement could be named).
         stage: the path of the guilty stage, "" for the model itself.
         dtype: the run in which it shows: float64 (lifted), float32, bfloat16 or float16.
-        error: the distance, relative to the larger of 1 and torch's rms; inf where it has no number.
+        error: the distance, relative to the larger of 1 and torch's rms; inf without a number.
         torch: the statement on torch's side.
         keras: the statement of the port.
         rules: ids of the rules that wrote the port's statement.

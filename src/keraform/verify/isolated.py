@@ -24,12 +24,25 @@ ROOT = ""  # the stage of the model's own code
 
 @dataclass
 class Handed:
-    """What a stage's code gave to one of its children, where it is not what torch's gave."""
+    """What a stage's code gave to one of its children, where it is not what torch's gave.
+
+    Args:
+        child: the child's stage.
+        difference: in the words of the stage that is to blame.
+        file: where the child was called.
+        line: the same.
+        at: how many statements were on record when it was called.
+        torch: what torch's gave.
+        keras: what the port's gave.
+    """
 
     child: str
     difference: Difference
     file: str
     line: int
+    at: int
+    torch: Leaf | None = None
+    keras: Leaf | None = None
 
 
 @dataclass
@@ -41,12 +54,14 @@ class Isolated:
             model's own is last, under "".
         handed: wrong inputs of children, by the stage whose code gave them.
         layers: the port's layer of each stage.
+        outputs: what each stage whose own code is wrong gave.
         crash: what the port raised, and the stage that it happened in.
     """
 
     own: dict[str, Difference] = field(default_factory=dict)
     handed: dict[str, list[Handed]] = field(default_factory=dict)
     layers: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Leaves] = field(default_factory=dict)
     crash: tuple[str, Exception] | None = None
 
 
@@ -111,9 +126,12 @@ class _Injection:
             output = run(*args, **kwargs)
         given = leaves(output, ports.read_leaf)
         own = compare_stage(name, stage.outputs, given)
-        if wrong is not None and (own is None or not own.within(self._limit) or wrong.error):
+        right = own is None or own.within(self._limit)
+        if wrong is not None and (wrong.counts or not right):
             self._blame(wrong, name)
-            own = own if wrong.problem is None else None
+            own, right = None if wrong.starves else own, right or wrong.starves
+        if not right:
+            self.found.outputs[name] = given
         self.settle(name, layer, own)
         return replaced(output, stage.outputs, given)
 
@@ -137,25 +155,12 @@ class _Injection:
 
     def _give(
         self, layer: Any, stage: Stage, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any], Difference | None]:
-        """The arguments with torch's values, and the worst of what differed before.
-
-        What torch gives and the port does not has no error yet: it matters if the output differs.
-        """
+    ) -> tuple[tuple[Any, ...], dict[str, Any], _Wrong | None]:
+        """The arguments with torch's values, and the worst of what differed before."""
         named = named_arguments(type(layer).call, args, kwargs)
         given = flatten(named, ports.read_leaf)
         pairs = aligned(stage.inputs, given)
-        differences = [
-            compare_leaf(mine, stage.inputs[its], given[mine]) for mine, its in pairs.items()
-        ]
-        missing = [key for key in stage.inputs if key not in pairs.values()]
-        wrong = max(
-            (d for d in differences if not d.within(self._limit)),
-            key=lambda d: d.error,
-            default=None,
-        )
-        if wrong is None and missing and not _is_number(stage.inputs[missing[0]]):
-            wrong = Difference(missing[0], 0.0, "is not given to it, torch gives it")
+        wrong = self._wrong(stage.inputs, given, pairs)
         wanted = {mine: stage.inputs[its] for mine, its in pairs.items()}
         values = replaced(named, wanted, given)
         names = list(named)
@@ -165,13 +170,49 @@ class _Injection:
             wrong,
         )
 
-    def _blame(self, wrong: Difference, child: str) -> None:
+    def _wrong(self, torch: Leaves, keras: Leaves, pairs: Mapping[str, str]) -> _Wrong | None:
+        found = []
+        for mine, its in pairs.items():
+            each = compare_leaf(mine, torch[its], keras[mine])
+            if not each.within(self._limit) and not _mixed(torch[its], keras[mine]):
+                starves = each.problem is not None  # could not be replaced
+                found.append(_Wrong(each, True, starves, torch[its], keras[mine]))
+        worst = max(found, key=lambda each: each.difference.error, default=None)
+        missing = [key for key in torch if key not in pairs.values() and not _is_number(torch[key])]
+        if worst is None and missing:
+            words = "is not given, torch gives it"
+            starved = Difference(missing[0], float("inf"), words)
+            worst = _Wrong(starved, False, True, torch[missing[0]], None)
+        return worst
+
+    def _blame(self, wrong: _Wrong, child: str) -> None:
         file, line = _caller()
-        error = wrong.error or float("inf")
-        words = f"{wrong.stage} of {child}: {wrong.problem or f'off by {wrong.error:.1e}'}"
-        difference = Difference(self.stack[-1], error, words)
-        found = Handed(child, difference, file, line)
-        self.found.handed.setdefault(self.stack[-1], []).append(found)
+        found = wrong.difference
+        words = f"{found.stage} of {child}: {found.problem or f'off by {found.error:.1e}'}"
+        difference = Difference(self.stack[-1], found.error, words)
+        at = len(self._recorder.executions) if self._recorder is not None else 0
+        handed = Handed(child, difference, file, line, at, wrong.torch, wrong.keras)
+        self.found.handed.setdefault(self.stack[-1], []).append(handed)
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    """An argument that differs; `counts` whatever comes of it, or only if the output differs too.
+
+    `starves` says that the layer could not be given torch's value, so that its output says nothing
+    about itself.
+    """
+
+    difference: Difference
+    counts: bool
+    starves: bool
+    torch: Leaf | None
+    keras: Leaf | None
+
+
+def _mixed(torch: Leaf, keras: Leaf) -> bool:
+    """Whether one side is a mask of truth values and the other one of numbers."""
+    return (torch.array.dtype.kind == "b") != (keras.array.dtype.kind == "b")
 
 
 def _caller() -> tuple[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from keraform.verify.cases import Refusal
+from keraform.verify.refusals import Refusal
 
 RUNGS = range(1, 11)
 PASS, NOT_RUN = "pass", "not run"
@@ -66,7 +66,7 @@ class StageError:
         return {
             "name": self.name,
             "layer": self.layer,
-            **{each: asas_number(getattr(self, each)) for each in numbers},
+            **{each: as_number(getattr(self, each)) for each in numbers},
         }
 
 
@@ -111,13 +111,14 @@ class ClassReport:
 
 @dataclass
 class Report:
-    """The ladder of one target."""
+    """The ladder of one target; `trained` weights are a checkpoint's own, not random ones."""
 
     target: str
     transformers: str
     backend: str
     classes: list[ClassReport] = field(default_factory=list)
     asked: set[int] = field(default_factory=lambda: set(RUNGS))
+    trained: bool = False
 
     @property
     def passed(self) -> bool:

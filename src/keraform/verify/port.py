@@ -18,10 +18,10 @@ from keraform.modeling import PreTrainedModel
 from keraform.modeling.building import deferred_values, initialize
 from keraform.modeling.precision import keep_in_float32
 from keraform.runtime import precision
-from keraform.runtime.observe import observe
+from keraform.runtime.observe import intercept
 from keraform.runtime.tree import named_layers, named_weights
 from keraform.verify.leaves import Leaf, Leaves, Recording, leaves, named_arguments
-from keraform.verify.recorder import flatten
+from keraform.verify.recorder import Recorder, flatten
 from keraform.verify.twin import State
 
 # Called with a port and the twin's state; gives what was missing, left over or wrong.
@@ -123,11 +123,16 @@ class Port:
 
 
 def run_model(
-    model: Any, inputs: Mapping[str, Any], dtype: str, lift: bool, **flags: Any
+    model: Any,
+    inputs: Mapping[str, Any],
+    dtype: str,
+    lift: bool,
+    recorder: Recorder | None = None,
+    **flags: Any,
 ) -> Recording:
     """Run a port that was built in `dtype`."""
     with keras_precision(dtype, lift):
-        return record(model, keras_values(dict(inputs), dtype), **flags)
+        return record(model, keras_values(dict(inputs), dtype), recorder, **flags)
 
 
 def load_state(model: Any, state: State) -> LoadReport:
@@ -162,18 +167,32 @@ def layer_paths(model: Any) -> dict[int, str]:
     return paths
 
 
-def record(model: Any, inputs: Mapping[str, Any], **flags: Any) -> Recording:
-    """Call the port with all of its layers on record, under torch's paths."""
+def record(
+    model: Any, inputs: Mapping[str, Any], recorder: Recorder | None = None, **flags: Any
+) -> Recording:
+    """Call the port with all of its layers on record, under torch's paths.
+
+    Args:
+        model: the port.
+        inputs: of the call.
+        recorder: told which stage runs, for statements.
+        **flags: such as `output_attentions`, for a call that takes them.
+    """
     recording = Recording()
     paths = layer_paths(model)
 
-    def finished(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def around(run: Any, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         path = paths.get(id(layer))
-        if path:
-            given = flatten(named_arguments(type(layer).call, args, kwargs), read_leaf)
-            recording.add(path, given, leaves(output, read_leaf))
+        if not path:
+            return run(*args, **kwargs)
+        name = recording.begin(path)
+        given = flatten(named_arguments(type(layer).call, args, kwargs), read_leaf)
+        with recorder.stage(name) if recorder is not None else nullcontext():
+            output = run(*args, **kwargs)
+        recording.end(name, given, leaves(output, read_leaf))
+        return output
 
-    with observe(finished):
+    with intercept(around):
         output = model(**inputs, **accepted(model, flags))
     recording.outputs = leaves(output, read_leaf, caches=True)
     return recording

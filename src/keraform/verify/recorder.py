@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import gc
 import linecache
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from keraform.errors import KeraformError
 from keraform.verify.leaves import Leaf, Leaves, ReadLeaf
-from keraform.verify.statements import HOOK, RESULT, Instrumented, Statement, instrument
+from keraform.verify.statements import HOOK, RESULT, Instrumented, Site, Statement, instrument
 
 NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
 
@@ -28,8 +28,17 @@ class Execution:
 
     statement: Statement
     stage: str
-    operations: list[tuple[str, Leaves]] = field(default_factory=list)
+    operations: list[tuple[Site, Leaves]] = field(default_factory=list)
     result: Leaves | None = None
+
+    @property
+    def reads(self) -> dict[str, np.ndarray]:
+        """What the statement took and computed on the way to its result, by source text."""
+        found = {}
+        for site, given in self.operations:
+            for name, leaf in given.items():
+                found[site.text if name == "output" else f"{site.text}.{name}"] = leaf.array
+        return found
 
 
 class Recorder:
@@ -39,6 +48,7 @@ class Recorder:
         read: gives the leaf of a tensor of the framework, None for anything else.
         wanted: whether a stage's own code is recorded, by the stage's name; all when None.
         operations: also keep what each operation inside a statement gave.
+        reads: also keep what it read.
     """
 
     def __init__(
@@ -46,11 +56,13 @@ class Recorder:
         read: ReadLeaf,
         wanted: Callable[[str], bool] | None = None,
         operations: bool = True,
+        reads: bool = False,
     ) -> None:
         self.executions: list[Execution] = []
         self._read = read
         self._wanted = wanted or (lambda stage: True)
         self._keeps_operations = operations
+        self._keeps_reads = reads
         self._stages: list[tuple[str, bool]] = [("", self._wanted(""))]
         self._open: list[Execution] = []
         self._files: dict[str, Instrumented] = {}
@@ -81,9 +93,8 @@ class Recorder:
         """While active, the functions of these files report to this recorder."""
         with ExitStack() as stack:
             for path in dict.fromkeys(files):
-                made = instrument(source_text(path), path)
-                self._files[path] = made
-                stack.enter_context(_swapped(path, made, self._observe))
+                self._files[path] = instrument(source_text(path), path)
+            stack.enter_context(_swapped(self._files, self._observe))
             yield
 
     def _observe(self, file: str, number: int, site: int, value: Any) -> Any:
@@ -96,8 +107,8 @@ class Recorder:
             execution = self._pending(statement, stage, remove=True)
             execution.result = flatten(value, self._read)
             self.executions.append(execution)
-        elif self._keeps_operations:
-            found = flatten(value, self._read, numbers=False)
+        elif self._keeps_reads if made.sites[site].reads else self._keeps_operations:
+            found = flatten(value, self._read, numbers=self._keeps_reads)
             if found:
                 self._pending(statement, stage).operations.append((made.sites[site], found))
         return value
@@ -167,18 +178,14 @@ def source_text(path: str) -> str:
 
 
 @contextmanager
-def _swapped(path: str, made: Instrumented, hook: Callable[..., Any]) -> Iterator[None]:
-    """Gives all live functions of a file their instrumented code, and takes it back."""
-    codes = {
-        (code.co_qualname, code.co_firstlineno): code
-        for code in _codes(compile(made.tree, path, "exec", dont_inherit=True))
-    }
+def _swapped(files: Mapping[str, Instrumented], hook: Callable[..., Any]) -> Iterator[None]:
+    """Gives all live functions of files their instrumented code, and takes it back."""
     before: list[tuple[FunctionType, CodeType]] = []
     hooked: list[dict[str, Any]] = []
     try:
-        for function in _functions(path):
+        for function in _functions(files):
             old = function.__code__
-            new = codes.get((old.co_qualname, old.co_firstlineno))
+            new = files[old.co_filename].codes.get((old.co_qualname, old.co_firstlineno))
             if new is None or new.co_freevars != old.co_freevars:
                 continue
             before.append((function, old))
@@ -194,17 +201,10 @@ def _swapped(path: str, made: Instrumented, hook: Callable[..., Any]) -> Iterato
             names.pop(HOOK, None)
 
 
-def _functions(path: str) -> list[FunctionType]:
-    """All live functions that were compiled from a file, inside decorators and closures too."""
+def _functions(files: Mapping[str, Instrumented]) -> list[FunctionType]:
+    """All live functions that were compiled from files, inside decorators and closures too."""
     return [
         each
         for each in gc.get_objects()
-        if type(each) is FunctionType and each.__code__.co_filename == path
+        if type(each) is FunctionType and each.__code__.co_filename in files
     ]
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from _codes(constant)

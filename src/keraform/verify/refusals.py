@@ -5,12 +5,21 @@ down.
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from keraform.verify.cases import Refusal
-
 Definition = ast.ClassDef | ast.FunctionDef
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A construct that the translator refused."""
+
+    rule: str
+    file: str
+    line: int
+    reason: str
 
 
 def refusals_of(path: str | None, class_name: str, refusals: list[Refusal]) -> list[Refusal]:

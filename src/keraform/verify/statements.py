@@ -5,11 +5,15 @@ and after each operation.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from types import CodeType
 
 HOOK = "keraform_observe"  # no leading underscores: those would be mangled inside classes
 
-# Expressions that compute something; names and attributes only pass values on.
+# Expressions that compute something, and those that only pass values on.
+READS = (ast.Name, ast.Attribute)
 OPERATIONS = (
     ast.Call, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.Subscript, ast.IfExp,
 )  # fmt: skip
@@ -39,17 +43,36 @@ class Statement:
     targets: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Site:
+    """An expression inside a statement; `reads` says that it only passes a value on."""
+
+    text: str
+    reads: bool
+
+
 @dataclass
 class Instrumented:
-    """A file's code with reports; `statements` and `sites` (the source text of each operation) are
-    what the numbers in them mean.
-    """
+    """A file's code with reports; `statements` and `sites` are what the numbers in them mean."""
 
+    file: str
     tree: ast.Module
     statements: list[Statement] = field(default_factory=list)
-    sites: list[str] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+
+    @cached_property
+    def codes(self) -> dict[tuple[str, int], CodeType]:
+        """The code of each function, by its qualified name and first line."""
+        whole = compile(self.tree, self.file, "exec", dont_inherit=True)
+        return {(code.co_qualname, code.co_firstlineno): code for code in _codes(whole)}
+
+    def statement_at(self, line: int) -> Statement | None:
+        """The innermost statement that covers a line."""
+        around = [each for each in self.statements if each.line <= line <= each.end]
+        return min(around, key=lambda each: each.end - each.line, default=None)
 
 
+@lru_cache(maxsize=32)
 def instrument(text: str, file: str) -> Instrumented:
     """Puts a report after each statement and around each operation of each function.
 
@@ -57,10 +80,17 @@ def instrument(text: str, file: str) -> Instrumented:
         text: the source.
         file: its path, as statements name it.
     """
-    made = Instrumented(ast.parse(text))
+    made = Instrumented(file, ast.parse(text))
     _Instrument(made, text, file).visit(made.tree)
     ast.fix_missing_locations(made.tree)
     return made
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)
 
 
 class _Instrument(ast.NodeTransformer):
@@ -70,13 +100,14 @@ class _Instrument(ast.NodeTransformer):
         self.made = made
         self.file = file
         self.lines = text.splitlines()
+        self.bytes = [line.encode() for line in self.lines]
         self.names: list[str] = []
         self.inside = False
         self.current = -1
 
     # Definitions
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self.names.append(node.name)
         inside, self.inside = self.inside, False
         node.body = [self.visit(each) for each in node.body]
@@ -84,7 +115,7 @@ class _Instrument(ast.NodeTransformer):
         self.names.pop()
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.names.append(node.name)
         inside, self.inside = self.inside, True
         current = self.current
@@ -93,9 +124,9 @@ class _Instrument(ast.NodeTransformer):
         self.names.pop()
         return node
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+    visit_AsyncFunctionDef = visit_FunctionDef
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         return node  # its operations run later, in other statements
 
     # Statements
@@ -161,15 +192,20 @@ class _Instrument(ast.NodeTransformer):
             return super().generic_visit(node)
         if isinstance(node, ast.JoinedStr | ast.pattern) or _is_super(node):
             return node
-        if not isinstance(node, OPERATIONS) or not isinstance(
-            getattr(node, "ctx", ast.Load()), ast.Load
-        ):
+        loads = isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+        if not isinstance(node, OPERATIONS + READS) or not loads:
             return super().generic_visit(node)
         site = len(self.made.sites)
-        self.made.sites.append(ast.unparse(node))
+        self.made.sites.append(Site(self._text(node), isinstance(node, READS)))
         inner = super().generic_visit(node)
         assert isinstance(inner, ast.expr)
         return self._report(site, inner)
+
+    def _text(self, node: ast.AST) -> str:
+        """The source of an expression, of a long one its first line."""
+        assert isinstance(node, ast.expr)
+        end = node.end_col_offset if node.end_lineno == node.lineno else None
+        return self.bytes[node.lineno - 1][node.col_offset : end].decode(errors="replace")
 
     def _report(self, site: int, value: ast.expr, statement: int | None = None) -> ast.Call:
         number = self.current if statement is None else statement
@@ -211,7 +247,6 @@ def _targets(node: ast.stmt) -> list[str]:
 
 
 def _is_super(node: ast.AST) -> bool:
-    """`super()`: it finds its class through the calling frame."""
-    return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
-    )
+    """`super()` and `super`: it finds its class through the calling frame."""
+    called = node.func if isinstance(node, ast.Call) else node
+    return isinstance(called, ast.Name) and called.id == "super"

@@ -13,7 +13,7 @@ from typing import Any
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from keraform.errors import KeraformError
-from keraform.verify.cases import Case, Refusal, Variant
+from keraform.verify.cases import Case, Variant
 from keraform.verify.classes import (
     config_class_of,
     import_upstream,
@@ -22,7 +22,7 @@ from keraform.verify.classes import (
 )
 from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
 from keraform.verify.port import load_state
-from keraform.verify.refusals import refusals_of
+from keraform.verify.refusals import Refusal, refusals_of
 from keraform.verify.tiny import shrink_config
 from keraform.verify.twin import random_twin
 

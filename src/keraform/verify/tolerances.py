@@ -41,6 +41,12 @@ def limit_of(
     return LIMITS[dtype] if entry is None else entry.limit
 
 
+def allowed(class_name: str, stage: str, dtype: str, noise: float, trained: bool) -> float:
+    """The limit of one stage; on trained weights (`trained`) torch's own noise counts too."""
+    limit = limit_of(class_name, stage, dtype)
+    return max(limit, NOISE_FACTOR * noise) if trained and dtype == "float32" else limit
+
+
 def entry_of(
     class_name: str, stage: str, dtype: str, table: tuple[Tolerance, ...] = TOLERANCES
 ) -> Tolerance | None:

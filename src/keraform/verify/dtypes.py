@@ -1,0 +1,57 @@
+"""Dtypes of statements in half precision, which the lift to float64 hides and the boundaries of
+modules do not show.
+"""
+
+from __future__ import annotations
+
+from keraform.runtime.tree import named_layers
+from keraform.verify import port as ports
+from keraform.verify import twin
+from keraform.verify.alignment import dtype_difference, pairs
+from keraform.verify.cases import Case
+from keraform.verify.findings import STATEMENT, Finding
+from keraform.verify.origins import files_of, place_of
+from keraform.verify.recorder import Recorder
+
+HALVES = ("bfloat16", "float16")
+
+
+def dtype_findings(case: Case, dtypes: tuple[str, ...] = HALVES) -> list[Finding]:
+    """One finding for each statement whose dtypes are not torch's, on the richest inputs."""
+    found: dict[tuple[str, int], Finding] = {}
+    for dtype in dtypes:
+        for finding in _findings(case, dtype):
+            if finding.keras is not None:
+                found.setdefault((finding.keras.file, finding.keras.line), finding)
+    return list(found.values())
+
+
+def _findings(case: Case, dtype: str) -> list[Finding]:
+    variant = case.variants[0]
+    original, model = case.twin.build(dtype), case.port.build(dtype)
+    files = files_of((layer for _, layer in named_layers(model)), case.origin)
+    its, mine = Recorder(twin.read_leaf), Recorder(ports.read_leaf)
+    with its.watching(origin.torch_file for origin in files.values()):
+        twin.run_model(original, variant.inputs, dtype, False, its, **variant.flags)
+    with mine.watching(files):
+        ports.run_model(model, variant.inputs, dtype, False, mine, **variant.flags)
+    found = []
+    for stage in dict.fromkeys(each.stage for each in its.executions):
+        for pair in pairs(its.of_stage(stage), mine.of_stage(stage), files):
+            problem = dtype_difference(pair)
+            if problem is not None:
+                statement = pair.keras.statement
+                found.append(
+                    Finding(
+                        STATEMENT,
+                        stage,
+                        dtype,
+                        0.0,
+                        torch=place_of(pair.torch.statement),
+                        keras=place_of(statement),
+                        rules=files[statement.file].lines.rules(statement.line),
+                        cause="a cast is missing, or one too many",
+                        problem=problem,
+                    )
+                )
+    return found
