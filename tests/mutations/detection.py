@@ -9,17 +9,9 @@ from tests.mutations.faults import Fault, seeded
 from tests.mutations.subjects import Subject
 
 from keraform.verify.cases import Case
-from keraform.verify.findings import Localisation
 from keraform.verify.ladder import CLIMBS, attempt
+from keraform.verify.localise import localise
 from keraform.verify.outcome import ClassReport, holds
-
-try:
-    from keraform.verify.localise import localise
-except ImportError:  # until it is there
-
-    def localise(case: Case) -> Localisation:
-        return Localisation(case.name)
-
 
 # The rungs that look at what the port computes and learns; the first one that fails speaks.
 RUNGS = tuple(rung for rung in (3, 4, 5, 6) if rung in CLIMBS)

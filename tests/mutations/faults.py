@@ -16,6 +16,7 @@ import keras
 from tests.mutations.subjects import Subject
 
 from keraform.verify.cases import Case
+from keraform.verify.origins import origin_of
 from keraform.verify.port import LoadReport, load_state
 from keraform.verify.targets import eager
 from keraform.verify.twin import State
@@ -60,7 +61,7 @@ class Fault:
 
 @contextmanager
 def seeded(subject: Subject, fault: Fault) -> Iterator[Case]:
-    """The subject's case with the fault in it; whatever it needed is gone afterwards."""
+    """The subject's case with the fault in it, the line map being the good port's."""
     if not fault.text:
         yield replace(subject.case, load=_spoiled_load(fault.before))
         return
@@ -69,10 +70,16 @@ def seeded(subject: Subject, fault: Fault) -> Iterator[Case]:
         path.write_text(fault.text, encoding="utf-8")
         try:
             model_class = getattr(_imported(path), subject.port_class.__name__)
-            yield replace(subject.case, make_port=lambda: model_class(eager(subject.config)))
+            yield replace(
+                subject.case,
+                make_port=lambda: model_class(eager(subject.config)),
+                origin=lambda file: origin_of(
+                    str(subject.source.path) if file == str(path) else file
+                ),
+            )
         finally:
             sys.modules.pop(MODULE, None)
-            keras.backend.clear_session()  # collects garbage, too
+            keras.backend.clear_session(free_memory=False)
 
 
 def _imported(path: Path) -> ModuleType:

@@ -37,6 +37,7 @@ def main() -> int:
     if asked.worker:
         from tests.mutations.worker import work
 
+        assert asked.folder.name == state_of_the_code(), "the code was changed during the run"
         work(asked.worker, asked.folder / f"{asked.worker}.jsonl")
         return 0
     folder = REPOSITORY / "build" / "detector" / state_of_the_code()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import time
 from pathlib import Path
@@ -28,7 +27,6 @@ def work(model_type: str, path: Path) -> None:
         taken = {entry["fault"]["line"] for entry in done.values() if entry.get("fault")}
         if GOOD not in done:
             _keep(path, _good(pool))
-        gc.freeze()  # all that is there stays: collecting after each fault is then quick
         urn = None
         for number, kind in enumerate(KINDS):
             if kind in done:
