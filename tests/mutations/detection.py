@@ -56,13 +56,16 @@ def detect(subject: Subject, fault: Fault) -> Detection:
 def look(case: Case, fault: Fault) -> Detection:
     """Climb the ladder, then localise, whatever the ladder says."""
     rung, said = _first_failure(case)
-    findings = localise(case).findings
+    try:
+        findings = localise(case).findings
+    except Exception as error:  # the detector's own fault: nothing is named
+        findings, said = [], f"{said}; localise raised {type(error).__name__}: {error}"
     first = findings[0] if findings else None
     place = first.keras if first is not None else None
     line = place.line if place is not None else 0
     return Detection(
         rung=rung,
-        said=said[:300],
+        said=said[:400],
         named=fault.line <= line <= fault.last,
         line=line,
         kind=first.kind if first is not None else "",
