@@ -66,7 +66,7 @@ def look(case: Case, fault: Fault) -> Detection:
     return Detection(
         rung=rung,
         said=said[:400],
-        named=fault.line <= line <= fault.last,
+        named=fault.is_at(line),
         line=line,
         kind=first.kind if first is not None else "",
         cause=(first.cause or first.problem or "") if first is not None else "",

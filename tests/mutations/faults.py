@@ -40,6 +40,8 @@ class Fault:
         before: the expression, or the weight's key, as it is.
         after: as it was changed.
         text: the spoiled port; "" where a weight is spoiled.
+        also: lines of other statements that may rightly be named: those that construct what is no
+            longer tied.
     """
 
     model_type: str
@@ -52,6 +54,11 @@ class Fault:
     before: str
     after: str
     text: str = ""
+    also: tuple[int, ...] = ()
+
+    def is_at(self, line: int) -> bool:
+        """Whether a finding at a line names the fault."""
+        return self.line <= line <= self.last or line in self.also
 
     @property
     def name(self) -> str:

@@ -108,7 +108,8 @@ def _method(score: Entry) -> list[str]:
         "",
         "Detected means that a rung of `keraform verify` fails or that `keraform localise` has a "
         "finding. Named means that its first finding is at the spoiled statement's line; for a "
-        "fault of construction, a tie or a weight that is the statement that constructs it.",
+        "transposed weight at the statement that constructs its layer, for a tie at the "
+        "statement that ties or one that constructs what should be tied.",
         "",
         "Not seeded: dropouts, which do nothing in the runs that are compared.",
         "",

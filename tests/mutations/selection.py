@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from tests.mutations.faults import Fault, seeded
 from tests.mutations.fingerprints import ALIVE, EQUIVALENT, Fingerprints
-from tests.mutations.mutators import MUTATORS
-from tests.mutations.source import written
+from tests.mutations.mutators import MUTATORS, UNTIED
+from tests.mutations.source import Place, written
 from tests.mutations.subjects import Subject
-from tests.mutations.weights import transposed_weights
+from tests.mutations.weights import tied_constructions, transposed_weights
 
 # How many places of a kind are tried before the model goes without.
 TRIES = 10
@@ -92,7 +92,12 @@ def _textual(subject: Subject) -> Iterator[Fault]:
                     place.owner, place.statement.lineno, place.statement.end_lineno,
                     written(place.node), written(new),
                     subject.source.replaced(place.statement, place.node, new),
+                    _also(subject, mutator.kind, place),
                 )  # fmt: skip
+
+
+def _also(subject: Subject, kind: str, place: Place) -> tuple[int, ...]:
+    return tied_constructions(subject, written(place.node)) if kind == UNTIED else ()
 
 
 def _lot(fault: Fault) -> str:

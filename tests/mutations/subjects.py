@@ -12,6 +12,7 @@ from typing import Any
 from tests.mutations.models import CLASSES
 from tests.mutations.source import Place, PortSource
 
+from keraform.runtime.tree import named_layers
 from keraform.verify.cases import Case
 from keraform.verify.classes import config_class_of, import_upstream, upstream_module_name
 from keraform.verify.port import run_model
@@ -42,6 +43,16 @@ class Subject:
     def source(self) -> PortSource:
         """The port's file."""
         return PortSource.read(Path(self.module.__file__))
+
+    @cached_property
+    def model(self) -> Any:
+        """The port, built and loaded."""
+        return self.case.port.build("float32")
+
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """The class of the layer at each path."""
+        return {path: type(layer).__name__ for path, layer in named_layers(self.model)}
 
     @cached_property
     def executed(self) -> frozenset[int]:

@@ -19,6 +19,7 @@ MUTATORS: tuple[Mutator, ...] = (
 
 # Its faults are in a port's weights, not in its text (`weights.py`).
 TRANSPOSED = "transposed square weight"
+UNTIED = "untied head"
 KINDS = tuple(dict.fromkeys([TRANSPOSED, *(mutator.kind for mutator in MUTATORS)]))
 
 assert len({mutator.name for mutator in MUTATORS}) == len(MUTATORS), "two mutators of one name"
