@@ -106,10 +106,7 @@ def no_norm(place: Place) -> Iterator[ast.expr]:
 
 
 def sibling(place: Place) -> Iterator[ast.expr]:
-    """Another layer of the same make does the work of this one.
-
-    Queries and keys are a kind of their own; so are norms and projections whose `make` differs.
-    """
+    """Another layer of the same class, built with the same arguments, does this one's work."""
     node = place.node
     name = called(node)
     if not name.startswith("self.") or name.count(".") != 1 or place.constructs:
