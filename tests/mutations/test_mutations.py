@@ -10,7 +10,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,14 @@ def published() -> dict[str, Any]:
     return json.loads(RESULTS.read_text("utf-8"))
 
 
-def sample() -> Iterator[Any]:
+def sample() -> list[Any]:
     """One published fault of each kind."""
+    drawn = []
     for kind in KINDS:
         mine = [f for f in published()["faults"] if f["kind"] == kind and f["model"] in SAMPLED]
         mine.sort(key=lambda fault: hashlib.sha256(str(fault).encode()).hexdigest())
-        yield from (pytest.param(fault, id=f"{kind}-{fault['model']}") for fault in mine[:1])
+        drawn += [pytest.param(fault, id=f"{kind}-{fault['model']}") for fault in mine[:1]]
+    return drawn
 
 
 @cache
