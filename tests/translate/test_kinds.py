@@ -173,3 +173,20 @@ def test_names_of_python_are_not_taken_for_tensors() -> None:
         'words = "a b".split(" ")',
         'return [w.lower() for w in words], {}.get("a")',
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("(free > 0).long()", 'ops.cast(free > 0, "int64")'),
+        ("int(x.shape[0] * free)", "torch_int(ops.shape(x)[0] * free)"),
+        ("(free / x.shape[0]).long()", 'ops.cast(free / ops.shape(x)[0], "int64")'),
+        (
+            "i * (x.shape[0] / 2)",
+            'ops.multiply(ops.cast(i, "float32"), ops.shape(x)[0] / 2)',
+        ),
+    ],
+)
+def test_what_may_be_a_tensor_is_not_taken_for_a_number(expression: str, expected: str) -> None:
+    head = "def f(x: torch.FloatTensor, i: torch.LongTensor, free):\n"
+    assert lines(f"{head}    return {expression}\n")[1] == f"    return {expected}"

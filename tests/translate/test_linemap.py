@@ -196,3 +196,57 @@ def test_a_port_that_is_another_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(linemap, "port", lambda name: CachedPort("another", {}))
     with pytest.raises(KeraformError, match="another text in the cache"):
         map_module(module("llama"))
+
+
+KINDS = """\
+import torch
+from torch import nn
+
+
+class Norm(nn.Module):
+    pass
+
+
+def f(x: torch.FloatTensor, mask: torch.BoolTensor, free, width: int, scale: float):
+    sizes = [0] * x.shape[0] + [width]
+    half = x.shape[1] / 2
+    perhaps = free > 0
+    parts = [nn.Linear(2, 2), Norm()]
+    divided = free / x.shape[0]
+    raised = x[:, None] * free
+    kept = None
+    for row in x:
+        kept = row if kept is None else kept
+    result = (sizes, half, perhaps, parts, divided, raised)
+    return result
+"""
+
+
+@pytest.mark.parametrize(
+    "name, tag, dtype",
+    [
+        ("sizes", "list", None),
+        ("half", "dim", "float"),
+        ("perhaps", None, None),
+        ("parts", "layers", None),
+        ("divided", None, None),
+        ("raised", "tensor", "float"),
+    ],
+)
+def test_kinds_of_a_map(name: str, tag: str | None, dtype: str | None) -> None:
+    """What is not certain is left out, so that no wrong kind is acted upon."""
+    kinds = map_source(KINDS, filename="kinds.py")[1].kinds
+    lines = KINDS.split("\n")
+    number = 1 + next(n for n, text in enumerate(lines) if text.startswith("    result = "))
+    column = lines[number - 1].index(name)
+    kind = kinds.get(f"{number}:{column}:{number}:{column + len(name)}")
+    assert (kind.tag if kind else None, kind.dtype if kind else None) == (tag, dtype)
+    if kind is not None:
+        assert kind.rank is None and kind.name is None
+
+
+def test_what_is_none_before_a_loop_may_be_another_thing_in_it() -> None:
+    kinds = map_source(KINDS, filename="kinds.py")[1].kinds
+    number = 1 + next(n for n, text in enumerate(KINDS.split("\n")) if "kept = row" in text)
+    column = KINDS.split("\n")[number - 1].rindex("kept")
+    assert f"{number}:{column}:{number}:{column + 4}" not in kinds

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from keraform.verify.cases import Refusal
 from keraform.verify.findings import STATEMENT, Finding, Localisation, Place, Statistics
 from keraform.verify.outcome import PASS, ClassReport, Report, StageError
 from keraform.verify.port import LoadReport
+from keraform.verify.refusals import Refusal
 
 BLOCK = ("attention.self.query", "attention.self", "attention.output.dense", "attention", "mlp", "")
 

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from keraform.errors import KeraformError
-from keraform.verify.cases import Refusal
 from keraform.verify.files import arguments, import_file, read_inputs
-from keraform.verify.refusals import refusals_of
+from keraform.verify.refusals import Refusal, refusals_of
 from keraform.verify.targets import Target, cases_of
 
 TORCH_FILE = """

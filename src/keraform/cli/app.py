@@ -9,17 +9,22 @@ from typing import Annotated
 import typer
 
 from keraform.cli import console
+from keraform.cli.compare import compare
 from keraform.cli.facts import facts
+from keraform.cli.localise import localise
 from keraform.cli.matrix import matrix
 from keraform.cli.port import port
 from keraform.cli.source import source
 from keraform.cli.status import status
 from keraform.cli.stubs import stubs
+from keraform.cli.trace import trace
 from keraform.cli.verify import verify
 from keraform.version import __version__
 
 # In the order in which a newcomer meets them.
-COMMANDS: tuple[Callable[..., None], ...] = (status, source, port, verify, facts, stubs, matrix)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    status, source, port, verify, localise, trace, compare, facts, stubs, matrix,
+)  # fmt: skip
 
 app = typer.Typer(
     name="keraform",

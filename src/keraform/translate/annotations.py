@@ -14,7 +14,6 @@ from keraform.translate.kinds import (
     DEVICE,
     DICT,
     DTYPE,
-    FLOAT,
     FLOAT_TENSOR,
     FUNCTION,
     LIST,
@@ -49,7 +48,7 @@ TORCH_ANNOTATIONS = {
 }
 PLAIN_ANNOTATIONS = {
     "int": Kind("dim", name="annotated"),
-    "float": FLOAT,
+    "float": Kind("float", name="annotated"),  # which takes ints too
     "bool": BOOL,
     "str": STR,
     "dict": DICT,

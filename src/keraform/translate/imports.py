@@ -199,4 +199,6 @@ def _section(module: str) -> int:
 def _seam_kind(name: str) -> Kind:
     if name == "ACT2FN":
         return Kind("dict", name="ACT2FN")
+    if name.isupper():
+        return Kind("object", name=name)
     return Kind("function", name=name) if name[0].islower() else Kind("class")

@@ -15,10 +15,11 @@ class Kind:
     """An abstract value.
 
     Args:
-        tag: `tensor`, `dim` (an int, or a scalar tensor in a graph), `size` (a tuple of dims), `py`
-            (some Python value that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`,
-            `list`, `dict`, `layer`, `layers` (a list of layers), `class`, `function`, `object`,
-            `numpy`, `dtype`, `device`, `config`, `torch` (a name of torch), or `unknown`.
+        tag: `tensor`, `dim` (an int, or a scalar tensor in a graph; a fraction where its dtype is
+            `float`, perhaps one where it is `mixed`), `size` (a tuple of dims), `py` (some Python
+            value that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`, `list`,
+            `dict`, `layer`, `layers` (a list of layers), `class`, `function`, `object`, `numpy`,
+            `dtype`, `device`, `config`, `torch` (a name of torch), or `unknown`.
         dtype: for tensors, the exact dtype, `float` for the model's own, `int`, `bool`, or `mixed`
             where runs differ; None when not known.
         rank: for tensors, the number of axes, None when not known.
@@ -39,6 +40,11 @@ class Kind:
     def is_tensor(self) -> bool:
         """Whether the value is a tensor."""
         return self.tag == "tensor"
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether the value is a number and may be none of the whole ones."""
+        return self.tag == "float" or (self.tag == "dim" and self.dtype == "float")
 
     @property
     def is_unknown(self) -> bool:
@@ -90,6 +96,7 @@ PYTHON_TAGS = frozenset(
     "py int float bool str none tuple list dict layer layers class function numpy dtype device "
     "config torch size".split()
 )
+NUMBERS = frozenset({"int", "dim", "float", "bool", "py"})
 
 UNKNOWN = Kind("unknown")
 TENSOR = Kind("tensor")
@@ -97,6 +104,7 @@ FLOAT_TENSOR = Kind("tensor", "float")
 INT_TENSOR = Kind("tensor", "int64")
 BOOL_TENSOR = Kind("tensor", "bool")
 DIM = Kind("dim")
+PERHAPS_DIM = Kind("unknown", name="dim")  # or a tensor
 SIZE = Kind("size")
 PY = Kind("py")
 INT = Kind("int")
@@ -124,6 +132,9 @@ def join(a: Kind, b: Kind) -> Kind:
     if b.tag == "none":
         return replace(a, optional=True)
     optional = a.optional or b.optional
+    if "dim" in (a.tag, b.tag) and {a.tag, b.tag} <= NUMBERS:
+        dtype = None if whole(a, b) else a.dtype if a.dtype == b.dtype else "mixed"
+        return Kind("dim", dtype, optional=optional)
     if a.tag == b.tag:
         if a.tag == "tensor":
             dtype = (
@@ -135,11 +146,16 @@ def join(a: Kind, b: Kind) -> Kind:
         if a.tag in ("tuple", "list") and len(a.items) == len(b.items):
             return Kind(a.tag, items=tuple(map(join, a.items, b.items)), optional=optional)
         return Kind(a.tag, optional=optional)
-    if {a.tag, b.tag} <= {"int", "dim", "float", "bool", "py"}:
-        return Kind("dim" if "dim" in (a.tag, b.tag) else "py", optional=optional)
     if a.is_python and b.is_python:
         return Kind("py", optional=optional)
     return UNKNOWN
+
+
+def whole(*kinds: Kind) -> bool:
+    """Whether numbers are certainly integers."""
+    return all(
+        kind.tag in ("int", "bool") or (kind.tag == "dim" and kind.dtype is None) for kind in kinds
+    )
 
 
 def join_all(kinds: tuple[Kind, ...]) -> Kind:

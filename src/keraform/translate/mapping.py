@@ -88,11 +88,8 @@ class MappingTranslator(ModuleTranslator):
             self.open.pop()
 
     def line_of(self, node: cst.CSTNode) -> int:
-        """The line of a node, or of the first thing in it that the source has; 0 for none."""
-        position = self.positions.get(node)
-        if position is not None:
-            return position.start.line
-        return next(filter(None, map(self.line_of, node.children)), 0)
+        """The line of a statement in the source."""
+        return self.positions[node].start.line
 
     def number(self, code: str) -> None:
         """Gives each statement its lines in the finished port. Between the translated lines and

@@ -45,9 +45,8 @@ class ModuleTranslator:
     def __init__(self, source: Source, facts: Mapping[str, str] | None = None):
         self.source = source
         self.tree = _parse(source)
-        self.positions: Mapping[cst.CSTNode, CodeRange] = MetadataWrapper(
-            self.tree, unsafe_skip_copy=True
-        ).resolve(PositionProvider)
+        wrapper = MetadataWrapper(self.tree, unsafe_skip_copy=True)
+        self.positions: dict[cst.CSTNode, CodeRange] = dict(wrapper.resolve(PositionProvider))
         # What is known
         self.analysis: Analysis = analyse(self.tree, source.module)
         self.classes = self.analysis.classes

@@ -41,7 +41,10 @@ class Pair:
 
 
 def pairs(
-    torch: list[Execution], keras: list[Execution], origins: Mapping[str, HasLines]
+    torch: list[Execution],
+    keras: list[Execution],
+    origins: Mapping[str, HasLines],
+    exact: bool = True,
 ) -> Iterator[Pair]:
     """Executions of one stage's own code that belong together, in torch's order.
 
@@ -52,6 +55,8 @@ def pairs(
         torch: torch's.
         keras: the port's.
         origins: for each generated file its torch file and line map.
+        exact: leave out what ran more often on one side; else the first executions are paired
+            (torch's constructors make some values twice).
     """
     mine: dict[tuple[str, int], list[Execution]] = defaultdict(list)
     for each in keras:
@@ -67,7 +72,7 @@ def pairs(
     for each in torch:
         key = _key(each)
         number, taken[key] = taken[key], taken[key] + 1
-        if len(partners[key]) == len(its[key]):
+        if len(partners[key]) == len(its[key]) or (not exact and number < len(partners[key])):
             yield Pair(each, partners[key][number])
 
 
@@ -87,7 +92,7 @@ def _representative(torch: Statement, keras: list[Execution]) -> list[Execution]
 
 def results(pair: Pair) -> Iterator[tuple[str, Leaf, Leaf]]:
     """The values of a pair that can be compared, by name."""
-    torch, keras = pair.torch.result or {}, pair.keras.result or {}
+    torch, keras = _result(pair.torch), _result(pair.keras)
     shared = [name for name in torch if name in keras]
     if not shared and len(torch) == len(keras) == 1:
         yield next(iter(torch)), *torch.values(), *keras.values()
@@ -95,13 +100,38 @@ def results(pair: Pair) -> Iterator[tuple[str, Leaf, Leaf]]:
         yield name, torch[name], keras[name]
 
 
-def difference(pair: Pair, limit: float) -> tuple[Difference, Leaf, Leaf] | None:
+def _result(execution: Execution) -> Leaves:
+    """A statement's result; of `self.register_buffer(...)` its last operation's."""
+    if execution.result or execution.statement.targets or not execution.operations:
+        return execution.result or {}
+    return execution.operations[-1][1]
+
+
+def difference(pair: Pair, limit: float) -> tuple[Difference, Leaf, Leaf | None] | None:
     """The first value of a pair that is off by more than `limit`, with both sides of it."""
     for name, torch, keras in results(pair):
         if _comparable(torch, keras):
             found = compare_leaf(name, torch, keras)
             if not found.within(limit):
                 return found, torch, keras
+    return _absent(pair)
+
+
+def _absent(pair: Pair) -> tuple[Difference, Leaf, None] | None:
+    """A tensor that torch's function was given, or its statement gave, where the port has None."""
+    given, header = pair.keras.result or {}, pair.keras.caller is not None
+    names = pair.keras.statement.targets
+    for name, leaf in (pair.torch.result or {}).items():
+        if leaf.dtype.startswith("python"):
+            continue
+        if header and name in names and name not in given:
+            return (
+                Difference(name, float("inf"), f"{name} is not given, torch gives it"),
+                leaf,
+                None,
+            )
+        if not header and names and not given and name == "output":
+            return Difference(name, float("inf"), "None, torch has a tensor"), leaf, None
     return None
 
 

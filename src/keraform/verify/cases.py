@@ -8,6 +8,7 @@ from typing import Any
 
 from keraform.verify.compare import compare
 from keraform.verify.inputs import Inputs
+from keraform.verify.kind_assertions import KindAssertions
 from keraform.verify.origins import OriginOf, origin_of
 from keraform.verify.port import Load, Port
 from keraform.verify.refusals import Refusal
@@ -37,6 +38,8 @@ class Case:
         load: loads the twin's state into the port.
         make_variants: the inputs, the richest first.
         find_refusals: what the translator refused in this class.
+        find_kinds: what the translator took the expressions of the class's file for, where a
+            translator wrote the port.
         resized: other inputs of the same kind with another batch and length, for compiled calls.
         torch_class: the class that reads saved weights back, where there is one.
         reads_itself: whether `make_port` reads its weights from a directory.
@@ -49,6 +52,7 @@ class Case:
     load: Load
     make_variants: Callable[[], tuple[Variant, ...]]
     find_refusals: Callable[[], list[Refusal]] = list
+    find_kinds: Callable[[], KindAssertions | None] = lambda: None
     resized: Callable[[], Inputs | None] = lambda: None
     torch_class: type | None = None
     reads_itself: bool = False

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keraform.verify.compare import FILLER, distance
+
 CLOSE = 1e-7  # relative; float64 values that belong together agree to 1e-12, other causes to 1e-2
 MOST = 4_000_000  # elements: larger tensors are compared on a part of their first axis
 
@@ -63,11 +65,7 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays hold the same values in the same shape."""
     if a.shape != b.shape:
         return False
-    if a.dtype.kind == "b" or b.dtype.kind == "b":
-        return bool((a == b).all())
-    scale = max(1.0, float(np.sqrt(np.mean(np.square(a[np.isfinite(a)], dtype="float64")))))
-    same = np.isclose(a, b, rtol=CLOSE, atol=CLOSE * scale, equal_nan=False)
-    return bool(same.all())
+    return distance(a, b) <= CLOSE
 
 
 # Entries of the catalogue, each on its own
@@ -264,7 +262,7 @@ def _masked(scene: Scene) -> str | None:
         return None
     differs = _number(scene.torch) != _number(scene.keras)
     if scene.torch.dtype.kind == "f":
-        filler = (np.abs(scene.torch) > 1e30) != (np.abs(scene.keras) > 1e30)
+        filler = (np.abs(scene.torch) > FILLER) != (np.abs(scene.keras) > FILLER)
         if filler.any() and close(scene.torch[~filler], scene.keras[~filler]):
             return (
                 f"the mask: {int(filler.sum())} of {filler.size} positions are masked differently"

@@ -17,6 +17,7 @@ from keraform.errors import KeraformError
 from keraform.verify.cases import Case, Variant
 from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
 from keraform.verify.kept import weights_of
+from keraform.verify.kind_assertions import kinds_of_module
 from keraform.verify.port import LoadReport
 from keraform.verify.targets import RECORDED, eager, port_class, refusals_in
 from keraform.verify.twin import State, Twin
@@ -62,6 +63,7 @@ def _case(folder: Path, config: Any, torch_class: type) -> Case:
         load=same_weights,
         make_variants=lambda: _variants(folder, torch_class, config),
         find_refusals=lambda: refusals_in(module, torch_class.__name__),
+        find_kinds=lambda: kinds_of_module(module),
         resized=lambda: _resized(folder, torch_class, config),
         torch_class=torch_class,
         reads_itself=True,

@@ -4,17 +4,12 @@ user.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
-import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from keras import ops
 from torch import nn
 
@@ -22,11 +17,15 @@ from keraform.errors import KeraformError
 from keraform.modeling.building import set_value
 from keraform.runtime.tree import named_weights
 from keraform.verify.cases import Case, Variant
-from keraform.verify.inputs import Inputs
-from keraform.verify.port import LoadReport
+from keraform.verify.given import Inputs, arguments, import_file, read_inputs
+from keraform.verify.kind_assertions import KindAssertions
+from keraform.verify.load_report import LoadReport
 from keraform.verify.refusals import Refusal, refusals_of
 from keraform.verify.targets import Target
 from keraform.verify.twin import State, twin_of
+
+if TYPE_CHECKING:
+    from keraform.translate import LineMap, Translation
 
 
 def file_cases(target: Target) -> list[Case]:
@@ -59,6 +58,7 @@ def _case(path: Path, module: ModuleType, name: str, init: dict[str, str], input
         load=load_by_tree,
         make_variants=lambda: (Variant("given", inputs),),
         find_refusals=lambda: _refusals(path, name),
+        find_kinds=lambda: KindAssertions(path.name, module, _translation(str(path))[1].kinds),
     )
 
 
@@ -68,10 +68,10 @@ def _port(path: Path, name: str, init: dict[str, str]) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _translation(path: str) -> Any:
+def _translation(path: str) -> tuple[Translation, LineMap]:
     from keraform import translate
 
-    return translate.translate_source(
+    return translate.map_source(
         Path(path).read_text(encoding="utf-8"), module=None, filename=Path(path).name
     )
 
@@ -83,98 +83,16 @@ def import_port(path: str) -> ModuleType:
     """
     folder = Path(tempfile.mkdtemp(prefix="keraform_port_"))
     written = folder / f"{Path(path).stem}_port.py"
-    written.write_text(_translation(path).code, encoding="utf-8")
+    written.write_text(_translation(path)[0].code, encoding="utf-8")
     return import_file(written, written.stem)
 
 
 def _refusals(path: Path, name: str) -> list[Refusal]:
     found = [
         Refusal(each.rule, each.file, each.line, each.reason)
-        for each in _translation(str(path)).refusals
+        for each in _translation(str(path))[0].refusals
     ]
     return refusals_of(str(path), name, found)
-
-
-def import_file(path: Path, name: str) -> ModuleType:
-    """A file as a module that other code can find by its name.
-
-    Raises:
-        KeraformError: the file does not parse or fails while it is imported.
-    """
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # it ends in .py
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        sys.modules.pop(name, None)
-        raise KeraformError(
-            expected=f"{path} to be importable",
-            got=f"{type(error).__name__}: {error}",
-            try_next=f"python {path}",
-        ) from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
-
-
-def arguments(init: dict[str, str], module: ModuleType) -> dict[str, Any]:
-    """Constructor arguments: expressions in the file's own names; what is no expression is text."""
-    values = {}
-    for name, text in init.items():
-        try:
-            values[name] = eval(text, dict(vars(module)))
-        except (NameError, SyntaxError):
-            values[name] = text
-    return values
-
-
-def read_inputs(source: str | None, path: Path) -> Inputs:
-    """Inputs by name from `F.npz`, `module:function` or `FILE.py:function`."""
-    if source is None:
-        raise KeraformError(
-            expected="inputs for the forward pass",
-            got="no --inputs",
-            try_next=f"keraform verify {path} --inputs inputs.npz, one array for each argument",
-        )
-    if source.endswith(".npz"):
-        with np.load(source) as arrays:
-            return dict(arrays)
-    place, _, function = source.rpartition(":")
-    if not place:
-        raise KeraformError(
-            expected="F.npz, module:function or FILE.py:function",
-            got=repr(source),
-            try_next=f"keraform verify {path} --inputs {path}:make_inputs",
-        )
-    module = (
-        import_file(Path(place), Path(place).stem) if place.endswith(".py") else _imported(place)
-    )
-    make = getattr(module, function, None)
-    if make is None:
-        raise KeraformError(
-            expected=f"a function {function} in {place} that gives a dict of arrays",
-            got="no such name",
-            try_next=f"python {place}" if place.endswith(".py") else f"python -c 'import {place}'",
-        )
-    return {name: np.asarray(value) for name, value in make().items()}
-
-
-def _imported(name: str) -> ModuleType:
-    """A module, also one of the directory that one is in, as `python -m` finds it."""
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise KeraformError(
-            expected=f"a module {name} with a function that makes the inputs",
-            got=f"{type(error).__name__}: {error}",
-            try_next=f"python -c 'import {name}'",
-        ) from error
 
 
 def load_by_tree(model: Any, state: State) -> LoadReport:

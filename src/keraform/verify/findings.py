@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from keraform.verify.load_report import LoadReport
 from keraform.verify.outcome import StageError, as_number
-from keraform.verify.port import LoadReport
 
 # What a finding is about.
 WEIGHTS, CONSTRUCTION, STATEMENT, STAGE = "weights", "construction", "statement", "stage"

@@ -1,17 +1,18 @@
-"""A copy of a Python module in which every expression inside a function reports its value's kind by
-position.
+"""Code of a Python module in which expressions inside functions report their values by position, in
+a copy of the module or in its live functions.
 """
 
 from __future__ import annotations
 
 import ast
+import gc
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Protocol
 
 import torch
 
@@ -23,6 +24,16 @@ REPORTED = (
     ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Compare,
     ast.BoolOp, ast.IfExp,
 )  # fmt: skip
+
+
+class Observer(Protocol):
+    """Whom expressions report to."""
+
+    def site(self, position: str) -> int | None:
+        """The number under which an expression reports; None where it need not."""
+
+    def report(self, site: int, value: Any) -> Any:
+        """Gives the value back."""
 
 
 class Recorder:
@@ -47,8 +58,8 @@ class Recorder:
 
 
 class _Instrument(ast.NodeTransformer):
-    def __init__(self, recorder: Recorder, source: str) -> None:
-        self.recorder = recorder
+    def __init__(self, observer: Observer, source: str) -> None:
+        self.observer = observer
         self.lines = [line.encode() for line in source.splitlines()]
         self.depth = 0
 
@@ -73,8 +84,10 @@ class _Instrument(ast.NodeTransformer):
             return self.generic_visit(node)
         if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or _is_super(node):
             return self.generic_visit(node) if not _is_super(node) else node
-        site = self.recorder.site(self._position(node))
+        site = self.observer.site(self._position(node))
         inner: Any = self.generic_visit(node)
+        if site is None:
+            return inner
         call = ast.Call(ast.Name(HOOK, ast.Load()), [ast.Constant(site), inner], [])
         return ast.fix_missing_locations(ast.copy_location(call, node))
 
@@ -138,12 +151,56 @@ def _load(name: str) -> tuple[ModuleType, Recorder]:
     path = source_path(name)
     source = path.read_text(encoding="utf-8")
     recorder = Recorder()
-    tree = _Instrument(recorder, source).visit(ast.parse(source))
+    code = instrument(source, str(path), recorder)
     spec = importlib.util.find_spec(name)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     vars(module)[HOOK] = recorder.report
     sys.modules[name] = module
-    code = compile(ast.fix_missing_locations(tree), str(path), "exec", dont_inherit=True)
     exec(code, vars(module))
     return module, recorder
+
+
+def instrument(source: str, path: str, observer: Observer) -> CodeType:
+    """The code of a file whose expressions report to whatever the hook is when it runs."""
+    tree = _Instrument(observer, source).visit(ast.parse(source))
+    return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
+
+
+def live_functions(path: str) -> list[FunctionType]:
+    """The functions of a file that exist, also those inside decorators and closures; copies of the
+    file that report already are left alone.
+    """
+    functions = [each for each in gc.get_objects() if type(each) is FunctionType]
+    return [
+        each
+        for each in functions
+        if each.__code__.co_filename == path and HOOK not in each.__globals__
+    ]
+
+
+@contextmanager
+def swapped(
+    functions: Sequence[FunctionType], code: CodeType, hook: Callable[[int, Any], Any]
+) -> Iterator[None]:
+    """While active, functions of a file run its instrumented code."""
+    codes = {(each.co_qualname, each.co_firstlineno): each for each in _codes(code)}
+    kept = [(each, each.__code__) for each in functions]
+    try:
+        for function, old in kept:
+            new = codes.get((old.co_qualname, old.co_firstlineno))
+            if new is not None and new.co_freevars == old.co_freevars:
+                function.__globals__[HOOK] = hook
+                function.__code__ = new
+        yield
+    finally:
+        for function, old in kept:
+            function.__code__ = old
+            function.__globals__.pop(HOOK, None)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)

@@ -16,7 +16,15 @@ from keras import ops
 from keraform.runtime.observe import intercept
 from keraform.verify import port as ports
 from keraform.verify.compare import Difference, compare_leaf, compare_outputs, compare_stage
-from keraform.verify.leaves import Leaf, Leaves, Recording, Stage, leaves, named_arguments
+from keraform.verify.leaves import (
+    Leaf,
+    Leaves,
+    Recording,
+    Stage,
+    leaves,
+    named_arguments,
+    parameters_of,
+)
 from keraform.verify.recorder import Recorder, flatten
 
 ROOT = ""  # the stage of the model's own code
@@ -55,14 +63,14 @@ class Isolated:
         handed: wrong inputs of children, by the stage whose code gave them.
         layers: the port's layer of each stage.
         outputs: what each stage whose own code is wrong gave.
-        crash: what the port raised, and the stage that it happened in.
+        crash: what the port raised, and the stages that were under way, the innermost last.
     """
 
     own: dict[str, Difference] = field(default_factory=dict)
     handed: dict[str, list[Handed]] = field(default_factory=dict)
     layers: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Leaves] = field(default_factory=dict)
-    crash: tuple[str, Exception] | None = None
+    crash: tuple[tuple[str, ...], Exception] | None = None
 
 
 def run_isolated(
@@ -93,7 +101,7 @@ def run_isolated(
         try:
             output = model(**given, **ports.accepted(model, flags))
         except Exception as error:
-            injection.found.crash = (injection.stack[-1], error)
+            injection.found.crash = (tuple(injection.stack), error)
             return injection.found
         outputs = leaves(output, ports.read_leaf, caches=True)
     own = max(compare_outputs(torch.outputs, outputs), key=lambda d: d.error, default=None)
@@ -122,15 +130,15 @@ class _Injection:
         if stage is None:  # the model itself, its main layer, or a layer that torch has not
             return run(*args, **kwargs)
         args, kwargs, wrong = self._give(layer, stage, args, kwargs)
+        if wrong is not None:
+            self._blame(wrong, name)
         with self._inside(name):
             output = run(*args, **kwargs)
         given = leaves(output, ports.read_leaf)
         own = compare_stage(name, stage.outputs, given)
-        right = own is None or own.within(self._limit)
-        if wrong is not None and (wrong.counts or not right):
-            self._blame(wrong, name)
-            own, right = None if wrong.starves else own, right or wrong.starves
-        if not right:
+        if wrong is not None and wrong.starves:
+            own = None
+        if own is not None and not own.within(self._limit):
             self.found.outputs[name] = given
         self.settle(name, layer, own)
         return replaced(output, stage.outputs, given)
@@ -160,30 +168,39 @@ class _Injection:
         named = named_arguments(type(layer).call, args, kwargs)
         given = flatten(named, ports.read_leaf)
         pairs = aligned(stage.inputs, given)
-        wrong = self._wrong(stage.inputs, given, pairs)
+        names = parameters_of(type(layer).call)
+        missing = [
+            key
+            for key, leaf in stage.inputs.items()
+            if key in names and key not in given and not _is_number(leaf)
+        ]
+        wrong = self._wrong(stage.inputs, given, pairs, missing)
         wanted = {mine: stage.inputs[its] for mine, its in pairs.items()}
         values = replaced(named, wanted, given)
-        names = list(named)
+        order = list(named)
+        placed = {key: ports.tensor_of(stage.inputs[key]) for key in missing}
+        values.update(placed)
+        extra = {key: value for key, value in placed.items() if key not in named}
         return (
-            tuple(values[names[i]] for i in range(len(args))),
-            {name: values[name] for name in kwargs},
+            tuple(values[order[i]] for i in range(len(args))),
+            {**{name: values[name] for name in kwargs}, **extra},
             wrong,
         )
 
-    def _wrong(self, torch: Leaves, keras: Leaves, pairs: Mapping[str, str]) -> _Wrong | None:
+    def _wrong(
+        self, torch: Leaves, keras: Leaves, pairs: Mapping[str, str], missing: list[str]
+    ) -> _Wrong | None:
         found = []
         for mine, its in pairs.items():
             each = compare_leaf(mine, torch[its], keras[mine])
             if not each.within(self._limit) and not _mixed(torch[its], keras[mine]):
-                starves = each.problem is not None  # could not be replaced
-                found.append(_Wrong(each, True, starves, torch[its], keras[mine]))
-        worst = max(found, key=lambda each: each.difference.error, default=None)
-        missing = [key for key in torch if key not in pairs.values() and not _is_number(torch[key])]
-        if worst is None and missing:
+                starves = torch[its].array.shape != keras[mine].array.shape
+                found.append(_Wrong(each, starves, torch[its], keras[mine]))
+        for name in missing:
             words = "is not given, torch gives it"
-            starved = Difference(missing[0], float("inf"), words)
-            worst = _Wrong(starved, False, True, torch[missing[0]], None)
-        return worst
+            each = Difference(name, float("inf"), words)
+            found.append(_Wrong(each, False, torch[name], None))
+        return max(found, key=lambda each: each.difference.error, default=None)
 
     def _blame(self, wrong: _Wrong, child: str) -> None:
         file, line = _caller()
@@ -197,14 +214,11 @@ class _Injection:
 
 @dataclass(frozen=True)
 class _Wrong:
-    """An argument that differs; `counts` whatever comes of it, or only if the output differs too.
-
-    `starves` says that the layer could not be given torch's value, so that its output says nothing
-    about itself.
+    """An argument that differs; `starves` says that the layer could not be given torch's value, so
+    that its output says nothing about itself.
     """
 
     difference: Difference
-    counts: bool
     starves: bool
     torch: Leaf | None
     keras: Leaf | None
@@ -234,15 +248,16 @@ def _is_number(leaf: Leaf) -> bool:
 
 
 def aligned(torch: Leaves, keras: Leaves) -> dict[str, str]:
-    """Keras's names with torch's: equal names first, then the others in order, where the shapes
-    agree (`input` of torch's own modules is Keras's `inputs`).
+    """Keras's names with torch's: equal names first, then the others in order (`input` of torch's
+    own modules is Keras's `inputs`), where there are as many on both sides or the shapes agree.
     """
     pairs = {name: name for name in keras if name in torch}
     rest = [name for name in torch if name not in pairs]
-    for name in keras:
-        if name in pairs or not rest:
-            continue
-        if torch[rest[0]].array.shape == keras[name].array.shape:
+    others = [name for name in keras if name not in pairs]
+    if len(rest) == len(others):
+        return {**pairs, **dict(zip(others, rest, strict=True))}
+    for name in others:
+        if rest and torch[rest[0]].array.shape == keras[name].array.shape:
             pairs[name] = rest.pop(0)
     return pairs
 

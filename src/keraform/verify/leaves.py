@@ -27,6 +27,7 @@ class Leaf:
 
 
 Leaves = dict[str, Leaf]
+State = dict[str, np.ndarray]  # weights, under the keys of torch's state dict
 ReadLeaf = Callable[[Any], Any]
 
 

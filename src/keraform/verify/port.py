@@ -20,40 +20,12 @@ from keraform.modeling.precision import keep_in_float32
 from keraform.runtime import precision
 from keraform.runtime.observe import intercept
 from keraform.runtime.tree import named_layers, named_weights
-from keraform.verify.leaves import Leaf, Leaves, Recording, leaves, named_arguments
+from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
+from keraform.verify.load_report import LoadReport
 from keraform.verify.recorder import Recorder, flatten
-from keraform.verify.twin import State
 
 # Called with a port and the twin's state; gives what was missing, left over or wrong.
-Load = Callable[[Any, State], "LoadReport"]
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """Torch's weights that the port has no place for, and the port's that torch does not have."""
-
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    mismatched: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every weight found its place."""
-        return not (self.missing or self.unexpected or self.mismatched)
-
-    def __str__(self) -> str:
-        parts = {
-            "missing": self.missing,
-            "left over": self.unexpected,
-            "wrong shape": self.mismatched,
-        }
-        return "; ".join(
-            f"{len(keys)} {name}: {_some(keys)}" for name, keys in parts.items() if keys
-        )
-
-
-def _some(keys: tuple[str, ...], most: int = 3) -> str:
-    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
+Load = Callable[[Any, State], LoadReport]
 
 
 @contextmanager
@@ -157,6 +129,12 @@ def keras_values(value: Any, dtype: str) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(keras_values(entry, dtype) for entry in value)
     return value
+
+
+def tensor_of(leaf: Leaf) -> Any:
+    """A leaf of torch's as a tensor, floats in the dtype of the policy that is set."""
+    dtype = keras.config.dtype_policy().compute_dtype if leaf.array.dtype.kind == "f" else None
+    return ops.convert_to_tensor(leaf.array, dtype=dtype)
 
 
 def layer_paths(model: Any) -> dict[int, str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import linecache
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,17 +18,30 @@ import numpy as np
 
 from keraform.errors import KeraformError
 from keraform.verify.leaves import Leaf, Leaves, ReadLeaf
-from keraform.verify.statements import HOOK, RESULT, Instrumented, Site, Statement, instrument
+from keraform.verify.statements import (
+    HOOK,
+    PARAMETERS,
+    RESULT,
+    Instrumented,
+    Site,
+    Statement,
+    instrument,
+)
 
 NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
 
 
 @dataclass
 class Execution:
-    """One execution of one statement: what its operations gave, in order, and its own result."""
+    """One execution of one statement: what its operations gave, in order, and its own result.
+
+    Of a function's header, the result is what the function was given, and `caller` the statement
+    that called it.
+    """
 
     statement: Statement
     stage: str
+    caller: Statement | None = None
     operations: list[tuple[Site, Leaves]] = field(default_factory=list)
     result: Leaves | None = None
 
@@ -103,7 +117,10 @@ class Recorder:
             return value
         made = self._files[file]
         statement = made.statements[number]
-        if site == RESULT:
+        if site == PARAMETERS:
+            given = flatten(value, self._read)
+            self.executions.append(Execution(statement, stage, self._caller(), result=given))
+        elif site == RESULT:
             execution = self._pending(statement, stage, remove=True)
             execution.result = flatten(value, self._read)
             self.executions.append(execution)
@@ -112,6 +129,16 @@ class Recorder:
             if found:
                 self._pending(statement, stage).operations.append((made.sites[site], found))
         return value
+
+    def _caller(self) -> Statement | None:
+        """The statement of a watched file that called the function that has just begun."""
+        frame = sys._getframe(2).f_back
+        while frame is not None:
+            made = self._files.get(frame.f_code.co_filename)
+            if made is not None:
+                return made.statement_at(frame.f_lineno)
+            frame = frame.f_back
+        return None
 
     def _pending(self, statement: Statement, stage: str, remove: bool = False) -> Execution:
         """The execution that is under way: the innermost one of this statement and stage."""

@@ -12,6 +12,7 @@ from keraform.verify import port as ports
 from keraform.verify import twin
 from keraform.verify.cases import Case, Variant
 from keraform.verify.compare import Difference, compare, compare_dtypes
+from keraform.verify.kind_assertions import Contradiction
 from keraform.verify.outcome import PASS, ClassReport, StageError, failed
 
 LOW_DTYPES = ("bfloat16", "float16")
@@ -47,8 +48,23 @@ def loaded(case: Case, report: ClassReport) -> str:
 
 
 def exact(case: Case, report: ClassReport) -> str:
-    """Every stage and output in float64, casts lifted on both sides."""
-    return _values(case, report, "float64", lift=True)
+    """Every stage and output in float64, casts lifted on both sides; and every expression of the
+    source is what the translator took it for.
+    """
+    outcome = _values(case, report, "float64", lift=True)
+    wrong = contradictions(case)
+    if not wrong:
+        return outcome
+    told = f"{len(wrong)} kinds are wrong, first {wrong[0]}"
+    return failed(told) if outcome == PASS else f"{outcome}; {told}"
+
+
+def contradictions(case: Case) -> list[Contradiction]:
+    """What the translator took for something else, in the class's file and on its inputs."""
+    kinds = case.find_kinds()
+    if kinds is None:
+        return []
+    return kinds.contradictions(case.twin, [(each.inputs, each.flags) for each in case.variants])
 
 
 def release(case: Case, report: ClassReport) -> str:

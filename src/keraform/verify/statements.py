@@ -18,6 +18,8 @@ OPERATIONS = (
     ast.Call, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.Subscript, ast.IfExp,
 )  # fmt: skip
 RESULT = -1  # the site of a statement's own result
+PARAMETERS = -2  # the site of what a function was given
+STAGES = frozenset({"forward", "call", "__call__"})  # functions that stages begin with
 RESULTS = ("value", "test", "iter", "subject")  # the fields that hold it
 BLOCKS = ("body", "orelse", "finalbody")
 
@@ -32,7 +34,7 @@ class Statement:
         end: its last line, for compound ones the last line of the header.
         function: the qualified name of the function, such as `TFBertLayer.call`.
         text: its source.
-        targets: the names it gives values to.
+        targets: the names it gives values to; of a function's header its parameters.
     """
 
     file: str
@@ -119,7 +121,10 @@ class _Instrument(ast.NodeTransformer):
         self.names.append(node.name)
         inside, self.inside = self.inside, True
         current = self.current
-        node.body = self._block(node.body)
+        entry = [] if node.name in STAGES else [self._entry(node)]
+        body = self._block(node.body)
+        start = 1 if ast.get_docstring(node) is not None else 0
+        node.body = [*body[:start], *entry, *body[start:]]
         self.inside, self.current = inside, current
         self.names.pop()
         return node
@@ -128,6 +133,23 @@ class _Instrument(ast.NodeTransformer):
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         return node  # its operations run later, in other statements
+
+    def _entry(self, node: ast.FunctionDef) -> ast.stmt:
+        """A report of what the function was given."""
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        names = [each.arg for each in arguments if each.arg not in ("self", "cls")]
+        first = node.body[0]
+        end = max(node.lineno, _first_line(first) - 1)
+        text = "\n".join(self.lines[node.lineno - 1 : end])
+        function = ".".join(self.names)
+        self.made.statements.append(
+            Statement(self.file, node.lineno, end, function, text, tuple(names))
+        )
+        given = ast.Dict(
+            [ast.Constant(name) for name in names], [ast.Name(name, ast.Load()) for name in names]
+        )
+        number = len(self.made.statements) - 1
+        return ast.copy_location(ast.Expr(self._report(PARAMETERS, given, number)), first)
 
     # Statements
 

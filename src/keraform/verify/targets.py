@@ -21,6 +21,7 @@ from keraform.verify.classes import (
     upstream_module_name,
 )
 from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
+from keraform.verify.kind_assertions import kinds_of_module
 from keraform.verify.port import load_state
 from keraform.verify.refusals import Refusal, refusals_of
 from keraform.verify.tiny import shrink_config
@@ -122,6 +123,7 @@ def class_case(module_name: str, torch_class: type, config: Any = None) -> Case:
         load=load_state,
         make_variants=lambda: input_variants(torch_class, config),
         find_refusals=lambda: refusals_in(module_name, torch_class.__name__),
+        find_kinds=lambda: kinds_of_module(module_name),
         resized=lambda: resized_inputs(torch_class, config),
         torch_class=torch_class,
     )

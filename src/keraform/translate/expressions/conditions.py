@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.expressions.promotion import NUMBERS
-from keraform.translate.kinds import BOOL, BOOL_TENSOR, DEVICE, PY, Kind, join
+from keraform.translate.kinds import BOOL, BOOL_TENSOR, DEVICE, UNKNOWN, Kind, join
 from keraform.translate.layout import Break, doc
 from keraform.translate.rules.record import Code, Refusal
 
@@ -98,7 +98,7 @@ class ConditionTranslator:
             self.symbolic = True
         tensors = [kind for kind in kinds if kind.is_tensor]
         if not tensors:
-            return Code(document, PY if any(k.is_unknown for k in kinds) else BOOL, 4)
+            return Code(document, UNKNOWN if any(k.is_unknown for k in kinds) else BOOL, 4)
         self.module.stats.operations += 1
         if len(rights) == 1 and _differ_in_dtype(tensors):
             self.module.note_rule("operator comparison")

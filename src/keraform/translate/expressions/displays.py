@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.comments import split_comments
-from keraform.translate.kinds import DICT, LIST, PY, TUPLE, UNKNOWN, Kind
+from keraform.translate.kinds import DICT, LIST, PY, TUPLE, UNKNOWN, Kind, join_all
 from keraform.translate.layout import Doc, Group, Item, doc, forced
 from keraform.translate.rules.record import Code
 
@@ -47,7 +47,7 @@ class DisplayTranslator:
         self.module.comments.keep(node.rbracket.whitespace_before)
         kind = LIST if STAR in kinds else Kind("list", items=kinds)
         if kinds and all(k.tag == "layer" for k in kinds):
-            kind = Kind("layers", name=kinds[0].name)
+            kind = Kind("layers", name=join_all(kinds).name)
         footer = tuple(self.module.comments.take())
         return Code(doc(Group("[", items, "]", _one_a_line(node), footer=footer)), kind)
 

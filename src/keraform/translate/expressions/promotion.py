@@ -4,7 +4,7 @@ otherwise than torch's.
 
 from __future__ import annotations
 
-from keraform.translate.kinds import DIM, FLOAT, STR, UNKNOWN, Kind, join
+from keraform.translate.kinds import DIM, FLOAT, LIST, PERHAPS_DIM, STR, UNKNOWN, Kind, join, whole
 
 ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 NUMBERS = frozenset({"int", "float", "bool", "py"})
@@ -18,20 +18,31 @@ def promoted(symbol: str, left: Kind, right: Kind) -> Kind:
         return STR
     if left.is_tensor or right.is_tensor:
         return _promoted_tensor(symbol, left, right)
-    if "dim" in tags:
-        return FLOAT if "float" in tags else DIM
-    if not SEQUENCES.isdisjoint(tags):
-        return left if left.tag != "int" else right
+    if symbol in ("+", "*") and not SEQUENCES.isdisjoint(tags):
+        sequence = left if left.tag in SEQUENCES else right
+        # `[None] * n` has n places, and who knows what for
+        return LIST if symbol == "*" and sequence.tag == "list" else sequence
+    if "dim" in tags or PERHAPS_DIM in (left, right):
+        if "unknown" in tags:
+            return PERHAPS_DIM
+        return FLOAT if "float" in tags else _promoted_dim(symbol, left, right)
     if NUMBERS.issuperset(tags):
         return FLOAT if symbol == "/" else join(left, right)
     return UNKNOWN
 
 
+def _promoted_dim(symbol: str, left: Kind, right: Kind) -> Kind:
+    if symbol == "/" or left.is_fraction or right.is_fraction:
+        return Kind("dim", "float")
+    return DIM if whole(left, right) else Kind("dim", "mixed")
+
+
 def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
     tensors = [kind for kind in (left, right) if kind.is_tensor]
     classes = {kind.dtype_class for kind in tensors}
-    rank = max((kind.rank for kind in tensors if kind.rank is not None), default=None)
-    if "float" in classes or symbol == "/" or FLOAT in (left, right):
+    ranks = [kind.rank for kind in (left, right) if kind.is_tensor or kind.is_unknown]
+    rank = None if None in ranks else max(rank for rank in ranks if rank is not None)
+    if "float" in classes or symbol == "/" or left.is_fraction or right.is_fraction:
         floats = {kind.dtype for kind in tensors if kind.dtype_class == "float"}
         if floats == {"float", "float32"}:
             return Kind("tensor", "float32", rank)
@@ -50,7 +61,7 @@ def becomes_float(symbol: str, kind: Kind, other: Kind) -> bool:
     return (
         kind.is_tensor
         and kind.dtype_class in ("int", "bool")
-        and other == FLOAT
+        and other.is_fraction
         and symbol in ARITHMETIC
     )
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from keraform.translate.kinds import NONE, UNKNOWN
 from keraform.translate.layout import doc, statement
 from keraform.translate.scope import join_names
-from keraform.translate.statements.scans import ScanTranslator
+from keraform.translate.statements.scans import ScanTranslator, assigned_names
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -32,6 +33,7 @@ class LoopTranslator:
         target = module.targets.document(node.target)
         head = statement(doc("for ", target, " in ", iterable.whole, ":"), indent)
         before = dict(module.scope.names)
+        self.forget_none(node)
         body = module.statements.block(node.body, indent + "    ")
         module.scope.names = join_names(before, module.scope.names)
         lines = [*(indent + head).split("\n"), *body]
@@ -42,7 +44,15 @@ class LoopTranslator:
 
     def while_(self, node: cst.While, indent: str) -> list[str]:
         """`while test:`."""
+        self.forget_none(node)
         test = self.module.expressions(node.test)
         head = statement(doc("while ", test.whole, ":"), indent)
         body = self.module.statements.block(node.body, indent + "    ")
         return [*(indent + head).split("\n"), *body]
+
+    def forget_none(self, node: cst.For | cst.While) -> None:
+        """What is None before a loop that assigns it need not be None in the loop."""
+        names = self.module.scope.names
+        for name in assigned_names(node.body):
+            if names.get(name) == NONE:
+                names[name] = UNKNOWN

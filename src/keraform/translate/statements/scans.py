@@ -42,7 +42,7 @@ class ScanTranslator:
         if m.findall(node.body, m.Return() | m.Break() | m.Continue() | m.Yield()):
             return None
         names = module.scope.names
-        assigned = [n for n in _assigned(node.body) if n in names and names[n].is_tensor]
+        assigned = [n for n in assigned_names(node.body) if n in names and names[n].is_tensor]
         results = [n for n in _appended(node.body) if n in names]
         if not results and not assigned:
             return None
@@ -124,7 +124,9 @@ class ScanTranslator:
                 assert isinstance(node, cst.SimpleStatementLine)
                 value = node.body[0].value.args[0].value  # type: ignore[union-attr]
                 assign = cst.Assign([cst.AssignTarget(cst.Name(f"{name}_item"))], value)
-                return self.module.statements.statement(node.with_changes(body=[assign]), indent)
+                written = node.with_changes(body=[assign])
+                self.module.positions[written] = self.module.positions[node]
+                return self.module.statements.statement(written, indent)
         return self.module.statements.statement(node, indent)
 
 
@@ -132,7 +134,7 @@ def _tuple(names: list[str]) -> str:
     return f"({names[0]},)" if len(names) == 1 else f"({', '.join(names)})"
 
 
-def _assigned(body: cst.CSTNode) -> list[str]:
+def assigned_names(body: cst.CSTNode) -> list[str]:
     """Names that a block assigns, also through a subscript, in order."""
     found: dict[str, None] = {}
     for node in m.findall(body, m.AssignTarget() | m.AugAssign()):

@@ -11,7 +11,6 @@ from datetime import datetime
 import jinja2
 from markupsafe import Markup, escape
 
-from keraform.verify.cases import Refusal
 from keraform.verify.findings import (
     CONSTRUCTION,
     STAGE,
@@ -44,6 +43,7 @@ from keraform.verify.page.verdict import (
     verdict_on_all,
 )
 from keraform.verify.port import LoadReport
+from keraform.verify.refusals import Refusal
 from keraform.verify.tolerances import LIMITS, NOISE_FACTOR
 from keraform.version import __version__
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import BOOL, DIM, INT, PY, UNKNOWN, Kind
+from keraform.translate.kinds import BOOL, DIM, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
 from keraform.translate.layout import called
 from keraform.translate.rules.idioms.form import BuiltinIdiom, emit
 from keraform.translate.rules.record import Code
@@ -42,11 +42,12 @@ def number(name: str) -> BuiltinIdiom:
         if len(node.args) != 1:
             return None
         value = calls.module.expressions(node.args[0].value)
-        if not value.kind.is_tensor and value.kind.tag != "dim":
+        kind = value.kind
+        if not kind.is_tensor and kind.tag != "dim" and kind != PERHAPS_DIM:
             return None
         calls.module.imports.need("keraform.runtime.chunking", f"torch_{name}")
-        kind = DIM if name == "int" else PY
-        return emit(calls, f"torch_{name}({{self}})", {"self": value}, kind)
+        result = DIM if name == "int" else PY
+        return emit(calls, f"torch_{name}({{self}})", {"self": value}, result)
 
     return idiom
 
