@@ -1,4 +1,4 @@
-"""`keraform localise --torch F.py:NAME --keras F.py:NAME`: names the statement that differs."""
+"""`keraform localise TYPE|DIR|FILE.py`, or a pair of files: names the statement that differs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,35 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keraform.cli import console
-from keraform.cli.verify import choose_backend, need_torch, parse_init
+from keraform.cli.verify import choose_backend, need_page, need_torch, parse_init
+from keraform.errors import KeraformError
+
+if TYPE_CHECKING:
+    from keraform.verify.findings import Localisation
+    from keraform.verify.pairs import PairTarget
+    from keraform.verify.targets import Target
 
 
 def localise(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="TYPE|DIR|FILE.py", help="What to examine.", show_default=False),
+    ] = None,
     torch: Annotated[
-        str, typer.Option("--torch", metavar="F.py:NAME", help="A torch module of your own.")
-    ],
+        str | None, typer.Option("--torch", metavar="F.py:NAME", help="A torch module of your own.")
+    ] = None,
     keras: Annotated[
-        str, typer.Option("--keras", metavar="F.py:NAME", help="A Keras layer or model.")
-    ],
+        str | None,
+        typer.Option("--keras", metavar="F.py:NAME", help="A Keras layer or model beside it."),
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="C", help="This class only.")
+    ] = None,
     init: Annotated[
         list[str] | None,
         typer.Option("--init", metavar="k=v", help="Constructor argument; repeat it."),
@@ -51,21 +65,60 @@ def localise(
     save_map: Annotated[
         Path | None, typer.Option("--save-map", metavar="MAP.json", help="Write the map.")
     ] = None,
+    repro: Annotated[
+        Path | None,
+        typer.Option("--repro", metavar="F.py", help="Write a script that shows the difference."),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--report", metavar="F.html", help="Write a page to look at.")
+    ] = None,
     backend: Annotated[str, typer.Option("--backend", help="tensorflow or jax.")] = "tensorflow",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Say whether a torch module and a Keras layer are equal, and if not, which statement differs.
+    """Find where a port differs from PyTorch: the stage, the statement, the rule, the likely cause.
 
-    Example: keraform localise --torch my_torch.py:Model --keras my_keras.py:Model --inputs x.npz.
-    Next: keraform trace --help
+    Examines a model type, a checkpoint's directory or a file; or, with --torch and --keras, any
+    torch module beside a Keras layer that somebody wrote. Ends with 0 when nothing differs, with 1
+    when something does. Needs torch.
+
+    Example: keraform localise bert --class TFBertModel. Next: keraform verify bert
     """
     choose_backend(backend)
     need_torch()
+    if page is not None:
+        need_page(page)
+    pair = _is_pair(target, torch, keras)
     arguments, others = parse_init(init or []), parse_init(keras_init or [])
     with console.loading_backend(quiet=as_json):
-        from keraform.verify.pairs import PairTarget, localise_pair
-        from keraform.verify.quiet import quiet
-    target = PairTarget(torch, keras, arguments, others, inputs, keras_inputs, weights, weight_map)
+        from keraform.verify.pairs import PairTarget
+        from keraform.verify.targets import Target
+    if pair:
+        given = (arguments, others, inputs, keras_inputs, weights, weight_map)
+        differs = _pair(PairTarget(str(torch), str(keras), *given), save_map, page, as_json)
+    else:
+        names = (class_name,) if class_name else ()
+        examined = Target(str(target), names, arguments, inputs)
+        differs = _target(examined, repro, page, as_json)
+    console.end(console.FOUND if differs else console.CLEAN)
+
+
+def _is_pair(target: str | None, torch: str | None, keras: str | None) -> bool:
+    """Whether two files are given, and not a target."""
+    given = [each is not None for each in (target, torch, keras)]
+    if given in ([False, True, True], [True, False, False]):
+        return not given[0]
+    raise KeraformError(
+        expected="a model type, a directory or a file; or --torch and --keras together",
+        got=" ".join(filter(None, (target, torch and "--torch", keras and "--keras"))) or "nothing",
+        try_next="keraform localise bert",
+    )
+
+
+def _pair(target: PairTarget, save_map: Path | None, page: Path | None, as_json: bool) -> bool:
+    from keraform.cli.pair_view import show
+    from keraform.verify.pairs import localise_pair
+    from keraform.verify.quiet import quiet
+
     with quiet(), contextlib.redirect_stdout(sys.stderr):
         report = localise_pair(target)
     if save_map is not None:
@@ -74,7 +127,34 @@ def localise(
     if as_json:
         console.print_json(report.to_json())
     else:
-        from keraform.cli.pair_view import show
-
         show(report, console.out)
-    console.end(console.CLEAN if report.equal else console.FOUND)
+    _write_page(page, target.torch, [report.localisation])
+    return not report.equal
+
+
+def _target(target: Target, repro: Path | None, page: Path | None, as_json: bool) -> bool:
+    from keraform.cli.finding_view import show_localisation
+    from keraform.verify.localise import localise_target
+
+    with console.steps(as_json) as step, contextlib.redirect_stdout(sys.stderr):
+        found = localise_target(target, step, repro)
+    if as_json:
+        console.print_json({"target": target.name, "classes": [each.to_json() for each in found]})
+    else:
+        for each in found:
+            show_localisation(each, console.out)
+    _write_page(page, target.name, found)
+    return any(each.findings for each in found)
+
+
+def _write_page(path: Path | None, target: str, found: list[Localisation]) -> None:
+    if path is None:
+        return
+    import keras
+    import transformers
+
+    from keraform.verify.outcome import Report
+    from keraform.verify.page import render
+
+    report = Report(target, transformers.__version__, keras.backend.backend())
+    console.write_whole(path, render(report, found, console.command_line()), force=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from keraform.cli.finding_view import show_finding
+
 if TYPE_CHECKING:
-    from keraform.verify.findings import Finding, Place
     from keraform.verify.trace_pairs import PairReport
     from keraform.verify.weight_map import WeightMap
 
@@ -103,23 +103,6 @@ def _print_columns(
         if index == 0:
             style = "dim"
         where.print("  ".join(cells).rstrip(), style=style, markup=False, highlight=False)
-
-
-def show_finding(finding: Finding, where: Console) -> None:
-    """Prints one difference with both places."""
-    what = f"{finding.kind} of {finding.stage or 'the model itself'}"
-    error = "" if finding.error == float("inf") else f", off by {finding.error:.1e}"
-    where.print(f"{what} ({finding.dtype}{error})", style="red", markup=False, highlight=False)
-    for side, place in (("torch", finding.torch), ("Keras", finding.keras)):
-        if place is not None:
-            where.print(f"  {side:<6}{_at(place)}", markup=False, highlight=False)
-    for label, words in (("problem", finding.problem), ("likely", finding.cause)):
-        if words:
-            where.print(f"  {label}: {words}", markup=False, highlight=False)
-
-
-def _at(place: Place) -> str:
-    return f"{Path(place.file).name}:{place.line}: {place.text}"
 
 
 def _words(shape: tuple[int, ...]) -> str:

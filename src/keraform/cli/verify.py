@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from keraform.cli import console
 from keraform.errors import KeraformError
 
 if TYPE_CHECKING:
+    from keraform.verify.findings import Localisation
     from keraform.verify.outcome import ClassReport, Report
     from keraform.verify.targets import Target
 
@@ -68,7 +70,8 @@ def verify(
         from keraform.verify import ladder  # noqa: F401  (imports Keras and torch)
         from keraform.verify.targets import Target
     class_names = (class_name,) if class_name else ()
-    result = run(Target(target, class_names, arguments, inputs), asked, quiet=as_json)
+    asked_for = Target(target, class_names, arguments, inputs)
+    result = run(asked_for, asked, quiet=as_json)
     if as_json:
         console.print_json(result.to_json())
     else:
@@ -76,9 +79,20 @@ def verify(
     if report is not None:
         from keraform.verify.page import render
 
-        page = render(result, command=console.command_line())
+        page = render(result, failures(result, asked_for, as_json), console.command_line())
         console.write_whole(report, page, force=True)
     console.end(console.CLEAN if passed(result, asked) else console.FOUND)
+
+
+def failures(result: Report, target: Target, quiet: bool) -> list[Localisation]:
+    """What differs in the classes that failed as translations do: rungs 3 to 5."""
+    from keraform.verify.localise import localise_target
+
+    names = [each.name for each in result.classes if not each.passed({3, 4, 5} & result.asked)]
+    if not names:
+        return []
+    with console.steps(quiet) as step, contextlib.redirect_stdout(sys.stderr):
+        return localise_target(replace(target, class_names=tuple(names)), step)
 
 
 def passed(result: Report, asked: set[int]) -> bool:

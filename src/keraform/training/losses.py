@@ -15,8 +15,9 @@ from keras import ops
 
 from keraform.runtime import ops as kf
 from keraform.runtime.layers import Tensor
+from keraform.training.detection import ForObjectDetectionLoss, ForSegmentationLoss
 
-Loss = Callable[..., Tensor]
+Loss = Callable[..., Any]  # a tensor; of detection also all losses by name
 
 
 def fixed_cross_entropy(
@@ -85,18 +86,18 @@ def ForMaskedLMLoss(
     )
 
 
-def _mean_squared_error(labels: Tensor, logits: Tensor, config: Any, **kwargs: Any) -> Tensor:
+def _mean_squared_error(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
     if config.num_labels == 1:
         logits, labels = ops.reshape(logits, (-1,)), ops.reshape(labels, (-1,))
     return ops.mean(ops.square(ops.subtract(logits, labels)))
 
 
-def _single_label(labels: Tensor, logits: Tensor, config: Any, **kwargs: Any) -> Tensor:
+def _single_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
     logits = ops.reshape(logits, (-1, config.num_labels))
     return fixed_cross_entropy(logits, ops.reshape(labels, (-1,)), **kwargs)
 
 
-def _multi_label(labels: Tensor, logits: Tensor, config: Any, **kwargs: Any) -> Tensor:
+def _multi_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
     labels = ops.cast(labels, logits.dtype)
     tail = ops.log1p(ops.exp(-ops.abs(logits)))
     return ops.mean(ops.maximum(logits, 0) - logits * labels + tail)
@@ -223,9 +224,9 @@ def _refused(name: str) -> Loss:
 
     def refuse(*args: Any, **kwargs: Any) -> Tensor:
         raise NotImplementedError(
-            f"Expected a loss that this release has; {name} is not among them (detection, "
-            f"transducer and speech losses come later). Call the model without labels and compute "
-            f"the loss from its outputs, or set `model.loss_function` to your own."
+            f"Expected a loss that this release has; {name} is not among them (detection other "
+            f"than DETR's, transducer and speech losses come later). Call the model without labels "
+            f"and compute the loss from its outputs, or set `model.loss_function` to your own."
         )
 
     refuse.__name__ = refuse.__qualname__ = name
@@ -250,8 +251,8 @@ LOSS_MAPPING: dict[str, Loss] = {
     "ForVideoClassification": ForSequenceClassificationLoss,
     "ForAudioClassification": ForSequenceClassificationLoss,
     "ForTokenClassification": ForTokenClassification,
-    "ForSegmentation": _refused("ForSegmentationLoss"),
-    "ForObjectDetection": _refused("ForObjectDetectionLoss"),
+    "ForSegmentation": ForSegmentationLoss,
+    "ForObjectDetection": ForObjectDetectionLoss,
     "ForCTC": ForCTCLoss,
     "ForConditionalGeneration": ForCausalLMLoss,
     "DeformableDetrForObjectDetection": _DETECTION,

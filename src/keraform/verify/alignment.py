@@ -28,8 +28,13 @@ class Lines(Protocol):
 class HasLines(Protocol):
     """A generated file's origin."""
 
-    torch_file: str
-    lines: Lines
+    @property
+    def torch_file(self) -> str:
+        """The torch file."""
+
+    @property
+    def lines(self) -> Lines:
+        """The line map."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ def pairs(
         torch: torch's.
         keras: the port's.
         origins: for each generated file its torch file and line map.
-        exact: leave out what ran more often on one side; else the first executions are paired
-            (torch's constructors make some values twice).
+        exact: leave out what ran more often on one side; else, where torch did it all twice (as
+            its constructors do with some values), the first executions are paired.
     """
     mine: dict[tuple[str, int], list[Execution]] = defaultdict(list)
     for each in keras:
@@ -72,7 +77,9 @@ def pairs(
     for each in torch:
         key = _key(each)
         number, taken[key] = taken[key], taken[key] + 1
-        if len(partners[key]) == len(its[key]) or (not exact and number < len(partners[key])):
+        mine_here, its_here = len(partners[key]), len(its[key])
+        again = not exact and mine_here and its_here % mine_here == 0 and number < mine_here
+        if mine_here == its_here or again:
             yield Pair(each, partners[key][number])
 
 
@@ -95,7 +102,8 @@ def results(pair: Pair) -> Iterator[tuple[str, Leaf, Leaf]]:
     torch, keras = _result(pair.torch), _result(pair.keras)
     shared = [name for name in torch if name in keras]
     if not shared and len(torch) == len(keras) == 1:
-        yield next(iter(torch)), *torch.values(), *keras.values()
+        ((name, leaf),) = torch.items()
+        yield name, leaf, next(iter(keras.values()))
     for name in shared:
         yield name, torch[name], keras[name]
 

@@ -19,12 +19,13 @@ from keraform.verify.twin import State, Twin
 @dataclass(frozen=True)
 class Variant:
     """One set of inputs; `flags` are such as `output_attentions`, given to a forward pass that
-    takes them.
+    takes them; `config` holds fields of the config that training with these inputs asks for.
     """
 
     name: str
     inputs: Inputs
     flags: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Case:
         make_port: builds the Keras model from its config, without weights.
         load: loads the twin's state into the port.
         make_variants: the inputs, the richest first.
+        make_labelled: inputs with labels, what users train with first; none without a loss.
         find_refusals: what the translator refused in this class.
         find_kinds: what the translator took the expressions of the class's file for, where a
             translator wrote the port.
@@ -51,6 +53,7 @@ class Case:
     make_port: Callable[[], Any]
     load: Load
     make_variants: Callable[[], tuple[Variant, ...]]
+    make_labelled: Callable[[], tuple[Variant, ...]] = tuple
     find_refusals: Callable[[], list[Refusal]] = list
     find_kinds: Callable[[], KindAssertions | None] = lambda: None
     resized: Callable[[], Inputs | None] = lambda: None
@@ -89,6 +92,11 @@ class Case:
     def port(self) -> Port:
         """The Keras side."""
         return Port(self.make_port, self.load, self.state, self.reads_itself)
+
+    @property
+    def labelled(self) -> tuple[Variant, ...]:
+        """The inputs with labels."""
+        return self.make_labelled()
 
     @property
     def variants(self) -> tuple[Variant, ...]:

@@ -64,21 +64,40 @@ def assignment_of(owner: type, attribute: str, files: list[str]) -> Place | None
 
 @lru_cache(maxsize=64)
 def _assignments(file: str) -> dict[tuple[str, str], Statement]:
-    """The last assignment to each attribute in each class of a file."""
+    """The first assignment to each attribute in each class of a file."""
     text = source_text(file)
     lines = {each.line: each for each in instrument(text, file).statements}
-    found = {}
+    found: dict[tuple[str, str], Statement] = {}
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.ClassDef):
             continue
         for inner in ast.walk(node):
-            targets = getattr(inner, "targets", None) or [getattr(inner, "target", None)]
-            for target in targets if isinstance(inner, ast.Assign | ast.AnnAssign) else ():
-                if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
-                    statement = lines.get(inner.lineno)
-                    if statement is not None:
-                        found.setdefault((node.name, target.attr), statement)
+            for name in _assigned(inner, inner in node.body):
+                statement = lines.get(inner.lineno)
+                if statement is None and inner in node.body:  # in the class's own body
+                    statement = _whole(file, inner, text)
+                if statement is not None:
+                    found.setdefault((node.name, name), statement)
     return found
+
+
+def _assigned(node: ast.AST, of_class: bool) -> list[str]:
+    """The attributes that a statement gives a value to, in a class's own body or in a method."""
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return []
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return [
+        target.attr if isinstance(target, ast.Attribute) else target.id
+        for target in targets
+        if (isinstance(target, ast.Name) and of_class)
+        or (isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self")
+    ]
+
+
+def _whole(file: str, node: ast.stmt, text: str) -> Statement:
+    end = node.end_lineno or node.lineno
+    source = "\n".join(text.splitlines()[node.lineno - 1 : end])
+    return Statement(file, node.lineno, end, "", source)
 
 
 def layer_cause(module: nn.Module | None, inputs: Leaves, torch_out: Any, keras_out: Any) -> Any:

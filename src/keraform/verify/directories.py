@@ -19,7 +19,13 @@ from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
 from keraform.verify.kept import weights_of
 from keraform.verify.kind_assertions import kinds_of_module
 from keraform.verify.port import LoadReport
-from keraform.verify.targets import RECORDED, eager, port_class, refusals_in
+from keraform.verify.targets import (
+    RECORDED,
+    eager,
+    labelled_variants,
+    port_class,
+    refusals_in,
+)
 from keraform.verify.twin import State, Twin
 
 SENTENCES = (
@@ -62,6 +68,7 @@ def _case(folder: Path, config: Any, torch_class: type) -> Case:
         make_port=make_port,
         load=same_weights,
         make_variants=lambda: _variants(folder, torch_class, config),
+        make_labelled=lambda: _labelled(folder, torch_class, config),
         find_refusals=lambda: refusals_in(module, torch_class.__name__),
         find_kinds=lambda: kinds_of_module(module),
         resized=lambda: _resized(folder, torch_class, config),
@@ -88,6 +95,16 @@ def _same(wanted: np.ndarray, own: np.ndarray) -> bool:
 def _variants(folder: Path, torch_class: type, config: Any) -> tuple[Variant, ...]:
     inputs = text_inputs(folder, torch_class, config) or make_inputs(scene_of(torch_class, config))
     return (Variant("text", inputs, dict(RECORDED)),)
+
+
+def _labelled(folder: Path, torch_class: type, config: Any) -> tuple[Variant, ...]:
+    inputs = text_inputs(folder, torch_class, config)
+    if inputs is None:
+        return labelled_variants(torch_class, scene_of(torch_class, config))
+    batch, length = inputs["input_ids"].shape
+    decoder = inputs.get("decoder_input_ids", inputs["input_ids"]).shape[1]
+    scene = scene_of(torch_class, config, batch=batch, length=length, decoder_length=decoder)
+    return labelled_variants(torch_class, scene, inputs)
 
 
 def _resized(folder: Path, torch_class: type, config: Any) -> Any:

@@ -339,6 +339,26 @@ def resized_inputs(model_class: type, config: PreTrainedConfig) -> Inputs:
     return make_inputs(scene)
 
 
+# Classes whose loss goes by `config.problem_type`, where they have no other in their forward pass.
+WITH_PROBLEM_TYPES = ("ForSequenceClassification", "ForImageClassification")
+PROBLEM_WORDS = ("problem_type", "loss_function")
+
+
+def make_problems(model_class: type, scene: Scene) -> dict[str, np.ndarray]:
+    """Labels by problem type, for the classes that have a choice."""
+    source = inspect.getsource(model_class.forward)
+    if not scene.class_name.endswith(WITH_PROBLEM_TYPES) or not any(
+        word in source for word in PROBLEM_WORDS
+    ):
+        return {}
+    grid = (scene.batch, scene.config.num_labels)
+    return {
+        "single_label_classification": _class_ids(scene),
+        "regression": scene.rng.normal(size=grid),
+        "multi_label_classification": scene.rng.integers(0, 2, grid).astype("float64"),
+    }
+
+
 def make_labels(scene: Scene) -> Inputs:
     """The label arguments of the class; empty where it has no loss of its own."""
     for suffix, makers in LABELS:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
-from keraform.runtime.tree import named_weights
+from keraform.runtime.tree import named_weights, read
 from keraform.verify.cases import Case
 from keraform.verify.outcome import PASS, ClassReport, failed, not_applicable
 from keraform.verify.port import keras_precision
@@ -49,7 +50,7 @@ def weights_of(model: Any) -> State:
     """Every variable under its torch key, in torch's layout."""
     found = {}
     for weight in named_weights(model):
-        value = np.array(weight.variable)
+        value = np.array(ops.convert_to_numpy(read(weight.variable)))
         found[weight.key] = (
             value if weight.axes is None else value.transpose(np.argsort(weight.axes))
         )

@@ -14,26 +14,29 @@ import transformers
 from keraform.verify.cases import Case
 from keraform.verify.compiled import compiled
 from keraform.verify.kept import kept
+from keraform.verify.learns import learns
 from keraform.verify.outcome import NOT_RUN, RUNGS, ClassReport, Report
 from keraform.verify.portable import Portable
 from keraform.verify.quiet import quiet
 from keraform.verify.rungs import built, crash, exact, loaded, release, translated
+from keraform.verify.speaks import speaks
 from keraform.verify.targets import Target, cases_of
 
 Climb = Callable[[Case, ClassReport], str]
 
-# Rung 9 runs in a process of its own (portable.py); 6 and 10 are not built yet.
+# Rung 9 runs in a process of its own (portable.py).
 CLIMBS: dict[int, Climb] = {
     1: translated,
     2: built,
     3: loaded,
     4: exact,
     5: release,
+    6: learns,
     7: compiled,
     8: kept,
+    10: speaks,
 }
 PORTABLE = 9
-BUILT_RUNGS = frozenset({*CLIMBS, PORTABLE})
 
 # Called before each step with (class, rung, steps done, steps in all).
 Progress = Callable[[str, int, int, int], None]
@@ -48,9 +51,7 @@ def climb(target: Target, rungs: Iterable[int] = RUNGS, progress: Progress | Non
         progress: told before each step.
     """
     asked = set(rungs)
-    report = Report(
-        target.name, transformers.__version__, keras.backend.backend(), asked=asked & BUILT_RUNGS
-    )
+    report = Report(target.name, transformers.__version__, keras.backend.backend(), asked=asked)
     with quiet():
         cases = cases_of(target)
         report.trained = any(case.reads_itself for case in cases)

@@ -5,6 +5,7 @@ cause.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from keraform.runtime.tree import named_layers
 from keraform.verify.blame import crash_finding
@@ -13,11 +14,36 @@ from keraform.verify.constructors import constructor_findings
 from keraform.verify.dtypes import dtype_findings
 from keraform.verify.findings import Localisation
 from keraform.verify.origins import files_of
+from keraform.verify.quiet import quiet
 from keraform.verify.scene import DTYPE, LIFT, Scene
+from keraform.verify.targets import Target, cases_of
 from keraform.verify.weights import weight_findings
 
 Progress = Callable[[str, int, int], None]
 STEPS = ("weights", "stages", "statements", "half precision")
+
+
+def localise_target(
+    target: Target, progress: Progress | None = None, repro: Path | None = None
+) -> list[Localisation]:
+    """Examine every class of a target.
+
+    Args:
+        target: what to examine.
+        progress: told before each step, with its number and the number of all.
+        repro: where to write a script that shows the first difference.
+    """
+    found = []
+    with quiet():
+        cases = cases_of(target)
+        for number, case in enumerate(cases):
+
+            def step(what: str, done: int, total: int, case: Case = case, at: int = number) -> None:
+                if progress is not None:
+                    progress(f"{case.name}, {what}", at * total + done, len(cases) * total)
+
+            found.append(localise(case, step))
+    return found
 
 
 def localise(case: Case, progress: Progress | None = None) -> Localisation:

@@ -63,7 +63,9 @@ def place_of(statement: Statement | None) -> Place | None:
 
 
 def place_at(file: str, line: int | None) -> Place | None:
-    """The statement at a line of a file."""
+    """The statement at a line of a file; outside of functions the line alone."""
     if line is None:
         return None
-    return place_of(instrument(source_text(file), file).statement_at(line))
+    text = source_text(file)
+    found = place_of(instrument(text, file).statement_at(line))
+    return found or Place(file, line, text.splitlines()[line - 1])

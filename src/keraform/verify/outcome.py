@@ -122,9 +122,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every asked rung holds for every class (rungs that are not built yet do not
-        count).
-        """
+        """Whether every asked rung holds for every class."""
         return bool(self.classes) and all(report.passed(self.asked) for report in self.classes)
 
     def to_json(self) -> dict[str, Any]:

@@ -6,16 +6,15 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-import keras
-
 from keraform.verify import port as ports
 from keraform.verify import twin
 from keraform.verify.cases import Case, Variant
-from keraform.verify.compare import Difference, compare, compare_dtypes
+from keraform.verify.compare import Difference, compare
+from keraform.verify.dtypes import HALVES, Dtypes, TorchFails, compare_half
+from keraform.verify.isolated import Isolated, run_isolated
 from keraform.verify.kind_assertions import Contradiction
 from keraform.verify.outcome import PASS, ClassReport, StageError, failed
-
-LOW_DTYPES = ("bfloat16", "float16")
+from keraform.verify.sharing import differently_shared, keras_shares, torch_shares
 
 
 def translated(case: Case, report: ClassReport) -> str:
@@ -42,9 +41,13 @@ def built(case: Case, report: ClassReport) -> str:
 
 
 def loaded(case: Case, report: ClassReport) -> str:
-    """Every weight of the twin is used, none is left over, none is missing."""
-    found = case.load(case.make_port(), case.state)
-    return PASS if found.complete else failed(str(found))
+    """Every weight of the twin is used, none is left over, none is missing; tied ones are one."""
+    model = case.make_port()
+    found = case.load(model, case.state)
+    if not found.complete:
+        return failed(str(found))
+    apart = differently_shared(torch_shares(case.twin.build()), keras_shares(model))
+    return failed(f"{len(apart)} ties differ, first: {apart[0]}") if apart else PASS
 
 
 def exact(case: Case, report: ClassReport) -> str:
@@ -72,35 +75,63 @@ def release(case: Case, report: ClassReport) -> str:
     outcome = _values(case, report, "float32", lift=False)
     if outcome != PASS:
         return outcome
-    richest = case.variants[0]
-    for dtype in LOW_DTYPES:
+    for dtype in HALVES:
         try:
-            torch = case.twin.run(richest.inputs, dtype, **richest.flags)
-        except Exception as error:
-            return failed(f"torch's own model does not run in {dtype}: {error}")
-        port = case.port.run(richest.inputs, dtype, **richest.flags)
-        wrong = compare_dtypes(torch, port, keras.backend.backend() != "jax")
-        if wrong:
-            return failed(
-                f"{dtype}: {len(wrong)} dtypes differ, first {wrong[0].stage}: {wrong[0].problem}"
-            )
+            found = compare_half(case, dtype)
+        except TorchFails as error:
+            return failed(str(error))
+        words = _wrong_dtypes(found)
+        if words is not None:
+            return failed(f"{dtype}: {words}")
     return PASS
+
+
+def _wrong_dtypes(found: Dtypes) -> str | None:
+    if found.statements:
+        first = found.statements[0]
+        line = f" (line {first.keras.line})" if first.keras is not None else ""
+        return f"{len(found.statements)} statements differ, first{line}: {first.problem}"
+    if found.boundaries:
+        first_stage = found.boundaries[0]
+        many = f"{len(found.boundaries)} dtypes differ"
+        return f"{many}, first {first_stage.stage}: {first_stage.problem}"
+    return None
 
 
 def _values(case: Case, report: ClassReport, dtype: str, lift: bool) -> str:
     beyond: list[tuple[Variant, Difference]] = []
+    guilty: list[str] = []
     original, model = case.twin.build(dtype, lift), case.port.build(dtype, lift)
     for variant in case.variants:
         torch = twin.run_model(original, variant.inputs, dtype, lift, **variant.flags)
         port = ports.run_model(model, variant.inputs, dtype, lift, **variant.flags)
         found = compare(torch, port)
         _note(report, dtype, found)
+        if lift:
+            limit = case.limit("", dtype, {})
+            flags = variant.flags
+            alone = run_isolated(model, torch, variant.inputs, dtype, lift, limit, **flags)
+            note_isolated(report.stages, alone)
+            guilty += [n for n, d in alone.own.items() if not d.within(case.limit(n, dtype, {}))]
         noise = case.noise(variant) if dtype == "float32" else {}
         _note_noise(report, noise)
         beyond += [(variant, d) for d in found if not d.within(case.limit(d.stage, dtype, noise))]
     errors = [getattr(stage, dtype) for stage in report.stages.values()]
     report.max_error[dtype] = max((error for error in errors if error is not None), default=0.0)
-    return failed(_words(beyond, dtype)) if beyond else PASS
+    words = [_words(beyond, dtype)] if beyond else []
+    if guilty:
+        named = ", ".join(name or "the model's own code" for name in dict.fromkeys(guilty))
+        words.append(f"{dtype}: wrong on their own: {named[:300]}")
+    return failed("; ".join(words)) if words else PASS
+
+
+def note_isolated(stages: dict[str, StageError], found: Isolated) -> None:
+    """Fill the table of stages with the errors of an isolated run."""
+    for name, own in found.own.items():
+        stage = stages.setdefault(name, StageError(name))
+        error = float("inf") if own.problem is not None else own.error
+        stage.isolated = max(stage.isolated or 0.0, error)
+        stage.layer = type(found.layers[name]).__name__
 
 
 def _note(report: ClassReport, dtype: str, found: Iterable[Difference]) -> None:

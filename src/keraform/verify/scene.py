@@ -19,6 +19,7 @@ from keraform.verify.leaves import Recording
 from keraform.verify.origins import Origin, files_of, place_at
 from keraform.verify.outcome import StageError
 from keraform.verify.recorder import Recorder
+from keraform.verify.rungs import note_isolated
 
 DTYPE, LIFT = "float64", True
 
@@ -54,12 +55,11 @@ class Scene:
             variant = self.variant
             mine = ports.run_model(self.model, variant.inputs, DTYPE, LIFT, **variant.flags)
             accumulated = {each.stage: each for each in compare(torch, mine)}
-        for name in dict.fromkeys([*accumulated, *isolated.own]):
+        for name, difference in accumulated.items():
             stage = found.stages.setdefault(name, StageError(name))
-            layer = isolated.layers.get(name)
-            stage.layer = type(layer).__name__ if layer is not None else stage.layer
-            stage.float64 = _larger(stage.float64, accumulated.get(name))
-            stage.isolated = _larger(stage.isolated, isolated.own.get(name))
+            error = float("inf") if difference.problem is not None else difference.error
+            stage.float64 = max(stage.float64 or 0.0, error)
+        note_isolated(found.stages, isolated)
         guilty = [n for n, d in isolated.own.items() if not d.within(self._limit(n))]
         if isolated.crash is not None:
             guilty += isolated.crash[0]
@@ -160,13 +160,6 @@ class Scene:
             **both_places(place, self.case.origin),
             **both_values(theirs, ours),
         )
-
-
-def _larger(known: float | None, found: Difference | None) -> float | None:
-    if found is None:
-        return known
-    error = float("inf") if found.problem is not None else found.error
-    return error if known is None else max(known, error)
 
 
 def _position(recorder: Recorder, execution: Any) -> int:

@@ -129,7 +129,8 @@ class _Instrument(ast.NodeTransformer):
         self.names.pop()
         return node
 
-    visit_AsyncFunctionDef = visit_FunctionDef
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return node  # no model has one
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         return node  # its operations run later, in other statements

@@ -20,7 +20,15 @@ from keraform.verify.classes import (
     model_classes,
     upstream_module_name,
 )
-from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
+from keraform.verify.inputs import (
+    Inputs,
+    Scene,
+    make_inputs,
+    make_labels,
+    make_problems,
+    resized_inputs,
+    scene_of,
+)
 from keraform.verify.kind_assertions import kinds_of_module
 from keraform.verify.port import load_state
 from keraform.verify.refusals import Refusal, refusals_of
@@ -122,6 +130,7 @@ def class_case(module_name: str, torch_class: type, config: Any = None) -> Case:
         make_port=lambda: port_class(module_name, torch_class.__name__)(eager(config)),
         load=load_state,
         make_variants=lambda: input_variants(torch_class, config),
+        make_labelled=lambda: labelled_variants(torch_class, scene_of(torch_class, config)),
         find_refusals=lambda: refusals_in(module_name, torch_class.__name__),
         find_kinds=lambda: kinds_of_module(module_name),
         resized=lambda: resized_inputs(torch_class, config),
@@ -134,6 +143,28 @@ def input_variants(torch_class: type, config: Any) -> tuple[Variant, ...]:
     full = make_inputs(scene_of(torch_class, config))
     bare = make_inputs(scene_of(torch_class, config, masks=False))
     return Variant("masked", full, dict(RECORDED)), Variant("plain", bare)
+
+
+def labelled_variants(
+    torch_class: type, scene: Scene, inputs: Inputs | None = None
+) -> tuple[Variant, ...]:
+    """With the class's labels, with those of each problem type, and with labels from which the
+    model makes its decoder's input.
+    """
+    inputs = make_inputs(scene) if inputs is None else inputs
+    labels = make_labels(scene)
+    if not labels:
+        return ()
+    problems = make_problems(torch_class, scene)
+    free = {"config": {"problem_type": None}} if problems else {}
+    found = [Variant("labels", {**inputs, **labels}, **free)]
+    for problem, values in problems.items():
+        given = {**inputs, "labels": values}
+        found.append(Variant(problem, given, config={"problem_type": problem}))
+    encoder = {name: value for name, value in inputs.items() if not name.startswith("decoder_")}
+    if "decoder_input_ids" in inputs:
+        found.append(Variant("labels alone", {**encoder, **labels}))
+    return tuple(found)
 
 
 def eager(config: Any) -> Any:

@@ -12,6 +12,18 @@ LIMITS = {"float64": 1e-9, "float32": 1e-5}
 # 1e-15 to 1e-12. Float32 decides release; torch's own distance to float64 is printed beside each
 # stage.
 
+TRAINING_LIMITS = {
+    "trained": 0.0,
+    "loss": 1e-9,
+    "gradient": 1e-8,
+    "statistics": 1e-9,
+    "step": 1e-8,
+}
+# Of rung 6, all in float64. Losses and running statistics are outputs of a forward pass. A gradient
+# comes through twice as many operations, and sums over batch and length what cancels in part; it
+# measures 1e-15 to 1e-11 between right ports. A step's new weights differ by at most what the
+# gradients do, times the learning rate over epsilon (steps.py). A parameter is trained or is not.
+
 NOISE_FACTOR = 2.0
 # Trained weights have outliers (single values of 190 in MiniLM, where the rms is 1.9), at which
 # torch itself is 1e-4 away from float64. Two float32 runs differ by at most the sum of their

@@ -230,7 +230,7 @@ def _execution(record: dict[str, Any], number: int, leaves: Callable[[str], Leav
         for index, site in enumerate(record["operations"])
     ]
     result = leaves(f"statements/{number}/result")
-    return Execution(Statement(**statement), record["stage"], operations, result)
+    return Execution(Statement(**statement), record["stage"], operations=operations, result=result)
 
 
 def inputs_of(path: Path) -> dict[str, np.ndarray]:

@@ -39,6 +39,8 @@ class Twin:
         with torch_precision(dtype, lift):
             model = self.construct()
             keep_in_float32(model, getattr(torch, dtype))
+            if lift:
+                model.double()  # torch.FloatTensor and the like, which name float32 as a type
             own = model.state_dict()
             wanted = {key: _tensor(value, own[key].dtype) for key, value in self.state.items()}
             model.load_state_dict(wanted)

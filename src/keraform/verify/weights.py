@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from keraform.verify.blame import both_places, both_values
 from keraform.verify.cases import Case
 from keraform.verify.causes import close, likely_cause
 from keraform.verify.compare import distance
-from keraform.verify.construction import construction_of
+from keraform.verify.construction import assignment_of, construction_of
 from keraform.verify.findings import WEIGHTS, Finding
 from keraform.verify.kept import weights_of
 from keraform.verify.leaves import Leaf
-from keraform.verify.origins import Origin, place_at
+from keraform.verify.origins import Origin, OriginOf
 from keraform.verify.port import LoadReport
-from keraform.verify.statistics import statistics_of
+from keraform.verify.sharing import differently_shared, keras_shares, torch_shares
 from keraform.verify.twin import State
+
+TIED = "_tied_weights_keys"  # the class's own list of them
 
 
 def weight_findings(
@@ -31,14 +34,35 @@ def weight_findings(
         *((key.split(":")[0].split(" ")[0], f"wrong shape: {key}") for key in report.mismatched),
     ]
     found = [
-        _finding(key, problem, None, state.get(key), own.get(key), model, files)
+        _finding(key, problem, None, state.get(key), own.get(key), model, files, case.origin)
         for key, problem in problems
     ]
     named = {key for key, _ in problems}
+    found += _ties(case, model, files)
     for key, cause in _unequal(state, own):
         if key not in named:
-            found.append(_finding(key, None, cause, state[key], own[key], model, files))
+            found.append(
+                _finding(key, None, cause, state[key], own[key], model, files, case.origin)
+            )
     return found
+
+
+def _ties(case: Case, model: Any, files: dict[str, Origin]) -> list[Finding]:
+    """Weights that are one parameter on one side only; `_tied_weights_keys` says which are."""
+    apart = differently_shared(torch_shares(case.twin.build()), keras_shares(model))
+    place = assignment_of(type(model), TIED, list(files)) if apart else None
+    return [
+        Finding(
+            WEIGHTS,
+            "",
+            "float64",
+            float("inf"),
+            cause="tied or untied weights",
+            problem="; ".join(apart),
+            **both_places(place, case.origin),
+        )
+        for _ in apart[:1]
+    ]
 
 
 def _unequal(state: State, own: State) -> Iterator[tuple[str, str | None]]:
@@ -65,23 +89,22 @@ def _finding(
     keras: np.ndarray | None,
     model: Any,
     files: dict[str, Origin],
+    origin: OriginOf,
 ) -> Finding:
     stage = key.rpartition(".")[0]
     place = construction_of(key, model, list(files))
-    origin = files[place.file] if place is not None else None
     both = torch is not None and keras is not None and torch.shape == keras.shape
     return Finding(
         WEIGHTS,
         stage,
         "float64",
         distance(torch, keras) if both else float("inf"),  # type: ignore[arg-type]
-        torch=place_at(origin.torch_file, origin.lines.torch_line(place.line))
-        if origin is not None and place is not None
-        else None,
-        keras=place,
-        rules=origin.lines.rules(place.line) if origin is not None and place is not None else (),
         cause=f"{key}: {cause}" if cause else None,
-        torch_values=statistics_of(Leaf("float64", torch)) if torch is not None else None,
-        keras_values=statistics_of(Leaf("float64", keras)) if keras is not None else None,
         problem=f"{key}: {problem}" if problem else (None if cause else f"{key}: other values"),
+        **both_places(place, origin),
+        **both_values(_leaf(torch), _leaf(keras)),
     )
+
+
+def _leaf(value: np.ndarray | None) -> Leaf | None:
+    return Leaf(str(value.dtype), value) if value is not None else None

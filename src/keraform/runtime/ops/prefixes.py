@@ -8,6 +8,7 @@ from __future__ import annotations
 from keras import ops
 
 from keraform.runtime.ops import dtypes
+from keraform.runtime.ops.reductions import root
 from keraform.runtime.ops.tensors import Tensor, as_tensor, axis_of, rank, sizes
 
 
@@ -69,7 +70,7 @@ def std_of_first(
     correction: float | None = None,
 ) -> Tensor:
     """Returns the standard deviation of the first `length` entries; see `var_of_first`."""
-    return ops.sqrt(var_of_first(input, length, dim, unbiased, keepdim, correction=correction))
+    return root(var_of_first(input, length, dim, unbiased, keepdim, correction=correction))
 
 
 def _widened(input: Tensor) -> tuple[Tensor, Tensor]:

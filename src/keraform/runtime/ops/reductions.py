@@ -132,8 +132,14 @@ def std(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """Returns the standard deviation; see `var`."""
-    return ops.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    """Returns the standard deviation; see `var`. Its gradient at zero is 0, as torch's."""
+    return root(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def root(squares: Tensor) -> Tensor:
+    """Returns the square root with the gradient 0 at zero, where that of `ops.sqrt` is infinite."""
+    zero = ops.equal(squares, 0)
+    return ops.where(zero, squares, ops.sqrt(ops.where(zero, ops.ones_like(squares), squares)))
 
 
 def std_mean(
@@ -146,7 +152,7 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """Returns standard deviation and mean; see `var`."""
     spread, centre = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return ops.sqrt(spread), centre
+    return root(spread), centre
 
 
 def vector_norm(
@@ -167,9 +173,7 @@ def vector_norm(
     axes = axes_of(dim, rank(x))
     size = ops.abs(x)
     if ord == 2:
-        squares = ops.sum(ops.square(size), axis=axes, keepdims=keepdim)
-        zero = ops.equal(squares, 0)
-        return ops.where(zero, squares, ops.sqrt(ops.where(zero, ops.ones_like(squares), squares)))
+        return root(ops.sum(ops.square(size), axis=axes, keepdims=keepdim))
     if ord == 1:
         return ops.sum(size, axis=axes, keepdims=keepdim)
     if ord == 0:
