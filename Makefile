@@ -4,6 +4,7 @@
 # nothing else chooses a build (README.md, "Another build of PyTorch").
 TORCH ?= torch==2.13.0
 VENV ?= .venv
+NEWEST := .venv-newest
 WORKERS ?= 2
 TYPES ?= bert albert distilbert roberta electra gpt2 llama mistral qwen3 t5 bart whisper vit clip convnext \
          wav2vec2 mamba deberta-v2 swin detr mixtral
@@ -22,7 +23,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-models lint types contracts check golden facts support detector clean
+.PHONY: help install demo test test-models test-newest lint types contracts check golden facts support \
+        detector clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +39,12 @@ test: $(READY)  ## the default test suite (offline, CPU, minutes)
 
 test-models: $(READY)  ## the battery over every proved model type, all heads (long)
 	$(BIN)/python -m pytest -n $(WORKERS) -m models
+
+test-newest:  ## the default test suite with the newest transformers, in an environment of its own
+	@$(MAKE) --no-print-directory install VENV=$(NEWEST)
+	@$(NEWEST)/bin/python -m pip --disable-pip-version-check -qq install --upgrade transformers
+	@$(NEWEST)/bin/python -c 'import transformers; print("transformers", transformers.__version__)'
+	@$(MAKE) --no-print-directory test VENV=$(NEWEST)
 
 lint: $(READY)  ## ruff: rules and layout
 	$(BIN)/ruff check .
@@ -64,7 +72,7 @@ detector: $(READY)  ## seed faults into good ports and publish how many are foun
 	$(BIN)/python -m tests.mutations.score --workers $(WORKERS)
 
 clean:  ## remove the environment and what the tools keep
-	rm -rf $(VENV) build dist demo-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(NEWEST) build dist demo-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src tests docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -7,9 +7,17 @@ import pytest
 import torch
 from transformers import conversion_mapping, core_model_loading
 
+from keraform.checkpoints import upstream
 from keraform.checkpoints.conversion import convert, revert
 from keraform.checkpoints.operations import Unknown
-from keraform.checkpoints.renames import Converter, GroupRename, PrefixChange, Rename
+from keraform.checkpoints.renames import (
+    Converter,
+    GroupRename,
+    LayerPairCollapse,
+    PrefixChange,
+    Rename,
+    UnknownRename,
+)
 from keraform.checkpoints.tensors import in_memory
 from keraform.checkpoints.upstream import conversions
 from keraform.errors import KeraformError
@@ -37,6 +45,9 @@ KEYS = [
     "layer.0.norm0.weight",
     "layer.0.norm1.weight",
     "roberta.encoder.layer.0.attention.self.value.bias",
+    "backbone.layers.4.mixer.q_proj.weight",
+    "backbone.layers.5.mixer.up_proj.weight",
+    "layers.5.mlp_alpha",
 ]
 
 
@@ -46,6 +57,7 @@ def test_every_rule_of_upstream_is_expressed():
     assert table.keys() == theirs.keys()
     for name, rules in table.items():
         assert len(rules) == len(theirs[name]), name
+        assert not [rule.reason for rule in rules if isinstance(rule, UnknownRename)], name
 
 
 @pytest.mark.parametrize("direction", ["forwards", "backwards"])
@@ -150,6 +162,40 @@ def test_what_cannot_be_expressed_is_reported():
     found = convert(state, [rule], {"new.weight": (2,)}, "", None)
     assert found.errors == {"old.weight": "Keraform has no counterpart of FoldTheMoon"}
     assert list(found.tensors) == ["old.weight"]
+
+
+def test_a_rule_without_a_counterpart_is_reported():
+    """The keys that it may have renamed say so; the others are loaded."""
+    state = in_memory({"old.weight": np.ones(2), "new.bias": np.ones(2)})
+    rules = [UnknownRename("FoldTheMoon")]
+    found = convert(state, rules, {"new.weight": (2,), "new.bias": (2,)}, "", None)
+    assert found.errors == {"old.weight": "Keraform has no counterpart of FoldTheMoon"}
+    assert list(found.tensors) == ["new.bias", "old.weight"]
+
+
+def test_rules_that_upstream_makes_are_told_from_operations(monkeypatch, tmp_path):
+    table = tmp_path / "conversion_mapping.py"
+    table.write_text(
+        "_MODEL_TO_CONVERSION_PATTERN = {}\n"
+        "def _build_checkpoint_conversion_mapping():\n"
+        "    operation = WeightConverter('a', 'b', operations=[Fold()])\n"
+        "    mapping = {'x': [FoldTheMoon(), operation]}\n"
+        "    first = mapping['x'][1]._original_source_patterns[0]\n"
+        "    return {**mapping, first: []}\n"
+    )
+    monkeypatch.setattr(upstream, "_source", lambda: table)
+    found = upstream.conversions.__wrapped__()
+    assert found.keys() == {"x", "a"}
+    assert found["x"][0].reason == "Keraform has no counterpart of FoldTheMoon"
+    assert found["x"][1].operations == [Unknown("Fold", {"args": ()})]
+
+
+def test_two_blocks_become_a_layer():
+    rule = LayerPairCollapse()
+    assert rule.apply("layers.2.mixer.q_proj.weight")[0] == "layers.1.self_attn.q_proj.weight"
+    assert rule.apply("layers.3.mixer.up_proj.weight")[0] == "layers.1.mlp.up_proj.weight"
+    assert rule.apply("layers.3.attn_alpha")[0] == "layers.1.lambda_1"
+    assert rule.apply("layers.3.norm.weight") == ("layers.3.norm.weight", None)
 
 
 def test_two_tensors_for_one_weight_are_an_error():

@@ -39,6 +39,15 @@ def update_both(ours, theirs, length, layer=0, seed=0):
         assert_same(a, b)
 
 
+def linear(theirs):
+    """Which layers are scans and nothing else; older releases count some that also attend."""
+    return [
+        isinstance(layer, cache_utils.LinearAttentionCacheLayerMixin)
+        and not isinstance(layer, cache_utils.CacheLayerMixin)
+        for layer in theirs.layers
+    ]
+
+
 def assert_same_answers(ours, theirs, layers=(0,)):
     for layer in layers:
         assert int(ours.get_seq_length(layer)) == int(theirs.get_seq_length(layer))
@@ -46,8 +55,9 @@ def assert_same_answers(ours, theirs, layers=(0,)):
         for query in (1, 5):
             assert ours.get_mask_sizes(query, layer) == theirs.get_mask_sizes(query, layer)
         assert ours.get_max_length(layer) == theirs.get_max_length(layer)
-    for answer in ("is_sliding", "is_linear", "is_dummy", "is_compileable", "is_initialized"):
+    for answer in ("is_sliding", "is_dummy", "is_compileable", "is_initialized"):
         assert getattr(ours, answer) == getattr(theirs, answer), answer
+    assert ours.is_linear == linear(theirs)
     assert len(ours) == len(theirs) and repr(ours) == repr(theirs)
 
 
@@ -118,6 +128,41 @@ def test_crop_and_rows(kind, lengths, remove):
     assert_same(ours.layers[0].values, theirs.layers[0].values)
 
 
+@pytest.mark.parametrize("kind", ["static", "static sliding", "static indexed"])
+def test_a_static_cache_that_forgot_is_one_that_never_knew(kind):
+    """Older releases of Transformers cannot crop these."""
+    (forgot, _), (never, _) = pair(kind), pair(kind)
+    for cache, lengths in ((forgot, (2, 1)), (never, (2,))):
+        for step, length in enumerate(lengths):
+            keys = states(length, step)[0]
+            cache.update(keys, keys, 0)
+            if "indexed" in kind:
+                cache.update_indexer(keys[:, 0], 0)
+    forgot.crop(-1)
+    keys = states(1, 7)[0]
+    found, wanted = forgot.update(keys, keys, 0)[0], never.update(keys, keys, 0)[0]
+    assert int(forgot.get_seq_length()) == int(never.get_seq_length()) == 3
+    assert_same(found, torch.tensor(ops.convert_to_numpy(wanted)))
+    if "indexed" in kind:
+        found = forgot.update_indexer(keys[:, 0], 0)
+        assert_same(found, torch.tensor(ops.convert_to_numpy(never.update_indexer(keys[:, 0], 0))))
+    with pytest.raises(ValueError, match=r"Call crop\(-n\)"):
+        forgot.crop(1)
+    assert forgot.is_croppable is (kind != "static sliding")
+    if kind == "static sliding":  # what has left the window does not come back
+        forgot.update(*(states(2)[0],) * 2, 0)
+        with pytest.raises(RuntimeError, match="5 tokens in a window of 4"):
+            forgot.crop(-1)
+
+
+def test_values_may_have_another_dtype_than_keys():
+    cache, _ = pair("static")
+    keys = states(2)[0]
+    cache.update(keys, ops.cast(keys, "float16"), 0)
+    assert keras.backend.standardize_dtype(cache.layers[0].keys.dtype) == "float32"
+    assert keras.backend.standardize_dtype(cache.layers[0].values.dtype) == "float16"
+
+
 @pytest.mark.parametrize("record", [False, True])
 @pytest.mark.parametrize("kernel", [None, 4])
 @pytest.mark.parametrize("lengths", [(4, 1, 1), (2, 1, 3), (7, 2)])
@@ -149,6 +194,7 @@ def test_linear_layers(record, kernel, lengths):
     assert ours.has_previous_state(0) is True
     assert ours.is_recording_past(0) is record
     assert ours.is_linear == theirs.is_linear == [True]
+    assert ours.is_compileable is not record  # what is kept grows
     order = np.array([1, 1])
     ours.reorder_cache(ops.convert_to_tensor(order))
     theirs.reorder_cache(torch.tensor(order))
@@ -180,7 +226,7 @@ def test_caches_follow_the_config():
         ours, theirs = caches.DynamicCache(config=config), cache_utils.DynamicCache(config=config)
         assert repr(ours) == repr(theirs)
         assert repr(caches.StaticCache(config, 8)) == repr(cache_utils.StaticCache(config, 8))
-        assert ours.is_sliding == theirs.is_sliding and ours.is_linear == theirs.is_linear
+        assert ours.is_sliding == theirs.is_sliding and ours.is_linear == linear(theirs)
 
 
 def test_encoder_decoder_cache():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import itertools
 import os
 from types import SimpleNamespace
@@ -12,11 +14,23 @@ import pytest
 import torch
 from keras import ops
 from transformers import cache_utils, masking_utils
-from transformers import modeling_attn_mask_utils as old_masks
 
 from keraform.runtime import caches, masks
+from keraform.runtime.renamed import RENAMED
 
 BATCH, LENGTH, WIDTH = 3, 7, 5
+
+# what the installed release calls the cache; ours has all names
+CACHE = next(
+    name
+    for name in (*RENAMED, *RENAMED.values())
+    if name in inspect.signature(masking_utils.create_causal_mask).parameters
+)
+NO_CACHE = {CACHE: None}
+# the older mask functions, in the releases that have them
+OLD_MASKS = "modeling_attn_mask_utils"
+if importlib.util.find_spec(f"transformers.{OLD_MASKS}") is None:
+    OLD_MASKS = ""
 
 PADDING = {
     "none": None,
@@ -82,10 +96,8 @@ def assert_same(ours, theirs):
 def test_equals_upstream_without_cache(function, padding, dtype):
     ours_embeds, theirs_embeds = embeds(dtype=dtype)
     mask, torch_mask = both(PADDING[padding])
-    ours = getattr(masks, function)(config(), ours_embeds, mask, past_key_values=None)
-    theirs = getattr(masking_utils, function)(
-        config(), theirs_embeds, torch_mask, past_key_values=None
-    )
+    ours = getattr(masks, function)(config(), ours_embeds, mask, **NO_CACHE)
+    theirs = getattr(masking_utils, function)(config(), theirs_embeds, torch_mask, **NO_CACHE)
     if function == "create_recurrent_attention_mask" and ours is not None:
         np.testing.assert_array_equal(ops.convert_to_numpy(ours), theirs.numpy())
     else:
@@ -159,7 +171,7 @@ def test_four_dimensional_masks_are_returned_as_they_are():
     ours_embeds, _ = embeds()
     given = ops.zeros((BATCH, 1, LENGTH, LENGTH))
     for function in FUNCTIONS[:-1]:
-        assert getattr(masks, function)(config(), ours_embeds, given, past_key_values=None) is given
+        assert getattr(masks, function)(config(), ours_embeds, given, **NO_CACHE) is given
 
 
 def test_config_can_make_a_decoder_bidirectional():
@@ -228,6 +240,42 @@ def test_masks_for_generate_are_keyed_by_layer_type():
             assert_same(ours[key], wanted)
 
 
+def test_packed_sequences_stay_apart_when_blocks_reach_over_them():
+    ours_embeds, _ = embeds()
+    positions, _ = both(np.array([[0, 1, 2, 0, 1, 0, 1]] * BATCH))
+    blocks, _ = both(np.array([[-1, 0, 0, 0, -1, 1, 1]] * BATCH))
+    made = masks.create_causal_mask(
+        config(), ours_embeds, None, None, positions, block_sequence_ids=blocks
+    )
+    is_open = ops.convert_to_numpy(made)[0, 0] == 0
+    assert is_open[1, 2] and is_open[5, 6]  # blocks look ahead
+    assert not is_open[2, 3] and not is_open[3, 2]  # but not into another sequence
+
+
+@pytest.mark.parametrize("older", RENAMED)
+def test_the_cache_goes_by_its_older_names_too(older):
+    ours_embeds, _ = embeds(1)
+    cache, _ = caches_of("full", (2, 4))
+    by_name = masks.create_causal_mask(config(), ours_embeds, None, **{older: cache})
+    assert by_name.shape[-1] == 7
+    assert_same(by_name, torch.tensor(ops.convert_to_numpy(by_name) * 0))
+
+
+def newer_causal(mask, length, past, window):
+    """The older function's mask, said by today's functions: its window counts one key more."""
+    pattern = masking_utils.causal_mask_function
+    if window is not None:
+        pattern = masking_utils.sliding_window_causal_mask_function(window + 1)
+    return masking_utils.eager_mask(
+        BATCH, length, length + past, past, 0, pattern, mask, allow_is_causal_skip=False
+    )
+
+
+def newer_bidirectional(mask, length):
+    pattern = masking_utils.bidirectional_mask_function
+    return masking_utils.eager_mask(BATCH, length, LENGTH, 0, 0, pattern, mask)
+
+
 @pytest.mark.filterwarnings("ignore:The attention mask API")
 @pytest.mark.parametrize("padding", list(PADDING))
 @pytest.mark.parametrize("past", [0, 3])
@@ -235,16 +283,22 @@ def test_masks_for_generate_are_keyed_by_layer_type():
 def test_older_mask_functions(padding, past, window):
     ours_embeds, theirs_embeds = embeds(LENGTH - past)
     mask, torch_mask = both(PADDING[padding])
-    shape = (BATCH, LENGTH - past)
-    assert_same(
-        masks._prepare_4d_causal_attention_mask(mask, shape, ours_embeds, past, window),
-        old_masks._prepare_4d_causal_attention_mask(torch_mask, shape, theirs_embeds, past, window),
-    )
+    length = LENGTH - past
+    shape = (BATCH, length)
+    as_bool = None if torch_mask is None else torch_mask.bool()
+    causal = masks._prepare_4d_causal_attention_mask(mask, shape, ours_embeds, past, window)
+    assert_same(causal, newer_causal(as_bool, length, past, window))
     if mask is not None:
-        assert_same(
-            masks._prepare_4d_attention_mask(mask, "float32", tgt_len=LENGTH - past),
-            old_masks._prepare_4d_attention_mask(torch_mask, torch.float32, LENGTH - past),
-        )
+        both_ways = masks._prepare_4d_attention_mask(mask, "float32", tgt_len=length)
+        assert_same(both_ways, newer_bidirectional(as_bool, length))
+    if not OLD_MASKS:
+        return
+    old = importlib.import_module(f"transformers.{OLD_MASKS}")
+    made = old._prepare_4d_causal_attention_mask(torch_mask, shape, theirs_embeds, past, window)
+    assert_same(causal, made)
+    if mask is not None:
+        made = old._prepare_4d_attention_mask(torch_mask, torch.float32, length)
+        assert_same(both_ways, made)
 
 
 def test_a_wrong_setting_is_named():
@@ -265,8 +319,7 @@ def test_graphs_with_unknown_sizes_give_the_same_masks(jit):
     def run(inputs, mask):
         sizes = config()
         return [
-            getattr(masks, function)(sizes, inputs, mask, past_key_values=None)
-            for function in FUNCTIONS[:-1]
+            getattr(masks, function)(sizes, inputs, mask, **NO_CACHE) for function in FUNCTIONS[:-1]
         ]
 
     graph = tf.function(
@@ -284,7 +337,7 @@ def test_graphs_with_unknown_sizes_give_the_same_masks(jit):
             theirs_embeds = torch.zeros(rows, length, WIDTH)
             for function, ours in zip(FUNCTIONS[:-1], made, strict=True):
                 theirs = getattr(masking_utils, function)(
-                    config(), theirs_embeds, torch.tensor(mask), past_key_values=None
+                    config(), theirs_embeds, torch.tensor(mask), **NO_CACHE
                 )
                 if theirs is None:  # a graph cannot read the mask, and has zeros instead
                     theirs = torch.zeros(rows, 1, length, length)
@@ -337,13 +390,13 @@ def test_jit_gives_the_same_masks():
     @jax.jit
     def run(inputs, mask):
         return [
-            getattr(masks, function)(config(), inputs, mask, past_key_values=None)
+            getattr(masks, function)(config(), inputs, mask, **NO_CACHE)
             for function in FUNCTIONS[:-1]
         ]
 
     made = run(embeds()[0], PADDING["left"])
     for function, ours in zip(FUNCTIONS[:-1], made, strict=True):
         theirs = getattr(masking_utils, function)(
-            config(), embeds()[1], torch.tensor(PADDING["left"]), past_key_values=None
+            config(), embeds()[1], torch.tensor(PADDING["left"]), **NO_CACHE
         )
         assert_same(ours, theirs)

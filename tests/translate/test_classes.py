@@ -73,6 +73,60 @@ __all__ = ["MiniPreTrainedModel", "MiniModel", "MiniForTokens"]
 '''
 
 
+RENAMED = """
+import torch
+from torch import nn
+
+from ...cache_utils import Cache
+from ...modeling_utils import PreTrainedModel
+from ...utils import auto_docstring
+from ...utils.deprecation import deprecate_kwarg
+
+
+class MiniLayer(nn.Module):
+    @deprecate_kwarg("past_key_values", "9.0", new_name="cache")
+    def forward(self, x: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
+        return x
+
+
+class MiniPreTrainedModel(PreTrainedModel):
+    base_model_prefix = "mini"
+
+
+class MiniModel(MiniPreTrainedModel):
+    def __init__(self, config):
+        super().__init__(config)
+        self.layer = MiniLayer()
+
+    @auto_docstring
+    @deprecate_kwarg("past_key_values", "9.0", new_name="cache")
+    def forward(self, x: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
+        return self.layer(x, cache=cache)
+
+
+class MiniForTokens(MiniPreTrainedModel):
+    def __init__(self, config):
+        super().__init__(config)
+        self.mini = MiniModel(config)
+
+
+__all__ = ["MiniPreTrainedModel", "MiniModel", "MiniForTokens"]
+"""
+
+
+def test_older_names_of_arguments_are_taken_wherever_upstream_takes_them() -> None:
+    made = port(RENAMED, imports="", module=MODULE)
+    assert made.refusals == []
+    assert "from keraform.runtime.renamed import deprecate_kwarg\n" in made.code
+    decorator = '@deprecate_kwarg("past_key_values", "9.0", new_name="cache")'
+    below = [
+        after.partition("def ")[2].partition("(")[0]
+        for after in made.code.split(f"    {decorator}\n")[1:]
+    ]
+    assert below == ["call", "call", "call"]  # the layer, the main layer and its wrapper
+    assert f"    @unpack_inputs\n    {decorator}\n    def call(" in made.code
+
+
 @pytest.fixture(scope="module")
 def code() -> str:
     made = port(MODEL, imports="", module=MODULE)

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from transformers import BertConfig, DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from keraform import translate
-from keraform.verify.facts import facts_file_name, read_facts, record_facts, source_hash
+from keraform.translate import facts_store
+from keraform.translate.source import Source
+from keraform.verify.classes import PROVED_TYPES, upstream_module_name
+from keraform.verify.facts import SHARED, Facts, read_facts, record_facts, source_hash
 from keraform.verify.instrument import instrumented
 from keraform.verify.kinds import kind_of, merge
 
@@ -120,11 +124,41 @@ def test_facts_of_bert_are_complete_and_stable(tmp_path):
             ast.parse(text.strip(), mode="eval")
 
 
-def test_shipped_facts_belong_to_the_installed_release():
-    folder = Path(translate.__file__).parent / "facts"
-    files = sorted(folder.glob("*.json.gz"))
-    assert len(files) >= 21
-    for path in files:
-        facts = read_facts(path)
-        assert path.name == facts_file_name(facts.module)
-        assert facts.source_hash == source_hash(facts.module), path.name
+@pytest.fixture(scope="module")
+def shipped() -> list[Facts]:
+    """All facts that come with Keraform, of all releases."""
+    paths = sorted((Path(translate.__file__).parent / "facts").glob("*.json.gz"))
+    found = [read_facts(path) for path in paths]
+    assert [path.name for path in paths] == [facts.file_name for facts in found]
+    return found
+
+
+def test_each_recorded_release_has_facts_of_all_proved_types(shipped):
+    modules = {upstream_module_name(each) for each in PROVED_TYPES} | SHARED.keys()
+    assert {facts.module for facts in shipped} == modules
+    hashes = [(facts.module, facts.source_hash) for facts in shipped]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_shipped_facts_belong_to_the_installed_release(shipped):
+    releases = sorted({facts.transformers for facts in shipped})
+    if transformers.__version__ not in releases:
+        pytest.skip(
+            f"kinds are recorded for transformers {', '.join(releases)}; installed is "
+            f"{transformers.__version__}: `keraform facts --all` records them"
+        )
+    recorded = {(facts.module, facts.source_hash) for facts in shipped}
+    modules = {facts.module for facts in shipped}
+    assert [name for name in sorted(modules) if (name, source_hash(name)) not in recorded] == []
+
+
+def test_facts_are_found_by_the_text_they_were_recorded_of(shipped, tmp_path, monkeypatch):
+    """Those of other texts of the module lie beside them, and are not mistaken for them."""
+    monkeypatch.setattr(facts_store, "FOLDER", tmp_path)
+    sources = [Source(BERT, "bert.py", text, "a release") for text in ("a = 1\n", "a = 2\n", "")]
+    for index, source in enumerate(sources[:2]):
+        facts = Facts(BERT, source.hash, "a release", {f"{index + 1}:0:1:1": "int"})
+        facts.write(tmp_path / facts.file_name)
+    found = [facts_store.load_facts(source) for source in sources]
+    assert [facts for facts, _ in found] == [{"1:0:1:1": "int"}, {"2:0:1:1": "int"}, {}]
+    assert len({digest for _, digest in found}) == 3

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keraform.checkpoints.operations import Context, InexpressibleError, Tensors
-from keraform.checkpoints.renames import Converter, PrefixChange, Rename
+from keraform.checkpoints.renames import Converter, PrefixChange, Rename, UnknownRename
 from keraform.checkpoints.tensors import StoredTensor, of_array
 from keraform.checkpoints.upstream import conversions
 from keraform.errors import KeraformError
@@ -126,12 +126,15 @@ def convert(
     """
     renames = [rule for rule in rules if not isinstance(rule, Converter)]
     converters = [rule for rule in rules if isinstance(rule, Converter)]
+    unknown = [rule.reason for rule in rules if isinstance(rule, UnknownRename)]
     result, groups = Converted(), dict[str, _Group]()
     for key in sorted(stored, key=_natural):
         target, converter, source = _renamed(key, renames, converters)
         target = _with_prefix(target, base_model_prefix, shapes)
         if target not in shapes and _with_prefix(key, base_model_prefix, shapes) in shapes:
             target, converter = _with_prefix(key, base_model_prefix, shapes), None
+        if target not in shapes and unknown:
+            result.errors[key] = "; ".join(unknown)
         if converter is None or target not in shapes:
             _keep(result, target if target in shapes else key, stored[key])
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Rename:
@@ -23,8 +23,10 @@ class Rename:
     def __init__(
         self, source_patterns: str | Sequence[str], target_patterns: str | Sequence[str]
     ) -> None:
-        self.written = (_listed(source_patterns), _listed(target_patterns))
-        cleaned = [_as_target(pattern) for pattern in self.written[1]]
+        # as they were written, by upstream's names, since its table asks its own rules for them
+        self._original_source_patterns = _listed(source_patterns)
+        self._original_target_patterns = _listed(target_patterns)
+        cleaned = [_as_target(pattern) for pattern in self._original_target_patterns]
         groups = {group for _, group in cleaned if group is not None}
         if len(groups) > 1:
             raise ValueError(f"targets with different groups: {sorted(groups)}")
@@ -36,13 +38,14 @@ class Rename:
 
     def _sources(self, group: str | None) -> list[str]:
         sources = []
-        paired = len(self.written[0]) == len(self.written[1])
-        for index, pattern in enumerate(self.written[0]):
+        targets = self._original_target_patterns
+        paired = len(self._original_source_patterns) == len(targets)
+        for index, pattern in enumerate(self._original_source_patterns):
             if r"\1" in pattern:
                 if group is None:
                     raise ValueError(f"{pattern} refers to a group that no target has")
                 pattern = pattern.replace(r"\1", group, 1)
-            anchored = paired and self.written[1][index].startswith("^")
+            anchored = paired and targets[index].startswith("^")
             sources.append(f"^{pattern}" if anchored and not pattern.startswith("^") else pattern)
         return sources
 
@@ -113,7 +116,7 @@ class Rename:
 
     def reversed(self) -> Rename:
         """The rule for the way back."""
-        twin = self._rebuilt(self.written[1], self.written[0])
+        twin = self._rebuilt(self._original_target_patterns, self._original_source_patterns)
         twin.scope = self.scope
         return twin
 
@@ -194,6 +197,47 @@ class OffsetRename(Rename):
 
     def _rebuilt(self, sources: list[str], targets: list[str]) -> Rename:
         return OffsetRename(sources, targets, -self.offset)
+
+
+class LayerPairCollapse(Rename):
+    """A layer that was kept as a block of attention and a block of an MLP becomes one layer."""
+
+    _block = re.compile(r"layers\.(\d+)\.(mixer|attn_alpha|mlp_alpha)(?=\.|$)")
+    _names: ClassVar[dict[str, str]] = {"attn_alpha": "lambda_1", "mlp_alpha": "lambda_2"}
+
+    def __init__(self) -> None:
+        super().__init__(r"layers\.(\d+)", r"layers.\1")
+
+    def apply(self, key: str) -> tuple[str, str | None]:
+        match = self._block.search(key)
+        if match is None:
+            return key, None
+        self.used = True
+        index, kind = int(match[1]), match[2]
+        name = self._names.get(kind, ("self_attn", "mlp")[index % 2])
+        renamed = f"layers.{index // 2}.{name}"
+        return key[: match.start()] + renamed + key[match.end() :], self.source_patterns[0]
+
+    def reversed(self) -> Rename:
+        return self  # upstream too writes one layer
+
+
+class UnknownRename(Rename):
+    """A rule of upstream's that has no counterpart here: it renames nothing, and says so.
+
+    Args:
+        name: Upstream's name of the rule.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__([], [])
+        self.reason = f"Keraform has no counterpart of {name}"
+
+    def apply(self, key: str) -> tuple[str, str | None]:
+        return key, None
+
+    def reversed(self) -> Rename:
+        return self
 
 
 class Converter(Rename):

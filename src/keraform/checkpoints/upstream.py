@@ -21,6 +21,7 @@ _COUNTERPARTS: dict[str, Any] = {
     "PrefixChange": renames.PrefixChange,
     "GroupWeightRename": renames.GroupRename,
     "Inkling2IndexOffsetWeightRename": renames.OffsetRename,
+    "LayerPairCollapse": renames.LayerPairCollapse,
     "Chunk": operations.Chunk,
     "Split": operations.Split,
     "Concatenate": operations.Concatenate,
@@ -46,14 +47,22 @@ def conversions() -> dict[str, list[renames.Rename]]:
         raise RuntimeError(
             f"expected: {_TABLE} and {_FUNCTION} in {path}\n"
             f"got: a file without them (another release of transformers?)\n"
-            f"try: pip install 'transformers==5.23.*'"
+            f"try: an older release of transformers, or a newer one of keraform"
         )
     namespace: dict[str, Any] = dict(_COUNTERPARTS)
     for name in _called_names(kept) - set(namespace) - set(vars(builtins)) - {_FUNCTION}:
         namespace[name] = _unknown(name)
     module = ast.Module(body=kept, type_ignores=[])
     exec(compile(module, str(path), "exec"), namespace)
-    return namespace[_FUNCTION]()
+    return {name: _expressed(rules) for name, rules in namespace[_FUNCTION]().items()}
+
+
+def _expressed(rules: Iterable[Any]) -> list[renames.Rename]:
+    """The rules of a type; those without a counterpart as rules that say so."""
+    return [
+        renames.UnknownRename(rule.name) if isinstance(rule, operations.Unknown) else rule
+        for rule in rules
+    ]
 
 
 def _source() -> Path:

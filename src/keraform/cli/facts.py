@@ -27,7 +27,8 @@ def facts(
 ) -> None:
     """Run a type's torch classes on tiny inputs and record what its expressions are.
 
-    Recorded kinds ship with the package, so that users without torch get the same ports.
+    Recorded kinds ship with the package, so that users without torch get the same ports. Those of
+    another text of the module, from another release of Transformers, stay.
 
     Example: keraform facts bert. Next: keraform port bert
     """
@@ -42,7 +43,7 @@ def facts(
 
     with console.loading_backend(quiet=as_json):
         from keraform.verify.classes import PROVED_TYPES, upstream_module_name
-        from keraform.verify.facts import SHARED, facts_file_name, record_facts
+        from keraform.verify.facts import SHARED, read_facts, record_facts
 
     directory = out or Path(translate_room.__file__).parent / "facts"
     directory.mkdir(parents=True, exist_ok=True)
@@ -55,8 +56,9 @@ def facts(
         for module, through in modules.items():
             begin(module)
             recorded = record_facts(module, through)
-            path = directory / facts_file_name(module)
-            recorded.write(path)
+            path = directory / recorded.file_name
+            if not path.is_file() or read_facts(path).facts != recorded.facts:
+                recorded.write(path)
             rows.append({"module": module, "facts": len(recorded.facts), "path": str(path)})
     if as_json:
         console.print_json(rows)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 def show_localisation(found: Localisation, where: Console) -> None:
     """Prints what was found out about one class."""
+    if found.remark:
+        where.print(f"note: {found.remark}", style="yellow", markup=False, highlight=False)
     if not found.findings:
         where.print(f"{found.name}: no difference", style="green", highlight=False)
         return

@@ -143,6 +143,10 @@ def _target(target: Target, repro: Path | None, page: Path | None, as_json: bool
     else:
         for each in found:
             show_localisation(each, console.out)
+        if repro is not None:
+            differs = any(each.findings for each in found)
+            words = f"python {repro} shows the first difference" if differs else "no difference"
+            console.out.print(f"--repro: {words}", highlight=False, markup=False)
     _write_page(page, target.name, found)
     return any(each.findings for each in found)
 

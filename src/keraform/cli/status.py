@@ -16,6 +16,10 @@ from keraform.errors import KeraformError
 RESULTS = "support.json"
 NOT_PROVED = "not yet proved: `keraform verify` has no result for it in this release"
 OUTDATED = "not yet proved: the file that was proved is another than the one generated now"
+OTHER_RELEASE = (
+    "not yet proved: it was proved with transformers {proved}, and the installed {installed} gives "
+    "another file"
+)
 
 
 def status(
@@ -34,6 +38,12 @@ def status(
         record = overview()
     elif Path(target).is_dir():
         record = of_directory(Path(target), as_json)
+    elif target.endswith(".py"):
+        raise KeraformError(
+            expected="a model type or a checkpoint's directory",
+            got=f"{target}, a file, of which nothing is known before it is verified",
+            try_next=f"keraform verify {target}",
+        )
     else:
         record = of_type(target, as_json)
     if as_json:
@@ -67,7 +77,8 @@ def of_type(model_type: str, quiet: bool = False) -> dict[str, Any]:
     types.folder_of(model_type)
     results = read_results()
     entry = results["types"].get(model_type)
-    why = NOT_PROVED if entry is None else _outdated(entry, quiet)
+    proved_with = results["versions"].get("transformers")
+    why = NOT_PROVED if entry is None else _outdated(entry, proved_with, quiet)
     return {
         "target": model_type,
         "type": model_type,
@@ -118,14 +129,18 @@ def read_results() -> dict[str, Any]:
     return json.loads(file.read_text("utf-8"))
 
 
-def _outdated(entry: dict[str, Any], quiet: bool) -> str | None:
+def _outdated(entry: dict[str, Any], proved_with: str | None, quiet: bool) -> str | None:
     """Why the results do not belong to the files as generated now, or None when they do."""
     from keraform import translate
+    from keraform.translate.source import transformers_version
 
     with console.waiting("looking at the generated files", quiet):
         for module, proved in entry.get("files", {}).items():
             if translate.digest_of(translate.translation(module).code) != proved:
-                return OUTDATED
+                installed = transformers_version()
+                if installed == proved_with:
+                    return OUTDATED
+                return OTHER_RELEASE.format(proved=proved_with, installed=installed)
     return None
 
 

@@ -213,6 +213,8 @@ def show(result: Report) -> None:
     console.out.print(f"{names}\n{legend}", style="dim", highlight=False)
     if len(result.classes) == 1:
         show_stages(result.classes[0])
+    for remark in result.remarks:
+        console.out.print(f"note: {remark}", style="yellow", markup=False, highlight=False)
     for line in reasons(result):
         style = "red" if ": fail" in line else "dim"
         console.out.print(line, style=style, markup=False, highlight=False)

@@ -43,7 +43,7 @@ class GenerationMixin:
             f"Expected a release of Keraform with generation; this one has none, so "
             f"{type(self).__name__}.generate() does nothing yet. Forward passes with a cache work: "
             f"`out = model(input_ids, use_cache=True)`, then take the argmax of "
-            f"`out.logits[:, -1]` and call `model(next_ids, past_key_values=out.past_key_values)`."
+            f"`out.logits[:, -1]` and call the model on it with the cache that `out` holds."
         )
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
@@ -51,7 +51,7 @@ class GenerationMixin:
         raise NotImplementedError(
             f"Expected a release of Keraform with generation; this one has none, so "
             f"{type(self).__name__}.prepare_inputs_for_generation() has no base to build on. "
-            f"Pass `input_ids`, `attention_mask` and `past_key_values` to the model yourself."
+            f"Pass `input_ids`, `attention_mask` and the cache to the model yourself."
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from keraform.errors import explain
 from keraform.runtime.layers.base import call_context
+from keraform.runtime.renamed import older_names
 
 _KINDS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -107,6 +108,7 @@ class Arguments:
         parameters = list(inspect.signature(function).parameters.values())[1:]
         self.names = [p.name for p in parameters if p.kind in _KINDS]
         self.keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.older = older_names(function)
         self.open = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self.takes_training = "training" in self.names or "training" in self.keywords
         self.inputs = [name for name in self.names if name != "training"]
@@ -121,7 +123,7 @@ class Arguments:
         function = owner.call
         known = getattr(function, "__arguments__", None)
         if known is None:
-            known = function.__arguments__ = cls(inspect.unwrap(function))
+            known = function.__arguments__ = cls(function)
         return known
 
     def is_unpackable(self, value: Any) -> bool:
@@ -175,7 +177,7 @@ class Arguments:
             )
         given = {**kwargs, **given}
         known = {*self.names, *self.keywords}
-        unknown = sorted(set(given) - known)
+        unknown = sorted(set(given) - known - self.older)
         if unknown and not self.open:
             raise TypeError(
                 explain(

@@ -11,6 +11,8 @@ from typing import Any, cast
 import keras
 import numpy as np
 
+from keraform.runtime.renamed import newer_name, with_newer_names
+
 _registered: set[type] = set()
 
 
@@ -22,12 +24,25 @@ def _is_cache(value: Any) -> bool:
     return getattr(value, "is_keraform_cache", False)
 
 
-class ModelOutput(OrderedDict):
+def _fields(cls: type) -> dict[str, Any]:
+    return getattr(cls, "__dataclass_fields__", {})
+
+
+class _TakesOlderNames(type):
+    """Lets the constructors of outputs take the older names of fields."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **with_newer_names(kwargs, _fields(cls)))
+
+
+class ModelOutput(OrderedDict, metaclass=_TakesOlderNames):
     """Base class of all model outputs, which are dataclasses whose fields default to `None`.
 
     Fields that are `None` are not there when the output is iterated, indexed by number or turned
     into a tuple. An output reads as `out.logits`, `out["logits"]` and `out[0]`. The constructor
     also takes one iterable of (name, value) pairs, as `tf.nest` and `keras.tree` hand back.
+
+    A field that upstream has renamed is found by its older name too.
 
     In `keras.tree` and `jax.tree_util` an output is its tensors: `None` and caches are left out.
     """
@@ -68,17 +83,35 @@ class ModelOutput(OrderedDict):
             if value is not None:
                 OrderedDict.__setitem__(self, name, value)
 
+    def _field(self, name: str) -> str:
+        """The field that has, or had, this name."""
+        return newer_name(name, _fields(type(self)))
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(self._field(key) if isinstance(key, str) else key)
+
     def __getitem__(self, key: str | int | slice) -> Any:
         if isinstance(key, str):
-            return OrderedDict.__getitem__(self, key)
+            return OrderedDict.__getitem__(self, self._field(key))
         return self.to_tuple()[key]
 
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(self._field(key), default)
+
+    def __getattr__(self, name: str) -> Any:  # asked for what is not there
+        newer = self._field(name)
+        if newer == name:
+            raise AttributeError(f"{type(self).__name__!r} has no field {name!r}")
+        return getattr(self, newer)
+
     def __setitem__(self, key: str, value: Any) -> None:
+        key = self._field(key)
         super().__setitem__(key, value)
         object.__setattr__(self, key, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if value is not None and name in getattr(type(self), "__dataclass_fields__", ()):
+        name = self._field(name)
+        if value is not None and name in _fields(type(self)):
             OrderedDict.__setitem__(self, name, value)
         object.__setattr__(self, name, value)
 
@@ -146,7 +179,7 @@ def _fixed(output: ModelOutput, method: str) -> TypeError:
 def _rebuild(cls: type[ModelOutput], names: Iterable[str], values: Iterable[Any]) -> ModelOutput:
     """An output of class `cls` with these fields, whatever the values are."""
     output = cls.__new__(cls)
-    for name in getattr(cls, "__dataclass_fields__", ()):
+    for name in _fields(cls):
         object.__setattr__(output, name, None)
     for name, value in zip(names, values, strict=True):
         output[name] = value

@@ -1,5 +1,8 @@
 """Recorded facts: kinds of expressions seen in runs of the torch twin, shipped with Keraform, keyed
 by source hash.
+
+A module has one file for each of its texts that was recorded, so that users of several releases of
+Transformers get the same quality of code.
 """
 
 from __future__ import annotations
@@ -14,14 +17,17 @@ from keraform.translate.source import Source
 FOLDER = Path(__file__).parent / "facts"
 
 
-def facts_path(module: str) -> Path:
-    """The file that holds the facts of an upstream module."""
-    return FOLDER / (module.rsplit(".", 1)[-1].removeprefix("modeling_") + ".json.gz")
+def facts_file_name(module: str, source_hash: str) -> str:
+    """`transformers.models.bert.modeling_bert` -> `bert-1a2b3c4d.json.gz`; other modules go by
+    their last name.
+    """
+    name = module.rsplit(".", 1)[-1].removeprefix("modeling_")
+    return f"{name}-{source_hash[:8]}.json.gz"
 
 
 def load_facts(source: Source) -> tuple[dict[str, str], str]:
     """The facts of a source and their hash; nothing when this text was never recorded."""
-    path = facts_path(source.module)
+    path = FOLDER / facts_file_name(source.module, source.hash)
     if not path.is_file():
         return {}, ""
     data = path.read_bytes()

@@ -46,6 +46,9 @@ class Case:
         torch_class: the class that reads saved weights back, where there is one.
         reads_itself: whether `make_port` reads its weights from a directory.
         origin: the torch file and line map of a generated file.
+        remark: what the reader should know, and is no difference.
+        init: constructor arguments of both classes, as expressions in their files' names, where
+            they take no config.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Case:
     torch_class: type | None = None
     reads_itself: bool = False
     origin: OriginOf = origin_of
+    remark: str | None = None
+    init: dict[str, str] = field(default_factory=dict)
     _twin: Twin | None = None
     _variants: tuple[Variant, ...] | None = None
     _noise: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -71,6 +71,12 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
 # Entries of the catalogue, each on its own
 
 
+def _other_number(scene: Scene) -> str | None:
+    if scene.torch.ndim or scene.keras.ndim:
+        return None
+    return f"another number: the port has {float(scene.keras):g}, torch {float(scene.torch):g}"
+
+
 def _left_out(scene: Scene) -> str | None:
     for name, array in scene.reads.items():
         if array.ndim and not close(scene.torch, array) and close(array, scene.keras):
@@ -230,7 +236,8 @@ def _other_axis(scene: Scene) -> str | None:
 def _reduction(array: np.ndarray, value: np.ndarray) -> str | None:
     if array.ndim < 2 or array.ndim - value.ndim > 1:
         return None
-    for axis, (name, function) in itertools.product(range(array.ndim), REDUCTIONS.items()):
+    axes = [axis for axis, size in enumerate(array.shape) if size > 1]
+    for axis, (name, function) in itertools.product(axes, REDUCTIONS.items()):
         for keep in (False, True):
             if close(function(array, axis=axis, keepdims=keep), value):
                 return f"{name} over axis {axis}"
@@ -264,9 +271,7 @@ def _masked(scene: Scene) -> str | None:
     if scene.torch.dtype.kind == "f":
         filler = (np.abs(scene.torch) > FILLER) != (np.abs(scene.keras) > FILLER)
         if filler.any() and close(scene.torch[~filler], scene.keras[~filler]):
-            return (
-                f"the mask: {int(filler.sum())} of {filler.size} positions are masked differently"
-            )
+            return f"the mask: it differs at {int(filler.sum())} of {filler.size} positions"
         return None
     if scene.torch.dtype.kind == "b" and differs.any():
         rows, columns = np.nonzero(differs.reshape(-1, differs.shape[-1])), differs.shape[-1]
@@ -333,6 +338,6 @@ REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {
 
 # In the order in which they are tried: the more special first.
 CATALOGUE: tuple[Cause, ...] = (
-    _left_out, _sign, _scale, _offset, _permuted, _parts, _shifted, _interleaved, _flipped,
-    _other_function, _other_axis, _epsilon, _masked, _not_finite,
+    _other_number, _left_out, _sign, _scale, _offset, _permuted, _parts, _shifted, _interleaved,
+    _flipped, _other_function, _other_axis, _epsilon, _masked, _not_finite,
 )  # fmt: skip

@@ -234,12 +234,16 @@ def _cached(model: Any, scene: Scene) -> None:
         _attempt(_continue, model, scene)
 
 
+# What the releases of Transformers call a cache.
+CACHE_NAMES = ("cache", "past_key_values", "cache_params")
+
+
 def _continue(model: Any, scene: Scene) -> None:
     states = _encoder_states(scene)
     first = _call(model, scene, use_cache=True, **states)
     inputs = {**make_inputs(scene), **states}
     key = "decoder_input_ids" if "decoder_input_ids" in inputs else "input_ids"
-    cache = next((k for k in ("past_key_values", "cache_params") if k in scene.names), None)
+    cache = next((name for name in CACHE_NAMES if name in scene.names), None)
     if cache is None or getattr(first, cache, None) is None:
         return
     mask = key.replace("input_ids", "attention_mask")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import transformers
 
+from keraform.translate.facts_store import facts_file_name
 from keraform.verify.classes import model_classes
 from keraform.verify.drives import drive
 from keraform.verify.instrument import instrumented, source_path
@@ -45,6 +46,11 @@ class Facts:
     transformers: str
     facts: dict[str, str]
 
+    @property
+    def file_name(self) -> str:
+        """How the file of these facts is called."""
+        return facts_file_name(self.module, self.source_hash)
+
     def write(self, path: Path) -> None:
         """Same facts, same bytes: keys in the source's order, no time stamp."""
         keys = sorted(self.facts, key=lambda position: tuple(map(int, position.split(":"))))
@@ -61,13 +67,6 @@ class Facts:
 def read_facts(path: Path) -> Facts:
     """Facts from a file that `Facts.write` wrote."""
     return Facts(**json.loads(gzip.decompress(path.read_bytes())))
-
-
-def facts_file_name(module_name: str) -> str:
-    """`transformers.models.bert.modeling_bert` -> `bert.json.gz`; other modules go by their last
-    name.
-    """
-    return module_name.rsplit(".", 1)[-1].removeprefix("modeling_") + ".json.gz"
 
 
 def record_facts(module_name: str, through: Sequence[str] = ()) -> Facts:

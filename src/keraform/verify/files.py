@@ -5,7 +5,7 @@ user.
 from __future__ import annotations
 
 import tempfile
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from keraform.verify.cases import Case, Variant
 from keraform.verify.given import Inputs, arguments, import_file, read_inputs
 from keraform.verify.kind_assertions import KindAssertions
 from keraform.verify.load_report import LoadReport
+from keraform.verify.origins import Origin, origin_of
 from keraform.verify.refusals import Refusal, refusals_of
 from keraform.verify.targets import Target
 from keraform.verify.twin import State, twin_of
@@ -32,19 +33,21 @@ def file_cases(target: Target) -> list[Case]:
     """The named classes of a file; without names, the one class that no other class of the file
     uses.
     """
-    path = Path(target.name)
+    path = Path(target.name).resolve()
     if not path.is_file():
         raise KeraformError(
-            expected="a Python file", got=f"no file {path}", try_next=f"ls {path.parent}"
+            expected="a Python file", got=f"no file {target.name}", try_next=f"ls {path.parent}"
         )
     module = import_file(path, path.stem)
     names = target.class_names or (_only_root(module, path),)
     missing = [name for name in names if not _is_module(getattr(module, name, None))]
+    if missing and not _modules(module):
+        raise _no_modules(path)
     if missing:
         raise KeraformError(
             expected=f"torch modules of {path.name}: {', '.join(_modules(module))}",
             got=", ".join(missing),
-            try_next=f"keraform verify {path} --class {next(iter(_modules(module)), '...')}",
+            try_next=f"keraform verify {path} --class {_modules(module)[0]}",
         )
     inputs = read_inputs(target.inputs, path)
     return [_case(path, module, name, target.init, inputs) for name in names]
@@ -59,7 +62,16 @@ def _case(path: Path, module: ModuleType, name: str, init: dict[str, str], input
         make_variants=lambda: (Variant("given", inputs),),
         find_refusals=lambda: _refusals(path, name),
         find_kinds=lambda: KindAssertions(path.name, module, _translation(str(path))[1].kinds),
+        origin=partial(_origin, path),
+        init=init,
     )
+
+
+def _origin(path: Path, file: str) -> Origin | None:
+    """The origin of the file's own port, or of another generated file."""
+    if file != import_port(str(path)).__file__:
+        return origin_of(file)
+    return Origin(str(path), _translation(str(path))[1])
 
 
 def _port(path: Path, name: str, init: dict[str, str]) -> Any:
@@ -129,6 +141,8 @@ def _only_root(module: ModuleType, path: Path) -> str:
     from keraform.verify.refusals import _structure
 
     names = _modules(module)
+    if not names:
+        raise _no_modules(path)
     _, uses = _structure(str(path))
     roots = [
         name
@@ -139,6 +153,15 @@ def _only_root(module: ModuleType, path: Path) -> str:
         return roots[0]
     raise KeraformError(
         expected=f"one torch module in {path.name} that no other one uses",
-        got=", ".join(roots or names) or "no torch module",
-        try_next=f"keraform verify {path} --class {(roots or names or ['NAME'])[0]}",
+        got=", ".join(roots or names),
+        try_next=f"keraform verify {path} --class {(roots or names)[0]}",
+    )
+
+
+def _no_modules(path: Path) -> KeraformError:
+    return KeraformError(
+        expected=f"torch modules in {path}, or the banner of a port that Keraform made",
+        got="no torch module and no banner",
+        try_next=f"keraform localise --torch FILE.py:NAME --keras {path}:NAME, "
+        "where it holds a Keras model",
     )

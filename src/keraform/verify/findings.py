@@ -80,17 +80,20 @@ class Localisation:
         stages: errors by stage in the order of the run, isolated ones included.
         weights: what loading said.
         findings: the differences, the most basic first; empty where there is none.
+        remark: what the reader should know, and is no difference.
     """
 
     name: str
     stages: dict[str, StageError] = field(default_factory=dict)
     weights: LoadReport = field(default_factory=LoadReport)
     findings: list[Finding] = field(default_factory=list)
+    remark: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The class's entry in `localise --json`."""
         return {
             "class": self.name,
+            "remark": self.remark,
             "findings": [finding.to_json() for finding in self.findings],
             "weights": asdict(self.weights),
             "stages": [stage.to_json() for stage in self.stages.values()],

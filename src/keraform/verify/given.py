@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -21,18 +22,27 @@ from keraform.verify.trace import inputs_of
 Inputs = dict[str, Any]
 
 
-def import_file(path: Path, name: str) -> ModuleType:
+def import_file(path: Path, name: str, package: Sequence[str] = ()) -> ModuleType:
     """A file as a module that other code can find by its name.
+
+    Args:
+        path: of the file.
+        name: of the module.
+        package: the names of the folders that make it a part of a package, the outermost first.
 
     Raises:
         KeraformError: the file does not parse or fails while it is imported.
     """
+    name = ".".join([*package, name])
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # it ends in .py
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    folder = str(path.parents[len(package)])
+    sys.path.insert(0, folder)
     try:
+        if package:
+            importlib.import_module(".".join(package))
+        sys.modules[name] = module
         spec.loader.exec_module(module)
     except Exception as error:
         sys.modules.pop(name, None)
@@ -42,7 +52,7 @@ def import_file(path: Path, name: str) -> ModuleType:
             try_next=f"python {path}",
         ) from error
     finally:
-        sys.path.remove(str(path.parent))
+        sys.path.remove(folder)
     return module
 
 

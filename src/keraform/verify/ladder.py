@@ -55,6 +55,7 @@ def climb(target: Target, rungs: Iterable[int] = RUNGS, progress: Progress | Non
     with quiet():
         cases = cases_of(target)
         report.trained = any(case.reads_itself for case in cases)
+        report.remarks = list(dict.fromkeys(case.remark for case in cases if case.remark))
         elsewhere = Portable(target, [case.name for case in cases]) if PORTABLE in asked else None
         steps = [(case, rung) for case in cases for rung in RUNGS if rung in asked & set(CLIMBS)]
         total = len(steps) + (len(cases) if elsewhere else 0)

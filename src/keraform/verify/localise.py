@@ -15,6 +15,7 @@ from keraform.verify.dtypes import dtype_findings
 from keraform.verify.findings import Localisation
 from keraform.verify.origins import files_of
 from keraform.verify.quiet import quiet
+from keraform.verify.reproduction import write_reproduction
 from keraform.verify.scene import DTYPE, LIFT, Scene
 from keraform.verify.targets import Target, cases_of
 from keraform.verify.weights import weight_findings
@@ -43,6 +44,9 @@ def localise_target(
                     progress(f"{case.name}, {what}", at * total + done, len(cases) * total)
 
             found.append(localise(case, step))
+            if repro is not None and found[-1].findings:
+                write_reproduction(case, found[-1], repro)
+                repro = None
     return found
 
 
@@ -61,7 +65,7 @@ def localise(case: Case, progress: Progress | None = None) -> Localisation:
         if progress is not None:
             progress(what, STEPS.index(what), len(STEPS))
 
-    found = Localisation(case.name)
+    found = Localisation(case.name, remark=case.remark)
     begin("weights")
     try:
         model, found.weights = case.port.build_anyway(DTYPE, LIFT)

@@ -111,7 +111,9 @@ class ClassReport:
 
 @dataclass
 class Report:
-    """The ladder of one target; `trained` weights are a checkpoint's own, not random ones."""
+    """The ladder of one target; `trained` weights are a checkpoint's own, not random ones;
+    `remarks` are what the reader should know and is no difference.
+    """
 
     target: str
     transformers: str
@@ -119,6 +121,7 @@ class Report:
     classes: list[ClassReport] = field(default_factory=list)
     asked: set[int] = field(default_factory=lambda: set(RUNGS))
     trained: bool = False
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -131,6 +134,7 @@ class Report:
             "target": self.target,
             "transformers": self.transformers,
             "backend": self.backend,
+            "remarks": self.remarks,
             "classes": [report.to_json() for report in self.classes],
         }
 

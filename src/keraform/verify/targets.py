@@ -1,5 +1,5 @@
-"""Targets: what can be proved (a model type, a checkpoint's directory, a plain Python file), and
-its cases.
+"""Targets: what can be proved (a model type, a checkpoint's directory, a Python file: a port that
+somebody edited or a torch file), and its cases.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Target:
     Args:
         name: a model type, a directory, or a Python file.
         class_names: only these classes; all when empty.
-        init: constructor arguments of a plain file's class, as expressions in that file's names.
-        inputs: `F.npz` or `module:function`, for a plain file.
+        init: constructor arguments of a torch file's class, as expressions in that file's names.
+        inputs: `F.npz` or `module:function`, for a torch file.
     """
 
     name: str
@@ -72,9 +72,11 @@ def cases_of(target: Target) -> list[Case]:
     """
     from keraform.verify.directories import directory_cases
     from keraform.verify.files import file_cases
+    from keraform.verify.port_files import port_file_cases, read_port
 
     if target.name.endswith(".py"):
-        cases = file_cases(target)
+        port = read_port(Path(target.name))
+        cases = file_cases(target) if port is None else port_file_cases(port)
     elif Path(target.name).is_dir():
         cases = directory_cases(Path(target.name))
     elif target.name in CONFIG_MAPPING:

@@ -10,7 +10,6 @@ from keraform.runtime.caches.held import HeldState
 from keraform.runtime.caches.layers import CacheLayerMixin
 from keraform.runtime.caches.linear import (
     DummyLayer,
-    LinearAttentionAndFullAttentionLayer,
     LinearAttentionCacheLayerMixin,
 )
 from keraform.runtime.caches.state import CacheState
@@ -249,10 +248,10 @@ class Cache(CacheState):
 
     @property
     def is_linear(self) -> list[bool]:
-        """For each layer, whether it is a scan (with full attention besides, it is not)."""
+        """For each layer, whether it is a scan (with attention besides, it is not)."""
         return [
             isinstance(layer, LinearAttentionCacheLayerMixin)
-            and not isinstance(layer, LinearAttentionAndFullAttentionLayer)
+            and not isinstance(layer, CacheLayerMixin)
             for layer in self.layers
         ]
 

@@ -32,7 +32,6 @@ def joined(past: Tensor | None, new: Tensor, axis: int) -> Tensor:
 class CacheLayerMixin(CacheState):
     """One attention layer's keys and values; attributes are rebound, tensors never changed."""
 
-    is_compileable = False
     supports_early_init = True
     is_static: ClassVar[bool] = False
     # a modeling file names its own cache layers here, and they join the tables below
@@ -52,6 +51,11 @@ class CacheLayerMixin(CacheState):
 
     def __repr__(self) -> str:
         return type(self).__name__
+
+    @property
+    def is_compileable(self) -> bool:
+        """Whether shapes stay as they are."""
+        return self.is_static
 
     @property
     def is_croppable(self) -> bool:
@@ -104,7 +108,6 @@ class DynamicLayer(CacheLayerMixin):
         return True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype = key_states.dtype
         self.is_initialized = True
 
     def update(

@@ -39,7 +39,6 @@ def _last(states: Tensor, size: int) -> Tensor:
 class LinearAttentionCacheLayerMixin(CacheState):
     """One layer's convolution states [b, c, n] and recurrent states, `number_of_states` of each."""
 
-    is_compileable = True
     supports_early_init = False
 
     def __init__(self, number_of_states: int = 1, **kwargs: Any) -> None:
@@ -74,6 +73,11 @@ class LinearAttentionCacheLayerMixin(CacheState):
             for index, state in states.items():
                 if state is not None:
                     states[index] = change(state)
+
+    @property
+    def is_compileable(self) -> bool:
+        """Whether shapes stay as they are; what is kept for `crop` grows."""
+        return not self.record_past
 
     @property
     def is_croppable(self) -> bool:

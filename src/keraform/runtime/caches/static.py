@@ -20,7 +20,6 @@ def written(buffer: Tensor, position: Any, states: Tensor, axis: int) -> Tensor:
 class StaticLayer(CacheLayerMixin):
     """Room for `max_cache_len` keys and values [b, g, k, d], zero where nothing was written yet."""
 
-    is_compileable = True
     is_sliding = False
     is_static: ClassVar[bool] = True
 
@@ -31,13 +30,12 @@ class StaticLayer(CacheLayerMixin):
         self.cumulative_length = ops.zeros((), dtype="int32")
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype = key_states.dtype
         batch, heads, _, size = ops.shape(key_states)
         self.batch_size, self.num_heads, self.k_head_dim = batch, heads, size
         self.v_head_dim = ops.shape(value_states)[-1]
         shape = (batch, heads, self.max_cache_len)
-        self.keys = ops.zeros((*shape, self.k_head_dim), dtype=self.dtype)
-        self.values = ops.zeros((*shape, self.v_head_dim), dtype=self.dtype)
+        self.keys = ops.zeros((*shape, self.k_head_dim), dtype=key_states.dtype)
+        self.values = ops.zeros((*shape, self.v_head_dim), dtype=value_states.dtype)
         self.is_initialized = True
 
     def update(
@@ -60,6 +58,19 @@ class StaticLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         return self.max_cache_len
 
+    @property
+    def is_croppable(self) -> bool:
+        return True
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the last -`tokens_to_remove` tokens: the next update writes over them."""
+        if tokens_to_remove > 0:
+            raise ValueError(
+                f"Expected a number of tokens to remove that is not positive; got "
+                f"{tokens_to_remove}. Call crop(-n) to forget the last n tokens."
+            )
+        self.cumulative_length = self.cumulative_length + tokens_to_remove
+
 
 class StaticSlidingWindowLayer(StaticLayer):
     """Room for the last `sliding_window` keys and values.
@@ -73,6 +84,7 @@ class StaticSlidingWindowLayer(StaticLayer):
     def __init__(self, max_cache_len: int, sliding_window: int, **kwargs: Any) -> None:
         super().__init__(max_cache_len=min(sliding_window, max_cache_len))
         self.cumulative_length_int = 0
+        self.never_full = max_cache_len <= sliding_window
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
@@ -113,6 +125,20 @@ class StaticSlidingWindowLayer(StaticLayer):
     def get_seq_length(self) -> int:
         return self.cumulative_length_int
 
+    @property
+    def is_croppable(self) -> bool:
+        return self.never_full
+
+    def crop(self, tokens_to_remove: int) -> None:
+        if self.cumulative_length_int > self.max_cache_len:
+            raise RuntimeError(
+                f"Expected a window that no token has left; got {self.cumulative_length_int} "
+                f"tokens in a window of {self.max_cache_len}. Use DynamicCache, and call "
+                f"activate_past_recording() before the forward pass, then crop(-n)."
+            )
+        super().crop(tokens_to_remove)
+        self.cumulative_length_int += tokens_to_remove
+
     def reset(self) -> None:
         super().reset()
         self.cumulative_length_int = 0
@@ -140,6 +166,11 @@ class StaticIndexedLayer(StaticLayer):
         self.indexer_cumulative_length = position + new
         self.indexer_keys = written(self.indexer_keys, position, indexer_key_states, axis=1)
         return self.indexer_keys
+
+    def crop(self, tokens_to_remove: int) -> None:
+        super().crop(tokens_to_remove)
+        if self.indexer_cumulative_length is not None:
+            self.indexer_cumulative_length = self.indexer_cumulative_length + tokens_to_remove
 
     def reset(self) -> None:
         super().reset()

@@ -15,6 +15,7 @@ from keraform.runtime.masks.create import (
     create_sliding_window_causal_mask,
 )
 from keraform.runtime.masks.functions import MaskFunction
+from keraform.runtime.renamed import takes_older_names
 
 LAYER_PATTERN_TO_MASK_FUNCTION_MAPPING: dict[str, Callable | dict[str, Callable]] = {
     "full_attention": create_causal_mask,
@@ -37,11 +38,12 @@ LAYER_PATTERN_TO_MASK_FUNCTION_MAPPING: dict[str, Callable | dict[str, Callable]
 }
 
 
+@takes_older_names
 def create_masks_for_generate(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
-    past_key_values: Cache | None = None,
+    cache: Cache | None = None,
     position_ids: Tensor | None = None,
     or_mask_function: MaskFunction | None = None,
     and_mask_function: MaskFunction | None = None,
@@ -57,7 +59,7 @@ def create_masks_for_generate(
         "config": config,
         "inputs_embeds": inputs_embeds,
         "attention_mask": attention_mask,
-        "past_key_values": past_key_values,
+        "cache": cache,
         "position_ids": position_ids,
         "or_mask_function": or_mask_function,
         "and_mask_function": and_mask_function,

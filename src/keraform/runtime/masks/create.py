@@ -23,14 +23,16 @@ from keraform.runtime.masks.measure import (
     measure,
     setting,
 )
+from keraform.runtime.renamed import takes_older_names
 from keraform.runtime.tracing import is_known
 
 
+@takes_older_names
 def create_causal_mask(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
-    past_key_values: Cache | None = None,
+    cache: Cache | None = None,
     position_ids: Tensor | None = None,
     or_mask_function: MaskFunction | None = None,
     and_mask_function: MaskFunction | None = None,
@@ -44,7 +46,7 @@ def create_causal_mask(
         config: the model's; with `config.is_causal` False the mask is bidirectional.
         inputs_embeds: [b, q, m]; read are its sizes and dtype.
         attention_mask: [b, k], not 0 where a key is no padding; [b, 1, q, k] is returned as it is.
-        past_key_values: a cache, which then tells the key length and offsets.
+        cache: a cache, which then tells the key length and offsets.
         position_ids: [1 or b, q]; without a mask and a cache they tell packed sequences apart.
         or_mask_function: opens more.
         and_mask_function: closes more.
@@ -57,14 +59,14 @@ def create_causal_mask(
             config,
             inputs_embeds,
             attention_mask,
-            past_key_values=past_key_values,
+            cache=cache,
             or_mask_function=or_mask_function,
             and_mask_function=and_mask_function,
             allow_is_bidirectional_skip=allow_is_causal_skip,
         )
     if layer_idx is None:
-        layer_idx = find_first_full_attention_index(past_key_values)
-    sizes = measure(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
+        layer_idx = find_first_full_attention_index(cache)
+    sizes = measure(config, inputs_embeds, attention_mask, cache, position_ids, layer_idx)
     if sizes.done:
         return sizes.mask
     return make(
@@ -79,12 +81,13 @@ def create_causal_mask(
     )
 
 
+@takes_older_names
 def create_bidirectional_mask(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
     encoder_hidden_states: Tensor | None = None,
-    past_key_values: Cache | None = None,
+    cache: Cache | None = None,
     or_mask_function: MaskFunction | None = None,
     and_mask_function: MaskFunction | None = None,
     allow_is_bidirectional_skip: bool = True,
@@ -95,12 +98,12 @@ def create_bidirectional_mask(
     In a graph the numbers of `attention_mask` cannot be read, so that a mask is made (of zeros,
     if there is no padding). With `encoder_hidden_states` [b, k, m] the keys are the encoder's.
     """
-    layer_idx = find_first_full_attention_index(past_key_values)
+    layer_idx = find_first_full_attention_index(cache)
     sizes = measure(
         config,
         inputs_embeds,
         attention_mask,
-        past_key_values,
+        cache,
         None,
         layer_idx,
         encoder_hidden_states,
@@ -118,11 +121,12 @@ def create_bidirectional_mask(
     )
 
 
+@takes_older_names
 def create_sliding_window_causal_mask(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
-    past_key_values: Cache | None = None,
+    cache: Cache | None = None,
     position_ids: Tensor | None = None,
     or_mask_function: MaskFunction | None = None,
     and_mask_function: MaskFunction | None = None,
@@ -136,14 +140,14 @@ def create_sliding_window_causal_mask(
             config,
             inputs_embeds,
             attention_mask,
-            past_key_values=past_key_values,
+            cache=cache,
             or_mask_function=or_mask_function,
             and_mask_function=and_mask_function,
             allow_is_bidirectional_skip=allow_is_causal_skip,
         )
     if layer_idx is None:
-        layer_idx = first_sliding_index(past_key_values)
-    sizes = measure(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
+        layer_idx = first_sliding_index(cache)
+    sizes = measure(config, inputs_embeds, attention_mask, cache, position_ids, layer_idx)
     if sizes.done:
         return sizes.mask
     window = setting(config, "sliding_window")
@@ -160,12 +164,13 @@ def create_sliding_window_causal_mask(
     )
 
 
+@takes_older_names
 def create_bidirectional_sliding_window_mask(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
     encoder_hidden_states: Tensor | None = None,
-    past_key_values: Cache | None = None,
+    cache: Cache | None = None,
     or_mask_function: MaskFunction | None = None,
     and_mask_function: MaskFunction | None = None,
     allow_is_bidirectional_skip: bool = True,
@@ -176,9 +181,9 @@ def create_bidirectional_sliding_window_mask(
         config,
         inputs_embeds,
         attention_mask,
-        past_key_values,
+        cache,
         None,
-        first_sliding_index(past_key_values),
+        first_sliding_index(cache),
         encoder_hidden_states,
     )
     if sizes.done:
@@ -196,11 +201,12 @@ def create_bidirectional_sliding_window_mask(
     )
 
 
+@takes_older_names
 def create_chunked_causal_mask(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
-    past_key_values: Cache | None = None,
+    cache: Cache | None = None,
     position_ids: Tensor | None = None,
     or_mask_function: MaskFunction | None = None,
     and_mask_function: MaskFunction | None = None,
@@ -213,8 +219,8 @@ def create_chunked_causal_mask(
     Chunks are counted from each row's first token that is no padding.
     """
     if layer_idx is None:
-        layer_idx = first_sliding_index(past_key_values)
-    sizes = measure(config, inputs_embeds, attention_mask, past_key_values, position_ids, layer_idx)
+        layer_idx = first_sliding_index(cache)
+    sizes = measure(config, inputs_embeds, attention_mask, cache, position_ids, layer_idx)
     if sizes.done:
         return sizes.mask
     chunk_size = setting(config, "attention_chunk_size")
@@ -236,11 +242,12 @@ def create_chunked_causal_mask(
     )
 
 
+@takes_older_names
 def create_recurrent_attention_mask(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
-    past_key_values: Cache | None = None,
+    cache: Cache | None = None,
     **kwargs: Any,
 ) -> Tensor | None:
     """The padding mask [b, q] of this call's tokens, for layers that scan over the sequence.

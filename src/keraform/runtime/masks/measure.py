@@ -15,12 +15,14 @@ from keraform.runtime.masks.functions import (
     and_masks,
     blockwise_overlay,
     or_masks,
-    packed_sequence_compatibility_function,
+    packed_sequence_mask_function,
+    remap_positions_for_packed_sequence,
 )
 from keraform.runtime.masks.interface import (
     ALL_MASK_ATTENTION_FUNCTIONS,
     maybe_pad_block_sequence_ids,
 )
+from keraform.runtime.renamed import takes_older_names
 from keraform.runtime.tracing import is_known
 
 
@@ -81,7 +83,7 @@ def measure(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
-    past_key_values: Cache | None,
+    cache: Cache | None,
     position_ids: Tensor | None,
     layer_idx: int | None,
     encoder_hidden_states: Tensor | None = None,
@@ -94,10 +96,10 @@ def measure(
     if attention_mask is not None and len(attention_mask.shape) == 2:
         attention_mask = ops.cast(attention_mask, "bool")
     sizes = Sizes(attention_mask, q_length=ops.shape(inputs_embeds)[1])
-    if past_key_values is not None:
+    if cache is not None:
         assert layer_idx is not None  # where there is a cache, a layer of it is measured
-        sizes.q_offset = past_key_values.get_query_offset(layer_idx)
-        lengths = past_key_values.get_mask_sizes(sizes.q_length, layer_idx)
+        sizes.q_offset = cache.get_query_offset(layer_idx)
+        lengths = cache.get_mask_sizes(sizes.q_length, layer_idx)
         sizes.kv_length, sizes.kv_offset = lengths
     elif attention_mask is not None:
         sizes.kv_length = ops.shape(attention_mask)[-1]
@@ -105,17 +107,18 @@ def measure(
         sizes.kv_length = ops.shape(encoder_hidden_states)[1]
     else:
         sizes.kv_length = sizes.q_length
-    if position_ids is not None and attention_mask is None and past_key_values is None:
+    if position_ids is not None and attention_mask is None and cache is None:
         batch_size = ops.shape(inputs_embeds)[0]
         sizes.packed = find_packed_sequence_indices(_expand_batch(position_ids, batch_size))
     return sizes
 
 
+@takes_older_names
 def _preprocess_mask_arguments(
     config: Any,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None,
-    past_key_values: Cache | None,
+    cache: Cache | None,
     position_ids: Tensor | None,
     layer_idx: int | None,
     encoder_hidden_states: Tensor | None = None,
@@ -130,7 +133,7 @@ def _preprocess_mask_arguments(
         config,
         inputs_embeds,
         attention_mask,
-        past_key_values,
+        cache,
         position_ids,
         layer_idx,
         encoder_hidden_states,
@@ -153,7 +156,7 @@ def make(
     local_size: int | None = None,
     skip: bool = False,
 ) -> Tensor | None:
-    """The mask of a pattern, with the caller's changes, packing and blocks, in this order."""
+    """The mask of a pattern with the caller's changes; blocks end where packed sequences do."""
     batch_size = ops.shape(embeds)[0]
     if or_mask_function is not None:
         pattern, skip = or_masks(pattern, or_mask_function), False
@@ -161,12 +164,14 @@ def make(
         pattern, skip = and_masks(pattern, and_mask_function), False
     if sizes.packed is not None:
         positions = _expand_batch(position_ids, batch_size)
-        pattern = packed_sequence_compatibility_function(pattern, positions, sizes.packed)
+        pattern = remap_positions_for_packed_sequence(pattern, positions)
     if block_sequence_ids is not None:
         blocks = maybe_pad_block_sequence_ids(
             block_sequence_ids, sizes.mask, sizes.kv_length, sizes.kv_offset
         )
         pattern = or_masks(pattern, blockwise_overlay(blocks))
+    if sizes.packed is not None:
+        pattern = and_masks(pattern, packed_sequence_mask_function(sizes.packed))
     return ALL_MASK_ATTENTION_FUNCTIONS[_implementation(config)](
         batch_size=batch_size,
         q_length=sizes.q_length,

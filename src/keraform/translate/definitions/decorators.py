@@ -37,16 +37,22 @@ def decorator_arguments(
     module: ModuleTranslator, decorators: Sequence[cst.Decorator], name: str
 ) -> dict[str, str] | None:
     """The literal keyword arguments of a decorator, or None when it is not there."""
-    for decorator in decorators:
-        if module.text(_callee(decorator)).split(".")[-1] == name:
-            node = decorator.decorator
-            return {
-                arg.keyword.value: str(arg.value.evaluated_value)
-                for arg in (node.args if isinstance(node, cst.Call) else ())
-                if arg.keyword is not None
-                and isinstance(arg.value, (cst.SimpleString, cst.ConcatenatedString))
-            }
+    for decorator in named_decorators(module, decorators, name):
+        node = decorator.decorator
+        return {
+            arg.keyword.value: str(arg.value.evaluated_value)
+            for arg in (node.args if isinstance(node, cst.Call) else ())
+            if arg.keyword is not None
+            and isinstance(arg.value, (cst.SimpleString, cst.ConcatenatedString))
+        }
     return None
+
+
+def named_decorators(
+    module: ModuleTranslator, decorators: Sequence[cst.Decorator], name: str
+) -> list[cst.Decorator]:
+    """The decorators of a name, wherever it comes from."""
+    return [each for each in decorators if module.text(_callee(each)).split(".")[-1] == name]
 
 
 def _callee(decorator: cst.Decorator) -> cst.BaseExpression:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.definitions.decorators import decorator_arguments
+from keraform.translate.definitions.decorators import (
+    decorator_arguments,
+    decorator_lines,
+    named_decorators,
+)
 from keraform.translate.definitions.parameters import ParameterTranslator
 from keraform.translate.docstring_literals import docstring_lines, split_docstring
 from keraform.translate.layout import Doc, called, doc, group, statement
@@ -98,7 +102,9 @@ class WrapperTranslator:
             documents += [("training=None",), ("**kwargs",)]
         parameters = group("(", documents, ")", exploded=len(documents) > 4)
         head = statement(doc("def call", parameters, f"{returns}:"), "    ")
-        lines = ["    @unpack_inputs", *("    " + head).split("\n")]
+        renaming = named_decorators(self.module, forward.decorators, "deprecate_kwarg")
+        decorators = decorator_lines(self.module, renaming, "    ")
+        lines = ["    @unpack_inputs", *decorators, *("    " + head).split("\n")]
         lines += self.call_docstring(info, forward)
         passed = called(f"self.{attribute}", *_passed_arguments(forward.params))
         body = statement(doc("return ", passed), "        ")

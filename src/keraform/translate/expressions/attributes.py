@@ -53,7 +53,7 @@ OUTPUT_FIELDS: dict[str, Kind] = {
         ),
         Kind("tuple", items=(FLOAT_TENSOR,)),
     ),
-    "past_key_values": Kind("object", name="Cache"),
+    **dict.fromkeys(("cache", "past_key_values"), Kind("object", name="Cache")),
 }
 TENSOR_ATTRIBUTES = frozenset({"data", "T", "mT", "ndim", "is_cuda", "real", "imag", "itemsize"})
 

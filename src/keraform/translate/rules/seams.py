@@ -12,6 +12,7 @@ SEAM_MODULES: dict[str, str] = {
     "transformers.masking_utils": "keraform.runtime.masks",
     "transformers.modeling_attn_mask_utils": "keraform.runtime.masks",
     "transformers.modeling_rope_utils": "keraform.runtime.rotary",
+    "transformers.utils.deprecation": "keraform.runtime.renamed",
     "transformers.utils.output_capturing": "keraform.runtime.capture",
     "transformers.backbone_utils": "keraform.modeling.backbone",
     "transformers.utils.backbone_utils": "keraform.modeling.backbone",
@@ -54,7 +55,7 @@ DROPPED_NAMES = frozenset(
     "use_kernel_func_from_hub_with_fallback force_accelerate_hooks is_deepspeed_zero3_enabled is_fsdp_managed_module "
     "flash_attn_supports_top_left_mask is_flash_attn_available _flash_attention_forward "
     "is_torch_flex_attn_available is_torchdynamo_compiling is_torchdynamo_exporting is_tracing maybe_autocast "
-    "torch_compilable_check get_torch_context_manager_or_global_device FlashAttentionKwargs deprecate_kwarg "
+    "torch_compilable_check get_torch_context_manager_or_global_device FlashAttentionKwargs "
     "is_flash_attention_requested is_torch_greater_or_equal lazy_load_kernel resolve_internal_import "
     "safe_load_file is_accelerate_available replace_return_docstrings add_start_docstrings "
     "add_start_docstrings_to_model_forward add_code_sample_docstrings".split()
@@ -64,7 +65,7 @@ DROPPED_NAMES = frozenset(
 DROPPED_DECORATORS = frozenset(
     "auto_docstring torch.no_grad use_kernel_forward_from_hub use_kernelized_func use_kernel_func_from_hub_with_fallback "
     "force_accelerate_hooks torch.jit.script torch.jit.ignore torch.jit.unused torch.compile torch.compiler.disable "
-    "torch.inference_mode deprecate_kwarg torch._dynamo.disable torch.fx.wrap replace_return_docstrings "
+    "torch.inference_mode torch._dynamo.disable torch.fx.wrap replace_return_docstrings "
     "add_start_docstrings add_start_docstrings_to_model_forward add_code_sample_docstrings "
     "torch.compiler.allow_in_graph torch.library.custom_op".split()
 )
