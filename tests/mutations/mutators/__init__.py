@@ -20,6 +20,14 @@ MUTATORS: tuple[Mutator, ...] = (
 # Its faults are in a port's weights, not in its text (`weights.py`).
 TRANSPOSED = "transposed square weight"
 UNTIED = "untied head"
-KINDS = tuple(dict.fromkeys([TRANSPOSED, *(mutator.kind for mutator in MUTATORS)]))
+
+# In the order in which a model's statements are given away, one fault for each: first the kinds
+# that any port may suffer from, of those the ones with the fewest places first; then the others.
+COMMON = (
+    TRANSPOSED, "cast dropped", "swapped gates", "reordered concat", UNTIED, "wrong axis",
+    "swapped query and key", "tanh for erf", "mask off by one", "missing residual", "dropped eps",
+    "changed scale", "dropped bias", "cast added",
+)  # fmt: skip
+KINDS = tuple(dict.fromkeys([*COMMON, *(mutator.kind for mutator in MUTATORS)]))
 
 assert len({mutator.name for mutator in MUTATORS}) == len(MUTATORS), "two mutators of one name"
