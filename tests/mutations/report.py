@@ -19,8 +19,11 @@ PACKAGES = ("transformers", "torch", "keras", "tensorflow")
 
 
 def versions() -> dict[str, str]:
-    """What a result depends on besides the ports."""
-    return {"keraform": __version__, **{name: version(name) for name in PACKAGES}}
+    """What a result depends on besides the ports, whoever built it."""
+    return {
+        "keraform": __version__,
+        **{name: version(name).partition("+")[0] for name in PACKAGES},
+    }
 
 
 def summary(lines: dict[str, Iterable[Entry]]) -> Entry:
