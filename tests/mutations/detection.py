@@ -10,7 +10,7 @@ from tests.mutations.subjects import Subject
 
 from keraform.verify.cases import Case
 from keraform.verify.ladder import CLIMBS, attempt
-from keraform.verify.localise import localise
+from keraform.verify.localising.localise import localise
 from keraform.verify.outcome import ClassReport, holds
 
 # The rungs that look at what the port computes and learns; the first one that fails speaks.

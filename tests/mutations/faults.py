@@ -16,7 +16,7 @@ import keras
 from tests.mutations.subjects import Subject
 
 from keraform.verify.cases import Case
-from keraform.verify.origins import origin_of
+from keraform.verify.localising.origins import origin_of
 from keraform.verify.port import LoadReport, load_state
 from keraform.verify.targets import eager
 from keraform.verify.twin import State

@@ -21,7 +21,7 @@ from keraform.verify.classes import config_class_of, import_upstream, model_clas
 from keraform.verify.compare import compare_outputs, distance
 from keraform.verify.inputs import make_labels, scene_of
 from keraform.verify.leaves import Leaves
-from keraform.verify.rungs import crash
+from keraform.verify.rungs.values import crash
 from keraform.verify.targets import class_case
 from keraform.verify.tiny import shrink_config
 from keraform.verify.tolerances import LIMITS

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from keraform.verify.cases import Case
-from keraform.verify.origins import origin_of
+from keraform.verify.localising.origins import origin_of
 from keraform.verify.targets import Target, cases_of, eager
 
 MODULE = "keraform_edited_port"

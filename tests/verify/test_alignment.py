@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from keraform.verify.alignment import Pair, difference
 from keraform.verify.leaves import Leaf
-from keraform.verify.recorder import Execution
-from keraform.verify.statements import Statement
+from keraform.verify.localising.alignment import Pair, difference
+from keraform.verify.localising.recorder import Execution
+from keraform.verify.localising.statements import Statement
 
 
 def execution(*targets: str, **values: float) -> Execution:

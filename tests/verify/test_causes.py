@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from keraform.verify.causes import FUNCTIONS, likely_cause, softmax
+from keraform.verify.localising.causes import FUNCTIONS, likely_cause, softmax
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(3, 5, 8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keraform.runtime import layers
 from keraform.runtime.layers import Layer
-from keraform.verify.construction import construction_of
+from keraform.verify.localising.construction import construction_of
 
 
 class Head(Layer):

@@ -7,8 +7,8 @@ import pytest
 from mini import mini_case
 
 from keraform.verify import twin
-from keraform.verify.isolated import aligned, run_isolated
 from keraform.verify.leaves import Leaf
+from keraform.verify.localising.isolated import aligned, run_isolated
 
 LIMIT = 1e-9
 

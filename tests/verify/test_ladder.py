@@ -6,10 +6,10 @@ import pytest
 from mini import mini_case
 
 from keraform.verify import ladder
-from keraform.verify.compiled import compiled
 from keraform.verify.ladder import CLIMBS, attempt
 from keraform.verify.outcome import NOT_RUN, PASS, ClassReport, Report, holds
-from keraform.verify.rungs import built, exact, loaded, release
+from keraform.verify.rungs.compiled import compiled
+from keraform.verify.rungs.values import built, exact, loaded, release
 from keraform.verify.targets import Target
 
 

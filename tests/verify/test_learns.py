@@ -18,10 +18,10 @@ from keraform.training.losses import fixed_cross_entropy
 from keraform.verify.cases import Case, Variant
 from keraform.verify.files import load_by_tree
 from keraform.verify.ladder import attempt
-from keraform.verify.learns import learns
-from keraform.verify.noise import torch_noise
 from keraform.verify.outcome import PASS, ClassReport
-from keraform.verify.rungs import exact, loaded
+from keraform.verify.rungs.learns import learns
+from keraform.verify.rungs.noise import torch_noise
+from keraform.verify.rungs.values import exact, loaded
 from keraform.verify.twin import twin_of
 
 WORDS, WIDTH = 11, 6
@@ -194,7 +194,7 @@ def test_noise_is_the_same_on_both_sides():
     import keras
 
     from keraform.runtime import ops as kf
-    from keraform.verify.noise import keras_noise
+    from keraform.verify.rungs.noise import keras_noise
 
     x = np.random.default_rng(0).normal(size=(3, 4))
     with torch_noise():

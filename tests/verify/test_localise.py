@@ -8,7 +8,7 @@ import pytest
 from edited import edited_case
 
 from keraform.verify.findings import CONSTRUCTION, STATEMENT, WEIGHTS
-from keraform.verify.localise import localise
+from keraform.verify.localising.localise import localise
 from keraform.verify.targets import Target, cases_of
 
 

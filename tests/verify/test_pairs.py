@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keraform.errors import KeraformError
-from keraform.verify.pairs import PairReport, PairTarget, localise_pair
+from keraform.verify.handwritten.pairs import PairReport, PairTarget, localise_pair
 
 FILES = Path(__file__).parent / "pairs"
 NAMES = {

@@ -14,7 +14,7 @@ from keraform.errors import KeraformError
 from keraform.verify import files
 from keraform.verify.edited import EditedLines, edited_lines
 from keraform.verify.ladder import climb
-from keraform.verify.localise import localise
+from keraform.verify.localising.localise import localise
 from keraform.verify.outcome import PASS
 from keraform.verify.port_files import read_port
 from keraform.verify.quiet import quiet

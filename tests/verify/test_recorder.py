@@ -8,7 +8,7 @@ import pytest
 from keraform.errors import KeraformError
 from keraform.verify.given import import_file
 from keraform.verify.leaves import Leaf
-from keraform.verify.recorder import Recorder, source_text
+from keraform.verify.localising.recorder import Recorder, source_text
 
 SOURCE = '''
 import functools

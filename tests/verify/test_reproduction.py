@@ -18,17 +18,17 @@ import torch
 from torch import nn
 
 from keraform.errors import KeraformError
-from keraform.verify import reproduction
 from keraform.verify.cases import Case
 from keraform.verify.files import file_cases
 from keraform.verify.findings import STATEMENT, WEIGHTS, Finding, Localisation, Place
-from keraform.verify.localise import localise
-from keraform.verify.origins import origin_of
-from keraform.verify.reproduction import write_reproduction
-from keraform.verify.stored_calls import StoredCall
+from keraform.verify.localising import reproduction
+from keraform.verify.localising.localise import localise
+from keraform.verify.localising.origins import origin_of
+from keraform.verify.localising.reproduction import write_reproduction
+from keraform.verify.localising.stored_calls import StoredCall
+from keraform.verify.localising.watched import watched_variable
 from keraform.verify.targets import Target, class_case, eager, port_class
 from keraform.verify.tiny import shrink_config
-from keraform.verify.watched import watched_variable
 
 FAULTS = {
     "scale": ("scale = 1.0 if self", "scale = 1.0 if not self", "blocks.1", "elements differ"),
@@ -225,21 +225,14 @@ def test_a_found_fault_of_a_model_type(kind: str, tmp_path: Path) -> None:
 
 
 TORCH_FILE = """
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 
-@dataclass
-class Config:
-    width: int = 4
-
-
 class Model(nn.Module):
-    def __init__(self, config, mode="plain"):
+    def __init__(self, width, mode="plain"):
         super().__init__()
-        self.linear = nn.Linear(config.width, 3)
+        self.linear = nn.Linear(width, 3)
         self.mode = mode
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -252,17 +245,17 @@ def test_a_plain_file_with_constructor_arguments(tmp_path: Path) -> None:
     path = tmp_path / "plain.py"
     path.write_text(TORCH_FILE, "utf-8")
     np.savez(tmp_path / "x.npz", x=np.ones((2, 5)))
-    init = {"config": "Config(5)", "mode": "fast"}
+    init = {"width": "2 + 3", "mode": "fast"}
     (case,) = file_cases(Target(str(path), (), init, str(tmp_path / "x.npz")))
     good = Path(sys.modules[type(case.make_port()).__module__].__file__)
     port = imported(spoiled(tmp_path, good, "* 2", "* 3"), "spoiled_plain")
-    wrong = replace(case, make_port=lambda: port.TFModel(port.Config(5)))
+    wrong = replace(case, make_port=lambda: port.TFModel(5))
     found = Localisation("Model", findings=[Finding(STATEMENT, "", "float64", 0.1)])
 
     written = write_reproduction(wrong, found, tmp_path / "out" / "f.py")
     names = ["f.py", "f.npz", "f_torch.py", "f_port.py"]
     assert [each.name for each in written] == names
-    assert "Model(config=Config(5), mode='fast')" in written[0].read_text("utf-8")
+    assert "Model(width=2 + 3, mode='fast')" in written[0].read_text("utf-8")
     assert run(written[0])[0] == 1
     (tmp_path / "out" / "f_port.py").write_text(good.read_text("utf-8"), "utf-8")
     code, said = run(written[0])

@@ -17,7 +17,7 @@ from keraform.verify.cases import Case, Variant
 from keraform.verify.files import load_by_tree
 from keraform.verify.ladder import attempt
 from keraform.verify.outcome import PASS, ClassReport
-from keraform.verify.speaks import speaks
+from keraform.verify.rungs.speaks import speaks
 from keraform.verify.twin import twin_of
 
 WORDS, WIDTH = 23, 6

@@ -15,13 +15,13 @@ from safetensors.numpy import load_file, save_file
 
 from keraform.errors import KeraformError
 from keraform.verify.findings import Place
+from keraform.verify.handwritten.trace import Trace, inputs_of, read, weights_of, write
+from keraform.verify.handwritten.trace_pairs import compare_traces, in_order
+from keraform.verify.handwritten.weight_map import guess
+from keraform.verify.handwritten.weight_pairs import Weight
 from keraform.verify.leaves import Leaf, Recording
-from keraform.verify.recorder import Execution
-from keraform.verify.statements import Site, Statement
-from keraform.verify.trace import Trace, inputs_of, read, weights_of, write
-from keraform.verify.trace_pairs import compare_traces, in_order
-from keraform.verify.weight_map import guess
-from keraform.verify.weight_pairs import Weight
+from keraform.verify.localising.recorder import Execution
+from keraform.verify.localising.statements import Site, Statement
 
 FILES = Path(__file__).parent / "pairs"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from keraform.errors import KeraformError
-from keraform.verify.likeness import alike, ranked, words_of
-from keraform.verify.weight_map import WeightMap, doubtful, guess, read_map
-from keraform.verify.weight_pairs import Weight, WeightPair, part_key, read_key
+from keraform.verify.handwritten.likeness import alike, ranked, words_of
+from keraform.verify.handwritten.weight_map import WeightMap, doubtful, guess, read_map
+from keraform.verify.handwritten.weight_pairs import Weight, WeightPair, part_key, read_key
 
 
 def linear(name: str, rows: int, columns: int) -> list[Weight]:

@@ -26,8 +26,8 @@ def compare(
     Example: keraform compare torch.safetensors keras.safetensors. Next: keraform trace --help
     """
     from keraform.cli.pair_view import show
-    from keraform.verify.trace import read
-    from keraform.verify.trace_pairs import compare_traces, in_order
+    from keraform.verify.handwritten.trace import read
+    from keraform.verify.handwritten.trace_pairs import compare_traces, in_order
 
     report = compare_traces(*in_order(read(one), read(other)))
     if as_json:

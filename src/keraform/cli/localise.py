@@ -15,8 +15,9 @@ from keraform.cli.verify import choose_backend, need_page, need_torch, parse_ini
 from keraform.errors import KeraformError
 
 if TYPE_CHECKING:
+    from keraform.verify.cases import Case
     from keraform.verify.findings import Localisation
-    from keraform.verify.pairs import PairTarget
+    from keraform.verify.handwritten.pairs import PairTarget
     from keraform.verify.targets import Target
 
 
@@ -90,7 +91,7 @@ def localise(
     pair = _is_pair(target, torch, keras)
     arguments, others = parse_init(init or []), parse_init(keras_init or [])
     with console.loading_backend(quiet=as_json):
-        from keraform.verify.pairs import PairTarget
+        from keraform.verify.handwritten.pairs import PairTarget
         from keraform.verify.targets import Target
     if pair:
         given = (arguments, others, inputs, keras_inputs, weights, weight_map)
@@ -116,7 +117,7 @@ def _is_pair(target: str | None, torch: str | None, keras: str | None) -> bool:
 
 def _pair(target: PairTarget, save_map: Path | None, page: Path | None, as_json: bool) -> bool:
     from keraform.cli.pair_view import show
-    from keraform.verify.pairs import localise_pair
+    from keraform.verify.handwritten.pairs import localise_pair
     from keraform.verify.quiet import quiet
 
     with quiet(), contextlib.redirect_stdout(sys.stderr):
@@ -134,21 +135,35 @@ def _pair(target: PairTarget, save_map: Path | None, page: Path | None, as_json:
 
 def _target(target: Target, repro: Path | None, page: Path | None, as_json: bool) -> bool:
     from keraform.cli.finding_view import show_localisation
-    from keraform.verify.localise import localise_target
+    from keraform.verify.localising.localise import localise_target
 
     with console.steps(as_json) as step, contextlib.redirect_stdout(sys.stderr):
-        found = localise_target(target, step, repro)
+        examined = localise_target(target, step)
+    found = [each for _, each in examined]
     if as_json:
         console.print_json({"target": target.name, "classes": [each.to_json() for each in found]})
     else:
         for each in found:
             show_localisation(each, console.out)
-        if repro is not None:
-            differs = any(each.findings for each in found)
-            words = f"python {repro} shows the first difference" if differs else "no difference"
-            console.out.print(f"--repro: {words}", highlight=False, markup=False)
     _write_page(page, target.name, found)
-    return any(each.findings for each in found)
+    different = [(case, each) for case, each in examined if each.findings]
+    if repro is not None and different:
+        _write_reproduction(*different[0], repro, as_json)
+    return bool(different)
+
+
+def _write_reproduction(case: Case, found: Localisation, path: Path, quiet: bool) -> None:
+    """Writes the script; that it cannot be written changes nothing about what was found."""
+    from keraform.verify.localising.reproduction import write_reproduction
+
+    try:
+        with console.waiting("writing a script and trying it", quiet):
+            written = write_reproduction(case, found, path)
+    except KeraformError as error:
+        console.err.print(str(error), style="yellow", highlight=False, markup=False)
+        return
+    names = ", ".join(map(str, written))
+    console.err.print(f"wrote {names}: python {path}", highlight=False, markup=False)
 
 
 def _write_page(path: Path | None, target: str, found: list[Localisation]) -> None:

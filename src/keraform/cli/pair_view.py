@@ -10,8 +10,8 @@ from rich.console import Console
 from keraform.cli.finding_view import show_finding
 
 if TYPE_CHECKING:
-    from keraform.verify.trace_pairs import PairReport
-    from keraform.verify.weight_map import WeightMap
+    from keraform.verify.handwritten.trace_pairs import PairReport
+    from keraform.verify.handwritten.weight_map import WeightMap
 
     Shapes = dict[str, tuple[int, ...]]
 
@@ -32,8 +32,8 @@ def show(report: PairReport, where: Console) -> None:
 
 def show_map(weight_map: WeightMap, shapes: tuple[Shapes, Shapes], where: Console) -> None:
     """Prints the weight map, the doubtful pairs marked, and what it leaves over."""
-    from keraform.verify.weight_map import doubtful
-    from keraform.verify.weight_pairs import whole_key
+    from keraform.verify.handwritten.weight_map import doubtful
+    from keraform.verify.handwritten.weight_pairs import whole_key
 
     torch, keras = shapes
     rows: list[tuple[str, ...]] = [("Keras", "shape", "torch", "shape", "layout", "sure", "why")]

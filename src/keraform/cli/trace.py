@@ -61,8 +61,8 @@ def trace(
     choose_backend(backend)
     if framework == "torch":
         need_torch()
-    from keraform.verify import trace as traces
-    from keraform.verify.tracing import Request, make_trace
+    from keraform.verify.handwritten import trace as traces
+    from keraform.verify.handwritten.tracing import Request, make_trace
 
     request = Request(
         target, framework, class_name, arguments, inputs, weights, weight_map, channels_last,

@@ -86,13 +86,14 @@ def verify(
 
 def failures(result: Report, target: Target, quiet: bool) -> list[Localisation]:
     """What differs in the classes that failed as translations do: rungs 3 to 5."""
-    from keraform.verify.localise import localise_target
+    from keraform.verify.localising.localise import localise_target
 
     names = [each.name for each in result.classes if not each.passed({3, 4, 5} & result.asked)]
     if not names:
         return []
     with console.steps(quiet) as step, contextlib.redirect_stdout(sys.stderr):
-        return localise_target(replace(target, class_names=tuple(names)), step)
+        examined = localise_target(replace(target, class_names=tuple(names)), step)
+    return [found for _, found in examined]
 
 
 def passed(result: Report, asked: set[int]) -> bool:

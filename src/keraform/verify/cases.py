@@ -9,7 +9,7 @@ from typing import Any
 from keraform.verify.compare import compare
 from keraform.verify.inputs import Inputs
 from keraform.verify.kind_assertions import KindAssertions
-from keraform.verify.origins import OriginOf, origin_of
+from keraform.verify.localising.origins import OriginOf, origin_of
 from keraform.verify.port import Load, Port
 from keraform.verify.refusals import Refusal
 from keraform.verify.tolerances import allowed

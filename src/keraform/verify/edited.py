@@ -8,8 +8,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from keraform.verify.alignment import Lines
-from keraform.verify.statements import Statement, instrument
+from keraform.verify.localising.alignment import Lines
+from keraform.verify.localising.statements import Statement, instrument
 
 
 @dataclass(frozen=True)

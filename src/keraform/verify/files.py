@@ -20,7 +20,7 @@ from keraform.verify.cases import Case, Variant
 from keraform.verify.given import Inputs, arguments, import_file, read_inputs
 from keraform.verify.kind_assertions import KindAssertions
 from keraform.verify.load_report import LoadReport
-from keraform.verify.origins import Origin, origin_of
+from keraform.verify.localising.origins import Origin, origin_of
 from keraform.verify.refusals import Refusal, refusals_of
 from keraform.verify.targets import Target
 from keraform.verify.twin import State, twin_of

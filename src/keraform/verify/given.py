@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from keraform.errors import KeraformError
-from keraform.verify.trace import inputs_of
+from keraform.verify.handwritten.trace import inputs_of
 
 Inputs = dict[str, Any]
 

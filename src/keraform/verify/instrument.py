@@ -5,13 +5,12 @@ a copy of the module or in its live functions.
 from __future__ import annotations
 
 import ast
-import gc
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Protocol
 
 import torch
@@ -165,42 +164,3 @@ def instrument(source: str, path: str, observer: Observer) -> CodeType:
     """The code of a file whose expressions report to whatever the hook is when it runs."""
     tree = _Instrument(observer, source).visit(ast.parse(source))
     return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
-
-
-def live_functions(path: str) -> list[FunctionType]:
-    """The functions of a file that exist, also those inside decorators and closures; copies of the
-    file that report already are left alone.
-    """
-    functions = [each for each in gc.get_objects() if type(each) is FunctionType]
-    return [
-        each
-        for each in functions
-        if each.__code__.co_filename == path and HOOK not in each.__globals__
-    ]
-
-
-@contextmanager
-def swapped(
-    functions: Sequence[FunctionType], code: CodeType, hook: Callable[[int, Any], Any]
-) -> Iterator[None]:
-    """While active, functions of a file run its instrumented code."""
-    codes = {(each.co_qualname, each.co_firstlineno): each for each in _codes(code)}
-    kept = [(each, each.__code__) for each in functions]
-    try:
-        for function, old in kept:
-            new = codes.get((old.co_qualname, old.co_firstlineno))
-            if new is not None and new.co_freevars == old.co_freevars:
-                function.__globals__[HOOK] = hook
-                function.__code__ = new
-        yield
-    finally:
-        for function, old in kept:
-            function.__code__ = old
-            function.__globals__.pop(HOOK, None)
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from _codes(constant)

@@ -19,9 +19,10 @@ from torch import nn
 
 from keraform.translate.kinds import Kind
 from keraform.verify.drives import torch_values
-from keraform.verify.instrument import instrument, live_functions, swapped
+from keraform.verify.instrument import HOOK, instrument
 from keraform.verify.kinds import kind_of
 from keraform.verify.lift import torch_precision
+from keraform.verify.live_code import codes_of, live_functions, swapped
 from keraform.verify.twin import Twin, outputs_of
 
 Runs = Collection[tuple[Mapping[str, Any], Mapping[str, Any]]]
@@ -60,8 +61,9 @@ class KindAssertions:
         self._positions: list[str] = []
         self._kinds: list[Kind] = []
         self._found: dict[int, str] = {}
-        self._codes = instrument(self.text, path, self)
-        self._functions = live_functions(path)
+        self._codes = {path: codes_of(instrument(self.text, path, self))}
+        # copies of the file that report already are left alone
+        self._functions = [each for each in live_functions({path}) if HOOK not in each.__globals__]
 
     def site(self, position: str) -> int | None:
         """The number of an expression whose kind was known."""
@@ -96,7 +98,7 @@ class KindAssertions:
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        with swapped(self._functions, self._codes, self.report):
+        with swapped(self._functions, self._codes, HOOK, self.report):
             yield
 
     def _contradiction(self, site: int) -> Contradiction:

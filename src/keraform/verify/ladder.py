@@ -12,14 +12,14 @@ import keras
 import transformers
 
 from keraform.verify.cases import Case
-from keraform.verify.compiled import compiled
-from keraform.verify.kept import kept
-from keraform.verify.learns import learns
 from keraform.verify.outcome import NOT_RUN, RUNGS, ClassReport, Report
-from keraform.verify.portable import Portable
 from keraform.verify.quiet import quiet
-from keraform.verify.rungs import built, crash, exact, loaded, release, translated
-from keraform.verify.speaks import speaks
+from keraform.verify.rungs.compiled import compiled
+from keraform.verify.rungs.kept import kept
+from keraform.verify.rungs.learns import learns
+from keraform.verify.rungs.portable import Portable
+from keraform.verify.rungs.speaks import speaks
+from keraform.verify.rungs.values import built, crash, exact, loaded, release, translated
 from keraform.verify.targets import Target, cases_of
 
 Climb = Callable[[Case, ClassReport], str]

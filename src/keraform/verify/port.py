@@ -22,7 +22,7 @@ from keraform.runtime.observe import intercept
 from keraform.runtime.tree import named_layers, named_weights
 from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
 from keraform.verify.load_report import LoadReport
-from keraform.verify.recorder import Recorder, flatten
+from keraform.verify.localising.recorder import Recorder, flatten
 
 # Called with a port and the twin's state; gives what was missing, left over or wrong.
 Load = Callable[[Any, State], LoadReport]

@@ -18,7 +18,7 @@ from keraform.verify.classes import config_class_of, model_classes
 from keraform.verify.edited import edited_lines
 from keraform.verify.given import import_file
 from keraform.verify.instrument import source_path
-from keraform.verify.origins import Origin, origin_of
+from keraform.verify.localising.origins import Origin, origin_of
 from keraform.verify.refusals import Refusal
 from keraform.verify.targets import class_case, eager, refusals_in
 from keraform.verify.tiny import shrink_config

@@ -19,7 +19,7 @@ from torch import nn
 from keraform.verify.drives import keep_in_float32, torch_values
 from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
 from keraform.verify.lift import torch_precision
-from keraform.verify.recorder import Recorder, flatten
+from keraform.verify.localising.recorder import Recorder, flatten
 
 
 @dataclass

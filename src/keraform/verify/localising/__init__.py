@@ -1,0 +1,1 @@
+"""From a difference down to the statement: recording, isolation, alignment, causes."""
