@@ -24,7 +24,7 @@ export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-models test-newest lint types contracts check golden facts support \
-        clean
+        detector clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ facts: $(READY)  ## record kinds from runs of the torch models (shipped as data)
 support: $(READY)  ## compute the ladder for TYPES and rebuild the table in the README
 	$(BIN)/keraform matrix $(TYPES:%=--types %) --out src/keraform/support.json
 	$(BIN)/python docs/support_table.py
+
+detector: $(READY)  ## seed faults into good ports and publish how many are found (docs/detector.md)
+	$(BIN)/python -m tests.mutations.score --workers $(WORKERS)
 
 clean:  ## remove the environment and what the tools keep
 	rm -rf $(VENV) $(NEWEST) build dist demo-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -100,6 +100,8 @@ def _representative(torch: Statement, keras: list[Execution]) -> list[Execution]
 def results(pair: Pair) -> Iterator[tuple[str, Leaf, Leaf]]:
     """The values of a pair that can be compared, by name."""
     torch, keras = _result(pair.torch), _result(pair.keras)
+    if set(pair.torch.statement.targets) == set(pair.keras.statement.targets):
+        torch, keras = _by_target(pair.torch, torch), _by_target(pair.keras, keras)
     shared = [name for name in torch if name in keras]
     if not shared and len(torch) == len(keras) == 1:
         ((name, leaf),) = torch.items()
@@ -113,6 +115,20 @@ def _result(execution: Execution) -> Leaves:
     if execution.result or execution.statement.targets or not execution.operations:
         return execution.result or {}
     return execution.operations[-1][1]
+
+
+def _by_target(execution: Execution, result: Leaves) -> Leaves:
+    """What several targets got, by their names: `gate, up = ...` may unpack in the wrong order."""
+    targets = execution.statement.targets
+    if len(targets) < 2 or not all(name.partition(".")[0].isdigit() for name in result):
+        return result
+    named = {}
+    for name, leaf in result.items():
+        number, dot, inner = name.partition(".")
+        if int(number) >= len(targets):
+            return result
+        named[f"{targets[int(number)]}{dot}{inner}"] = leaf
+    return named
 
 
 def difference(pair: Pair, limit: float) -> tuple[Difference, Leaf, Leaf | None] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -41,14 +42,22 @@ def holders(path: str, tree: Iterator[tuple[str, Any]]) -> list[tuple[str, Any]]
 def construction_of(path: str, model: Any, files: list[str]) -> Place | None:
     """The statement `self.x = ...` of the port that makes the layer (or weight) at a path."""
     for attribute, layer in holders(path, named_layers(model)):
-        place = assignment_of(type(layer), attribute, files)
+        made = getattr(layer, attribute, None)
+        place = assignment_of(type(layer), attribute, files, type(made).__name__)
         if place is not None:
             return place
     return None
 
 
-def assignment_of(owner: type, attribute: str, files: list[str]) -> Place | None:
-    """The statement of a class, or of one below it, that gives `self.attribute` its value."""
+def assignment_of(owner: type, attribute: str, files: list[str], made: str = "") -> Place | None:
+    """The statement of a class, or of one below it, that gives `self.attribute` its value.
+
+    Args:
+        owner: the class.
+        attribute: the attribute.
+        files: where to look.
+        made: the class of the value: of several statements the first that calls it is meant.
+    """
     for each in owner.__mro__:
         try:
             file = inspect.getfile(each)
@@ -56,18 +65,19 @@ def assignment_of(owner: type, attribute: str, files: list[str]) -> Place | None
             continue
         if file not in files:
             continue
-        statement = _assignments(file).get((each.__name__, attribute))
-        if statement is not None:
+        statements = _assignments(file).get((each.__name__, attribute), [])
+        calls = [statement for statement in statements if f"{made}(" in statement.text]
+        for statement in (calls or statements)[:1]:
             return Place(file, statement.line, statement.text)
     return None
 
 
 @lru_cache(maxsize=64)
-def _assignments(file: str) -> dict[tuple[str, str], Statement]:
-    """The first assignment to each attribute in each class of a file."""
+def _assignments(file: str) -> dict[tuple[str, str], list[Statement]]:
+    """The assignments to each attribute in each class of a file."""
     text = source_text(file)
     lines = {each.line: each for each in instrument(text, file).statements}
-    found: dict[tuple[str, str], Statement] = {}
+    found: dict[tuple[str, str], list[Statement]] = defaultdict(list)
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.ClassDef):
             continue
@@ -77,8 +87,8 @@ def _assignments(file: str) -> dict[tuple[str, str], Statement]:
                 if statement is None and inner in node.body:  # in the class's own body
                     statement = _whole(file, inner, text)
                 if statement is not None:
-                    found.setdefault((node.name, name), statement)
-    return found
+                    found[node.name, name].append(statement)
+    return dict(found)
 
 
 def _assigned(node: ast.AST, of_class: bool) -> list[str]:

@@ -1,0 +1,1 @@
+"""Seeded faults in good ports, and how well the detector finds them."""

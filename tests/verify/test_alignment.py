@@ -1,0 +1,30 @@
+"""Pairs of statements: which values of theirs belong together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keraform.verify.leaves import Leaf
+from keraform.verify.localising.alignment import Pair, difference
+from keraform.verify.localising.recorder import Execution
+from keraform.verify.localising.statements import Statement
+
+
+def execution(*targets: str, **values: float) -> Execution:
+    result = {name[1:]: Leaf("float64", np.array([value])) for name, value in values.items()}
+    text = f"{', '.join(targets)} = split(x)"
+    return Execution(Statement("a.py", 1, 1, "f", text, targets), "", result=result)
+
+
+def test_targets_in_another_order_got_other_values() -> None:
+    torch = execution("gate", "up", _0=1.0, _1=2.0)
+    found = difference(Pair(torch, execution("up", "gate", _0=1.0, _1=2.0)), 1e-9)
+    assert found is not None
+    assert found[0].stage == "gate"
+    assert difference(Pair(torch, execution("gate", "up", _0=1.0, _1=2.0)), 1e-9) is None
+
+
+def test_targets_of_other_names_are_paired_by_their_place() -> None:
+    torch = execution("gate", "up", _0=1.0, _1=2.0)
+    assert difference(Pair(torch, execution("a", "b", _0=1.0, _1=2.0)), 1e-9) is None
+    assert difference(Pair(torch, execution("a", "b", _0=2.0, _1=1.0)), 1e-9) is not None
