@@ -67,6 +67,8 @@ def localise(case: Case, progress: Progress | None = None) -> Localisation:
         found.findings.append(crash_finding(case, "", error))
         return found
     files = files_of((layer for _, layer in named_layers(model)), case.origin)
+    if not found.weights.complete:  # layers that one side has not: what made them comes first
+        found.findings += constructor_findings(case, files)
     found.findings += weight_findings(case, model, found.weights, files)
     begin("stages")
     original = case.twin.build(DTYPE, LIFT)
@@ -75,7 +77,8 @@ def localise(case: Case, progress: Progress | None = None) -> Localisation:
         guilty = scene.stages(found)
         if guilty:
             begin("statements")
-            found.findings += constructor_findings(case, files)
+            if found.weights.complete:
+                found.findings += constructor_findings(case, files)
             found.findings += scene.findings(guilty, found.findings)
         if found.findings:
             return found
