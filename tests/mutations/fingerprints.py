@@ -63,9 +63,11 @@ class Fingerprints:
 
 
 def _double(case: Case) -> str:
-    """Every stage and output in float64, casts as they are: a cast that is gone shows here."""
-    model = case.port.build("float64")
-    runs = [ports.run_model(model, v.inputs, "float64", False, **v.flags) for v in case.variants]
+    """Every stage and output in float64, casts lifted; a cast that is gone shows in half
+    precision.
+    """
+    model = case.port.build("float64", lift=True)
+    runs = [ports.run_model(model, v.inputs, "float64", True, **v.flags) for v in case.variants]
     return _digest(part for run in runs for part in _recorded(run))
 
 
@@ -90,8 +92,8 @@ def _weights(case: Case) -> str:
 
 def _gradients(case: Case, labels: dict[str, Any]) -> str:
     """The outputs with labels, and the gradient of every parameter."""
-    model = case.port.build("float64")
-    with ports.keras_precision("float64", lift=False):
+    model = case.port.build("float64", lift=True)
+    with ports.keras_precision("float64", lift=True):
         inputs = ports.keras_values({**case.variants[0].inputs, **labels}, "float64")
         with tf.GradientTape() as tape:
             given = leaves(model(**inputs), lambda x: x if ops.is_tensor(x) else None)
