@@ -24,6 +24,11 @@ class Difference:
     error: float
     problem: str | None = None
 
+    @property
+    def size(self) -> float:
+        """The error, infinite where there is no number for it."""
+        return self.error if self.problem is None else float("inf")
+
     def within(self, limit: float) -> bool:
         """Whether the stage may stand."""
         return self.problem is None and self.error <= limit

@@ -60,6 +60,10 @@ class StageError:
     isolated: float | None = None
     layer: str = ""
 
+    def note(self, column: str, error: float) -> None:
+        """Keep the largest error of a column, over all that was run."""
+        setattr(self, column, max(getattr(self, column) or 0.0, error))
+
     def to_json(self) -> dict[str, Any]:
         """The stage's entry in `--json`."""
         numbers = ("float64", "float32", "noise", "isolated")

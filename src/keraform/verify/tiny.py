@@ -96,6 +96,8 @@ EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
         ("decoder_attention_heads", 4, "divides the width of 64"),
     ),
     "t5": (
+        ("initializer_factor", 0.5, "its initial weights are large: with the twin's noise on top, a"
+         " gated layer is 6e-6 from its float64 in torch itself, and 1e-5 is the limit"),
         ("decoder_start_token_id", 0, "every published config has it; the class gives no default"),
     ),
     "deberta-v2": (

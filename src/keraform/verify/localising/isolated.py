@@ -26,6 +26,7 @@ from keraform.verify.leaves import (
     parameters_of,
 )
 from keraform.verify.localising.recorder import Recorder, flatten
+from keraform.verify.outcome import StageError
 
 ROOT = ""  # the stage of the model's own code
 
@@ -71,6 +72,13 @@ class Isolated:
     layers: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Leaves] = field(default_factory=dict)
     crash: tuple[tuple[str, ...], Exception] | None = None
+
+    def note(self, stages: dict[str, StageError]) -> None:
+        """Fill the table of stages with the errors of the stages' own code."""
+        for name, own in self.own.items():
+            stage = stages.setdefault(name, StageError(name))
+            stage.note("isolated", own.size)
+            stage.layer = type(self.layers[name]).__name__
 
 
 def run_isolated(

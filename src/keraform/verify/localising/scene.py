@@ -19,7 +19,6 @@ from keraform.verify.localising.isolated import ROOT, Handed, Isolated, run_isol
 from keraform.verify.localising.origins import Origin, files_of, place_at
 from keraform.verify.localising.recorder import Recorder
 from keraform.verify.outcome import StageError
-from keraform.verify.rungs.values import note_isolated
 
 DTYPE, LIFT = "float64", True
 
@@ -57,9 +56,8 @@ class Scene:
             accumulated = {each.stage: each for each in compare(torch, mine)}
         for name, difference in accumulated.items():
             stage = found.stages.setdefault(name, StageError(name))
-            error = float("inf") if difference.problem is not None else difference.error
-            stage.float64 = max(stage.float64 or 0.0, error)
-        note_isolated(found.stages, isolated)
+            stage.note(DTYPE, difference.size)
+        isolated.note(found.stages)
         guilty = [n for n, d in isolated.own.items() if not d.within(self._limit(n))]
         if isolated.crash is not None:
             guilty += isolated.crash[0]

@@ -11,7 +11,7 @@ from keraform.verify import twin
 from keraform.verify.cases import Case, Variant
 from keraform.verify.compare import Difference, compare
 from keraform.verify.kind_assertions import Contradiction
-from keraform.verify.localising.isolated import Isolated, run_isolated
+from keraform.verify.localising.isolated import run_isolated
 from keraform.verify.outcome import PASS, ClassReport, StageError, failed
 from keraform.verify.rungs.dtypes import HALVES, Dtypes, TorchFails, compare_half
 from keraform.verify.rungs.sharing import differently_shared, keras_shares, torch_shares
@@ -111,7 +111,7 @@ def _values(case: Case, report: ClassReport, dtype: str, lift: bool) -> str:
             limit = case.limit("", dtype, {})
             flags = variant.flags
             alone = run_isolated(model, torch, variant.inputs, dtype, lift, limit, **flags)
-            note_isolated(report.stages, alone)
+            alone.note(report.stages)
             guilty += [n for n, d in alone.own.items() if not d.within(case.limit(n, dtype, {}))]
         noise = case.noise(variant) if dtype == "float32" else {}
         _note_noise(report, noise)
@@ -125,26 +125,17 @@ def _values(case: Case, report: ClassReport, dtype: str, lift: bool) -> str:
     return failed("; ".join(words)) if words else PASS
 
 
-def note_isolated(stages: dict[str, StageError], found: Isolated) -> None:
-    """Fill the table of stages with the errors of an isolated run."""
-    for name, own in found.own.items():
-        stage = stages.setdefault(name, StageError(name))
-        error = float("inf") if own.problem is not None else own.error
-        stage.isolated = max(stage.isolated or 0.0, error)
-        stage.layer = type(found.layers[name]).__name__
-
-
 def _note(report: ClassReport, dtype: str, found: Iterable[Difference]) -> None:
     for difference in found:
         stage = report.stages.setdefault(difference.stage, StageError(difference.stage))
-        setattr(stage, dtype, max(getattr(stage, dtype) or 0.0, difference.error))
+        stage.note(dtype, difference.size)
 
 
 def _note_noise(report: ClassReport, noise: dict[str, float]) -> None:
     for name, error in noise.items():
         stage = report.stages.get(name)
         if stage is not None:
-            stage.noise = max(stage.noise or 0.0, error)
+            stage.note("noise", error)
 
 
 def _words(beyond: list[tuple[Variant, Difference]], dtype: str) -> str:
