@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from keraform.verify.leaves import Leaf
-from keraform.verify.localising.alignment import Pair, difference
+from keraform.verify.localising.alignment import Pair, difference, dtype_difference
 from keraform.verify.localising.recorder import Execution
 from keraform.verify.localising.statements import Statement
 
@@ -28,3 +28,16 @@ def test_targets_of_other_names_are_paired_by_their_place() -> None:
     torch = execution("gate", "up", _0=1.0, _1=2.0)
     assert difference(Pair(torch, execution("a", "b", _0=1.0, _1=2.0)), 1e-9) is None
     assert difference(Pair(torch, execution("a", "b", _0=2.0, _1=1.0)), 1e-9) is not None
+
+
+def given(dtype: str) -> Execution:
+    statement = Statement("a.py", 1, 1, "f", "y = f(x)", ("y",))
+    return Execution(statement, "", result={"output": Leaf(dtype, np.ones(2))})
+
+
+def test_float64_is_float32_where_users_have_no_other() -> None:
+    pair = Pair(given("float32"), given("float64"))
+    assert dtype_difference(pair) == "output is float64, torch has float32"
+    assert dtype_difference(pair, wide=False) is None
+    half = Pair(given("float16"), given("float64"))
+    assert dtype_difference(half, wide=False) == "output is float64, torch has float16"

@@ -74,13 +74,18 @@ def compare_half(case: Case, dtype: str) -> Dtypes:
     with mine.watching(files):
         try:
             port = ports.run_model(model, variant.inputs, dtype, False, mine, **variant.flags)
-            found.boundaries = compare_dtypes(torch, port, keras.backend.backend() != "jax")
+            found.boundaries = compare_dtypes(torch, port, integer_width=_wide())
         except Exception as error:
             found.statements.append(crash_finding(case, "", error, dtype))
     blamed = [_finding(case, pair, dtype) for pair in _different(its, mine, files)]
     statements = {each.keras: each for each in reversed(blamed)}
     found.statements = [*reversed(statements.values())] or found.statements
     return found
+
+
+def _wide() -> bool:
+    """Whether users of the backend get 64 bits by default."""
+    return keras.backend.backend() != "jax"
 
 
 def _different(its: Recorder, mine: Recorder, files: dict[str, Origin]) -> list[Pair]:
@@ -90,7 +95,7 @@ def _different(its: Recorder, mine: Recorder, files: dict[str, Origin]) -> list[
         pair
         for stage in dict.fromkeys(each.stage for each in its.executions)
         for pair in pairs(its.of_stage(stage), mine.of_stage(stage), files)
-        if dtype_difference(pair) is not None
+        if dtype_difference(pair, _wide()) is not None
     ]
     return sorted(found, key=lambda pair: order[id(pair.torch)])
 
@@ -103,6 +108,6 @@ def _finding(case: Case, pair: Pair, dtype: str) -> Finding:
         dtype,
         0.0,
         cause="a cast is missing, or one too many",
-        problem=dtype_difference(pair),
+        problem=dtype_difference(pair, _wide()),
         **both_places(place_of(statement), case.origin),
     )

@@ -47,13 +47,18 @@ def softmax_method(name: str) -> MethodIdiom:
 
 
 def where(calls: CallTranslator, node: cst.Call) -> Code:
-    """`torch.where` with one argument is nonzero."""
+    """`torch.where` with one argument is nonzero. Of two numbers it makes float32 or int64, which
+    no backend's own does everywhere.
+    """
     arguments = calls.arguments(node)
     if len(arguments) == 1:
         bound = {"input": arguments[0][1]}
         return emit(calls, "kf.nonzero({input}, as_tuple=True)", bound, LIST)
     bound = bound_to("torch.where", "condition, input, other", arguments)
     kinds = [bound[name].kind for name in ("input", "other")]
+    if all(each.is_python for each in kinds):
+        dtype = "float32" if any(each.is_fraction for each in kinds) else None
+        return emit(calls, "kf.where({condition}, {input}, {other})", bound, Kind("tensor", dtype))
     kind = next((each for each in kinds if each.is_tensor), TENSOR)
     return emit(calls, "ops.where({condition}, {input}, {other})", bound, kind)
 
