@@ -35,10 +35,10 @@ demo: $(READY)  ## translate BERT, load a real checkpoint without torch, embed s
 	@$(BIN)/python examples/minilm.py
 
 test: $(READY)  ## the default test suite (offline, CPU, minutes)
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-models: $(READY)  ## the battery over every proved model type, all heads (long)
-	$(BIN)/python -m pytest -n $(WORKERS) -m models
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m models
 
 test-newest:  ## the default test suite with the newest transformers, in an environment of its own
 	@$(MAKE) --no-print-directory install VENV=$(NEWEST)
