@@ -55,9 +55,34 @@ SIZES: Table = (
     (r"window_size", 3),
     (r"num_mel_bins", 10),
     (r"num_queries", 9),
-    (r"state_size", 5),
+    (r"(ssm_)?state_size|mamba_d_state", 5),
+    (r"mamba_n_heads|mamba_num_heads", 6),
+    (r"mamba_d_ssm", 48),
+    (r"(mamba_)?chunk_size", 5),
+    (r"moe_intermediate_size", 19),
+    (r"shared(_expert)?_intermediate_size", 23),
+    (r"n_routed_experts|moe_num_experts", 6),
+    (r"n_group", 2),
+    (r"topk_group", 1),
+    (r"kv_lora_rank", 14),
+    (r"q_lora_rank", 18),
+    (r"qk_nope_head_dim", 8),
+    (r"qk_rope_head_dim|rotary_dim", 6),
+    (r"v_head_dim", 11),
+    (r"index_head_dim", 10),
+    (r"index_n_heads", 3),
+    (r"index_topk", 4),
+    (r"index_kpool", 2),
+    (r"linear_key_head_dim", 6),
+    (r"linear_value_head_dim", 7),
+    (r"linear_num_key_heads", 2),
+    (r"linear_num_value_heads", 4),
+    (r"mlp_dim|ffn_dim|dim_ff|dff", 38),
+    (r"depth", 2),
+    (r"codebook_size", 32),  # a power of 2
     (r"time_step_rank", 7),
     (r"conv_dim", [9, 10, 11]),
+    (r"conv_kernel", [5, 3, 2]),
     (r"conv_stride", [3, 2, 2]),
     (r"num_conv_pos_embeddings", 6),
     (r"num_conv_pos_embedding_groups", 2),
@@ -72,6 +97,23 @@ SIZES: Table = (
     (r"depths", lambda default, salt: [1, 2, *[1] * (len(default) - 2)]),
 )
 
+# Fields that have to be equal: the first follows the second. A name without a dot is the config's
+# own, `*` is any part.
+COUPLED: tuple[tuple[str, str], ...] = (
+    ("*.out_hidden_size", "text_config.hidden_size"),
+    ("*.text_hidden_size", "text_config.hidden_size"),
+    ("*.adapter_out_dim", "text_config.hidden_size"),
+    ("adaptor_config.hidden_size", "text_config.hidden_size"),
+    ("head_config.audio_hidden_size", "audio_config.hidden_size"),
+    ("flow_head_config.condition_dim", "hidden_size"),
+    ("adapter_input_size", "hidden_size"),
+    ("adapter_in_dim", "hidden_size"),
+    ("vocab_size", "decoder_config.vocab_size"),
+)
+
+# Composite models whose parts have to be equally wide.
+SAME_WIDTH = frozenset({"t5gemma2", "tipsv2"})
+
 # Fields that get a size even where the class would derive them: groups of heads must not be
 # trivial.
 GIVEN = frozenset({"num_key_value_heads"})
@@ -79,8 +121,61 @@ GIVEN = frozenset({"num_key_value_heads"})
 # Rules of one model type, each with its reason; they come before the general ones. `None` keeps the
 # default.
 EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
-    "wav2vec2": (
-        ("conv_kernel", [5, 3, 2], "the lists of convolutions must have equal length"),
+    "esmc": (
+        ("num_key_value_heads", 4, "it has no groups of heads"),
+    ),
+    "glm5_next_text": (
+        ("qk_rope_head_dim", 0, "nothing is rotated"),
+        ("num_key_value_heads", 4, "it has no groups of heads"),
+    ),
+    "dots3_note_text": (
+        ("num_key_value_heads", 4, "it has no groups of heads"),
+    ),
+    "granite_speech5_encoder": (
+        ("context_size", 6, "at most as long as the positions"),
+    ),
+    "dia_decoder": (
+        ("num_channels", 9, "one for each entry of the delay pattern"),
+    ),
+    "dots3_note_vision_encoder": (
+        ("per_layer_config", {}, "its keys are layers of the full depth"),
+    ),
+    "gpt_neo": (
+        ("attention_types", [[["global", "local", "local"], 1]], "one for each of three layers"),
+    ),
+    "lw_detr_vit": (
+        ("num_windows", 4, "windows of windows have to divide the image"),
+    ),
+    "mamba2": (
+        ("head_dim", 12, "heads times this is twice the width"),
+    ),
+    "neomme": (
+        ("head_dim", 16, "a quarter of it is rotated, by two axes"),
+    ),
+    "muse_spark_audio": (
+        ("num_hidden_layers", 4, "one for each entry of the lists of patches and widths"),
+    ),
+    "cosmos3_edge_text": (
+        ("rope_parameters", {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 1]},
+         "sections of half a head of 10"),
+    ),
+    "efficientloftr": (
+        ("out_features", [8, 8, 12, 24], "the last one is the width"),
+    ),
+    "depth_pro": (
+        ("patch_size", 32, "the image size of its three encoders"),
+    ),
+    "molmo2_adapter": (
+        ("vision_feature_layer", [-1, -2], "layers of the tiny encoder"),
+    ),
+    "zamba": (
+        ("num_hidden_layers", 6, "an attention layer comes after four of Mamba"),
+    ),
+    "zamba2": (
+        ("layers_block_type", ["mamba", "hybrid"], "the default list is of 54 layers"),
+    ),
+    "zaya": (
+        ("num_experts_per_tok", 1, "it supports no other number"),
     ),
     "swin": (
         ("depths", [2, 2], "shifted windows need pairs of blocks; two stages show a merging"),
@@ -166,34 +261,92 @@ def shrink_config(
 
 
 def _shrink(
-    config_class: type[PreTrainedConfig], salt: int, overrides: dict[str, Any]
+    config_class: type[PreTrainedConfig],
+    salt: int,
+    overrides: dict[str, Any],
+    given: dict[str, Any] | None = None,
 ) -> PreTrainedConfig:
-    model_type = config_class.model_type
-    exceptions = {name: value for name, value, _ in EXCEPTIONS.get(model_type, ())}
-    values: dict[str, Any] = {}
-    defaults = _defaults(config_class)
+    """A tiny config; `given` stands in place of the class's own defaults."""
+    own = _defaults(config_class)
+    given = dict(given or {})
+    stages = _tiny_stages(given, own)
+    keeps_stages = stages is not None and "depths" in own
+    rows = () if keeps_stages else EXCEPTIONS.get(config_class.model_type, ())
+    exceptions = {name: value for name, value, _ in rows} | (stages or {})
+    defaults = {**own, **given}
+    values: dict[str, Any] = dict(given)
+    subs = _sub_configs(config_class)
+    step = 0 if config_class.model_type in SAME_WIDTH else 1
+    for order, (name, (sub, sub_given)) in enumerate(subs.items()):
+        values[name] = _shrink(sub, salt + step * order, {}, sub_given)
+    # What is rotated has to have even heads, of which there are four.
+    width = 2 * salt if "rope_parameters" in own else salt
     for name, default in defaults.items():
         if name in exceptions:
             value = exceptions[name]
             values[name] = (
                 _nested(value, salt) if isinstance(value, dict) and "model_type" in value else value
             )
-        elif name in config_class.sub_configs:
-            sub = config_class.sub_configs[name]
-            if (
-                isinstance(sub, type)
-                and issubclass(sub, PreTrainedConfig)
-                and sub is not PreTrainedConfig
-            ):
-                order = list(config_class.sub_configs).index(name)
-                values[name] = _shrink(sub, salt + order, {})
-        elif (size := _size(name, default, salt)) is not None:
+        elif name not in subs and (size := _size(name, default, width)) is not None:
             values[name] = size
     values.update({name: value for name, value in exceptions.items() if name not in defaults})
+    _couple(values, defaults)
     vocab = values.get("vocab_size", defaults.get("vocab_size"))
     if isinstance(vocab, int):
         values.update(_special_tokens(defaults, vocab))
     return config_class(**{**values, **overrides})
+
+
+def _tiny_stages(given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any] | None:
+    """For a backbone whose stages are its layers: as many layers as a composite takes outputs of.
+
+    Args:
+        given: what the composite asks of the backbone.
+        own: the backbone's defaults.
+
+    Returns:
+        The fields to set, None where no outputs are asked for.
+    """
+    taken = given.get("out_indices") or given.get("out_features")
+    if not taken:
+        return None
+    if "num_hidden_layers" not in own or "depths" in own:
+        return {}
+    numbers = range(1, len(taken) + 1)
+    moved = {"out_indices": [*numbers], "out_features": [f"stage{number}" for number in numbers]}
+    return {"num_hidden_layers": len(taken)} | {k: v for k, v in moved.items() if k in given}
+
+
+def _couple(values: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Make equal what has to be."""
+    for target, source in COUPLED:
+        owner, _, field = source.rpartition(".")
+        value = getattr(values.get(owner), field, None) if owner else values.get(field)
+        wanted, _, name = target.rpartition(".")
+        if value is None:
+            continue
+        if not wanted and name in defaults:
+            values[name] = value
+        for part_name, part in values.items():
+            if wanted in ("*", part_name) and isinstance(part, PreTrainedConfig):
+                if hasattr(part, name):
+                    setattr(part, name, value)
+
+
+def _sub_configs(
+    config_class: type[PreTrainedConfig],
+) -> dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]]:
+    """The config classes of a composite model's parts, with what the composite asks of them."""
+    if not config_class.sub_configs:
+        return {}
+    specs = getattr(config_class, "sub_configs_defaults", {})
+    whole = config_class()
+    parts = {name: getattr(whole, name, None) for name in config_class.sub_configs}
+    return {
+        name: (type(part), dict(specs[name].init_kwargs) if name in specs else {})
+        for name, part in parts.items()
+        if isinstance(part, PreTrainedConfig)
+    }
 
 
 def _nested(value: dict[str, Any], salt: int) -> PreTrainedConfig:
@@ -212,8 +365,8 @@ def _defaults(config_class: type[PreTrainedConfig]) -> dict[str, Any]:
 
 
 def _size(name: str, default: Any, salt: int) -> Any:
-    if isinstance(default, bool) or (default is None and name not in GIVEN):
-        return None  # a switch, or derived from other fields by the class itself
+    if isinstance(default, bool) or default == 0 or (default is None and name not in GIVEN):
+        return None  # a switch, left out, or derived from other fields by the class itself
     for pattern, value in SIZES:
         if re.fullmatch(pattern, name):
             shrunk = value(default, salt) if callable(value) else value
