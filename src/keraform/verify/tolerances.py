@@ -30,7 +30,8 @@ NOISE_FACTOR = 3.0
 # distances from float64. How far each is depends on the matrix kernels that its library takes on a
 # processor, and neither is always the nearer one (in MiniLM on one processor: torch 6.0e-5 and the
 # port 7.3e-5 in layer 4, 3.7e-6 and 2.0e-6 in layer 0). So for a checkpoint's own weights the port
-# may be twice as far from float64 as torch is: a stage may be off by three times torch's noise.
+# may be twice as far from float64 as torch is: a stage may be off by three times torch's noise,
+# the largest so far (cases.py), for which stage shows it most is chance too.
 # Random twins have no such outliers and keep the flat limit.
 
 
