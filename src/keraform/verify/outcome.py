@@ -47,7 +47,7 @@ class StageError:
         name: the stage's path.
         float64: accumulated error with casts lifted.
         float32: accumulated error as users see it.
-        noise: torch's own distance from float32 to float64; of trained weights the largest so far.
+        noise: torch's own distance from float32 to float64 (`Case.noise`).
         isolated: the float64 error of the stage's own code, given what torch's twin was given, its
             children's outputs replaced by torch's.
         layer: the class of the port's layer.

@@ -24,15 +24,12 @@ TRAINING_LIMITS = {
 # measures 1e-15 to 1e-11 between right ports. A step's new weights differ by at most what the
 # gradients do, times the learning rate over epsilon (steps.py). A parameter is trained or is not.
 
-NOISE_FACTOR = 3.0
+NOISE_FACTOR = 2.0
 # Trained weights have outliers (single values of 190 in MiniLM, where the rms is 1.9), at which
 # torch itself is 1e-4 away from float64. Two float32 runs differ by at most the sum of their
-# distances from float64. How far each is depends on the matrix kernels that its library takes on a
-# processor, and neither is always the nearer one (in MiniLM on one processor: torch 6.0e-5 and the
-# port 7.3e-5 in layer 4, 3.7e-6 and 2.0e-6 in layer 0). So for a checkpoint's own weights the port
-# may be twice as far from float64 as torch is: a stage may be off by three times torch's noise,
-# the largest so far (cases.py), for which stage shows it most is chance too.
-# Random twins have no such outliers and keep the flat limit.
+# distances from float64, so for a checkpoint's own weights a stage may also be off by this many
+# times torch's own noise, the larger of two: with torch's kernels and with the backend's
+# (kernels.py). Random twins have no such outliers and keep the flat limit.
 
 
 @dataclass(frozen=True)
