@@ -1,6 +1,6 @@
 """The battery over the proved model types: every asked rung of every class, on both backends.
 
-The default run takes three types whole and one head of each other; `make test-models` takes all.
+The default run takes six types whole and one head of each other; `make test-models` takes all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from keraform.verify.outcome import holds
 from keraform.verify.report import reasons
 from keraform.verify.targets import Target
 
-WHOLE = ("bert", "gpt2", "vit")
+WHOLE = ("bert", "gpt2", "llama", "t5", "vit", "mixtral")
 REST = tuple(model_type for model_type in PROVED_TYPES if model_type not in WHOLE)
 RUNGS = frozenset({1, 2, 3, 4, 5, 6, 7, 8})
 PORTABLE = 9

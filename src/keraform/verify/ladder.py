@@ -4,7 +4,6 @@ others.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterable
 
@@ -105,5 +104,4 @@ def _collect(
 
 
 def _forget() -> None:
-    keras.backend.clear_session()
-    gc.collect()
+    keras.backend.clear_session()  # which collects garbage too

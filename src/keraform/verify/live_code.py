@@ -36,7 +36,8 @@ def swapped(
     """While active, functions run their file's other code, which finds `hook` under `name`.
 
     Args:
-        functions: the functions; of one whose code does not fit, nothing is changed.
+        functions: the functions; of one without other code, or whose code does not fit, nothing is
+            changed.
         codes: the other code, by file.
         name: of the global that the other code calls.
         hook: what stands there.
@@ -46,7 +47,7 @@ def swapped(
     try:
         for function in functions:
             old = function.__code__
-            new = codes[old.co_filename].get(_name(old))
+            new = codes.get(old.co_filename, {}).get(_name(old))
             if new is None or new.co_freevars != old.co_freevars:
                 continue
             kept.append((function, old))

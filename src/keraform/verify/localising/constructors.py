@@ -14,7 +14,7 @@ from keraform.verify.leaves import Leaf
 from keraform.verify.localising.alignment import pairs
 from keraform.verify.localising.blame import pair_finding
 from keraform.verify.localising.origins import Origin
-from keraform.verify.localising.recorder import Execution, Recorder
+from keraform.verify.localising.recorder import Execution, Recorder, watching
 
 INITIALISER = "._init_weights"
 
@@ -29,9 +29,9 @@ def constructor_findings(case: Case, files: dict[str, Origin]) -> list[Finding]:
         files: the generated files and their origins.
     """
     its, mine = Recorder(_constant), Recorder(ports.read_leaf)
-    with its.watching(origin.torch_file for origin in files.values()):
+    torch_files = [origin.torch_file for origin in files.values()]
+    with watching((its, torch_files), (mine, files)):
         case.twin.build("float64", True)
-    with mine.watching(files):
         case.port.build_anyway("float64", True)
     for pair in pairs(_made(its.executions), _made(mine.executions), files, exact=False):
         found = pair_finding(pair, "", "float64", 1e-9, case.origin, CONSTRUCTION)

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -102,12 +103,20 @@ class Recorder:
         return [each for each in self.executions if each.stage == name]
 
     @contextmanager
-    def watching(self, files: Iterable[str]) -> Iterator[None]:
-        """While active, the functions of these files report to this recorder."""
+    def watching(
+        self, files: Iterable[str], functions: Sequence[FunctionType] | None = None
+    ) -> Iterator[None]:
+        """While active, the functions of these files report to this recorder.
+
+        Args:
+            files: the files.
+            functions: the functions that exist, where they are known.
+        """
         for path in files:
             self._files[path] = instrument(source_text(path), path)
         codes = {path: made.codes for path, made in self._files.items()}
-        with swapped(live_functions(codes), codes, HOOK, self._observe):
+        alive = live_functions(codes) if functions is None else functions
+        with swapped(alive, codes, HOOK, self._observe):
             yield
 
     def _observe(self, file: str, number: int, site: int, value: Any) -> Any:
@@ -150,6 +159,19 @@ class Recorder:
         if not remove:
             self._open.append(made)
         return made
+
+
+@contextmanager
+def watching(*sides: tuple[Recorder, Iterable[str]]) -> Iterator[None]:
+    """While active, the functions of each recorder's files report to it; they are searched for
+    once, since that walks over all objects that exist.
+    """
+    files = [(recorder, set(paths)) for recorder, paths in sides]
+    alive = live_functions({path for _, paths in files for path in paths})
+    with ExitStack() as stack:
+        for recorder, paths in files:
+            stack.enter_context(recorder.watching(paths, alive))
+        yield
 
 
 def flatten(value: Any, read: ReadLeaf, numbers: bool = True) -> Leaves:

@@ -18,7 +18,7 @@ from keraform.verify.findings import STATEMENT, Finding
 from keraform.verify.localising.alignment import Pair, dtype_difference, pairs
 from keraform.verify.localising.blame import both_places, crash_finding
 from keraform.verify.localising.origins import Origin, files_of, place_of
-from keraform.verify.localising.recorder import Recorder
+from keraform.verify.localising.recorder import Recorder, watching
 
 HALVES = ("bfloat16", "float16")
 
@@ -62,7 +62,8 @@ def compare_half(case: Case, dtype: str) -> Dtypes:
     model = case.port.build(dtype)
     files = files_of((layer for _, layer in named_layers(model)), case.origin)
     its, mine = Recorder(twin.read_leaf), Recorder(ports.read_leaf)
-    with its.watching(origin.torch_file for origin in files.values()):
+    found = Dtypes()
+    with watching((its, [origin.torch_file for origin in files.values()]), (mine, files)):
         try:
             original = case.twin.build(dtype)
             torch = twin.run_model(original, variant.inputs, dtype, False, its, **variant.flags)
@@ -70,8 +71,6 @@ def compare_half(case: Case, dtype: str) -> Dtypes:
             expected = f"torch's own model to run in {dtype}"
             message = explain(expected, f"{type(error).__name__}: {error}", "another dtype")
             raise TorchFails(message) from error
-    found = Dtypes()
-    with mine.watching(files):
         try:
             port = ports.run_model(model, variant.inputs, dtype, False, mine, **variant.flags)
             found.boundaries = compare_dtypes(torch, port, integer_width=_wide())
