@@ -36,6 +36,42 @@ def model_classes(module: ModuleType) -> list[type]:
     return list(dict.fromkeys(found))
 
 
+def classes_of(model_type: str) -> list[type]:
+    """The model classes of a type: what the Auto classes know under its name, and the public ones
+    of its modeling file; of a file of several types those of its config, but all for the type that
+    the file is named after.
+
+    Raises:
+        ModuleNotFoundError: there is no modeling file.
+    """
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    names: list[str] = []
+    for mapping in (value for name, value in vars(modeling_auto).items() if name.endswith(MAPPING)):
+        named = mapping.get(model_type, ())
+        names += [named] if isinstance(named, str) else named
+    found = [getattr(transformers, name, None) for name in dict.fromkeys(names)]
+    known: list[type] = [each for each in found if isinstance(each, type) and _has_forward(each)]
+    if model_type.replace("-", "_") == model_type_to_module_name(model_type):
+        try:
+            return list(dict.fromkeys([*model_classes(import_upstream(model_type)), *known]))
+        except ModuleNotFoundError:
+            if not known:
+                raise
+    modules = {each.__module__ for each in known}
+    beside = [
+        each
+        for module in sorted(modules)
+        for each in model_classes(importlib.import_module(module))
+        if getattr(config_class_of(each), "model_type", None) == model_type
+    ]
+    return list(dict.fromkeys([*known, *beside]))
+
+
+MAPPING = "_MAPPING_NAMES"
+
+
 def config_class_of(model_class: type) -> type[PreTrainedConfig]:
     """The config class a model class declares (`config_class` or its `config` annotation)."""
     return model_class.config_class

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,20 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case, Variant
 from keraform.verify.classes import (
-    config_class_of,
-    import_upstream,
-    model_classes,
-    upstream_module_name,
+    classes_of,
 )
+from keraform.verify.fit import RECORDED, Fit, fit
 from keraform.verify.inputs import (
+    RESIZED,
     Inputs,
     Scene,
     make_inputs,
     make_labels,
     make_problems,
-    resized_inputs,
-    scene_of,
 )
 from keraform.verify.kind_assertions import kinds_of_module
 from keraform.verify.port import load_state
 from keraform.verify.refusals import Refusal, refusals_of
-from keraform.verify.tiny import shrink_config
-from keraform.verify.twin import random_twin
-
-RECORDED = {"output_hidden_states": True, "output_attentions": True}
 
 
 @dataclass(frozen=True)
@@ -108,43 +102,38 @@ def _wanted(cases: list[Case], target: Target) -> list[Case]:
 def type_cases(model_type: str) -> list[Case]:
     """One case for each public model class of a type."""
     try:
-        module = import_upstream(model_type)
+        classes = classes_of(model_type)
     except ModuleNotFoundError as error:
         raise KeraformError(
             expected=f"a modeling file for {model_type!r}",
             got=str(error),
             try_next="keraform status, which lists the model types",
         ) from error
-    return [
-        class_case(upstream_module_name(model_type), torch_class)
-        for torch_class in model_classes(module)
-    ]
+    return [class_case(each.__module__, each) for each in classes]
 
 
 def class_case(module_name: str, torch_class: type, config: Any = None) -> Case:
     """The case of one class on a tiny config, its own or the given one."""
-    if config is None:
-        config = shrink_config(config_class_of(torch_class), torch_class.__name__)
-
+    fitted = cache(lambda: fit(torch_class, config))
     return Case(
         name=f"TF{torch_class.__name__}",
-        make_twin=lambda: random_twin(torch_class, config),
-        make_port=lambda: port_class(module_name, torch_class.__name__)(eager(config)),
+        make_twin=lambda: fitted().running_twin,
+        make_port=lambda: port_class(module_name, torch_class.__name__)(eager(fitted().config)),
         load=load_state,
-        make_variants=lambda: input_variants(torch_class, config),
-        make_labelled=lambda: labelled_variants(torch_class, scene_of(torch_class, config)),
+        make_variants=lambda: input_variants(fitted()),
+        make_labelled=lambda: labelled_variants(torch_class, fitted().scene()),
         find_refusals=lambda: refusals_in(module_name, torch_class.__name__),
         find_kinds=lambda: kinds_of_module(module_name),
-        resized=lambda: resized_inputs(torch_class, config),
+        resized=lambda: make_inputs(fitted().scene(**RESIZED)),
         torch_class=torch_class,
     )
 
 
-def input_variants(torch_class: type, config: Any) -> tuple[Variant, ...]:
+def input_variants(fitted: Fit) -> tuple[Variant, ...]:
     """With masks and everything recorded, then bare."""
-    full = make_inputs(scene_of(torch_class, config))
-    bare = make_inputs(scene_of(torch_class, config, masks=False))
-    return Variant("masked", full, dict(RECORDED)), Variant("plain", bare)
+    full = Variant("masked", make_inputs(fitted.scene()), dict(RECORDED))
+    bare = Variant("plain", make_inputs(fitted.scene(masks=not fitted.bare)))
+    return full, bare
 
 
 def labelled_variants(

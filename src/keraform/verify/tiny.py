@@ -118,6 +118,9 @@ SAME_WIDTH = frozenset({"t5gemma2", "tipsv2"})
 # trivial.
 GIVEN = frozenset({"num_key_value_heads"})
 
+# Fields that a round config sets even where they are None.
+NOT_LEFT_OUT = GIVEN | {"num_experts_per_tok"}
+
 # Rules of one model type, each with its reason; they come before the general ones. `None` keeps the
 # default.
 EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
@@ -145,6 +148,15 @@ EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
     ),
     "lw_detr_vit": (
         ("num_windows", 4, "windows of windows have to divide the image"),
+    ),
+    "bamba": (
+        ("attn_layer_indices", [1], "an attention layer and one of Mamba"),
+    ),
+    "bailing_hybrid": (
+        ("layer_group_size", 2, "an attention layer comes last in each group"),
+    ),
+    "cvt": (
+        ("depth", [1, 2, 3], "a stage's rates of dropped paths are as many as its blocks"),
     ),
     "mamba2": (
         ("head_dim", 12, "heads times this is twice the width"),
@@ -248,16 +260,38 @@ BY_CLASS: tuple[tuple[str, dict[str, Any], str], ...] = (
 
 def tiny_config(model_type: str, class_name: str = "", **overrides: Any) -> PreTrainedConfig:
     """The tiny config of a model type, as `class_name` needs it."""
-    by_class = next(values for suffix, values, _ in BY_CLASS if class_name.endswith(suffix))
-    return _shrink(CONFIG_MAPPING[model_type], 0, {**by_class, **overrides})
+    return _shrink(CONFIG_MAPPING[model_type], 0, {**by_class(class_name), **overrides})
 
 
 def shrink_config(
     config_class: type[PreTrainedConfig], class_name: str = "", **overrides: Any
 ) -> PreTrainedConfig:
     """Like `tiny_config`, for a config class (of a sub-model such as CLIP's text tower)."""
-    by_class = next(values for suffix, values, _ in BY_CLASS if class_name.endswith(suffix))
-    return _shrink(config_class, 0, {**by_class, **overrides})
+    return _shrink(config_class, 0, {**by_class(class_name), **overrides})
+
+
+def round_config(
+    config_class: type[PreTrainedConfig], class_name: str = "", **overrides: Any
+) -> PreTrainedConfig:
+    """Like `shrink_config`, with heads of eight, none of them grouped, and parts of one width: for
+    models that rotate by two axes, whose heads share nothing, or whose parts feed each other as
+    they are.
+    """
+    return _shrink(config_class, 0, {**by_class(class_name), **overrides}, rounded=True)
+
+
+# What a round config sets in place of the tables below.
+ROUND: dict[str, Any] = {
+    "num_key_value_heads": 4, "head_dim": 8, "embed_dim": 32, "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8, "v_head_dim": 8, "index_head_dim": 16, "patch_size": 8,
+    "decoder_attention_heads": 4, "projection_dim": 32, "num_mel_bins": 16, "num_channels": 3,
+    "num_experts_per_tok": 2,
+}  # fmt: skip
+
+
+def by_class(class_name: str) -> dict[str, Any]:
+    """What a class needs of its config."""
+    return dict(next(values for suffix, values, _ in BY_CLASS if class_name.endswith(suffix)))
 
 
 def _shrink(
@@ -265,9 +299,10 @@ def _shrink(
     salt: int,
     overrides: dict[str, Any],
     given: dict[str, Any] | None = None,
+    rounded: bool = False,
 ) -> PreTrainedConfig:
     """A tiny config; `given` stands in place of the class's own defaults."""
-    own = _defaults(config_class)
+    own = defaults_of(config_class)
     given = dict(given or {})
     stages = _tiny_stages(given, own)
     keeps_stages = stages is not None and "depths" in own
@@ -275,25 +310,27 @@ def _shrink(
     exceptions = {name: value for name, value, _ in rows} | (stages or {})
     defaults = {**own, **given}
     values: dict[str, Any] = dict(given)
-    subs = _sub_configs(config_class)
-    step = 0 if config_class.model_type in SAME_WIDTH else 1
+    subs = sub_configs_of(config_class)
+    step = 0 if rounded or config_class.model_type in SAME_WIDTH else 1
     for order, (name, (sub, sub_given)) in enumerate(subs.items()):
-        values[name] = _shrink(sub, salt + step * order, {}, sub_given)
+        values[name] = _shrink(sub, salt + step * order, {}, sub_given, rounded)
     # What is rotated has to have even heads, of which there are four.
     width = 2 * salt if "rope_parameters" in own else salt
+    if rounded:
+        width = 2  # hidden sizes are 24 and four times this
     for name, default in defaults.items():
         if name in exceptions:
             value = exceptions[name]
             values[name] = (
                 _nested(value, salt) if isinstance(value, dict) and "model_type" in value else value
             )
-        elif name not in subs and (size := _size(name, default, width)) is not None:
+        elif rounded and name in ROUND and (isinstance(default, int) or name in NOT_LEFT_OUT):
+            values[name] = ROUND[name]
+        elif name not in subs and (size := size_of(name, default, width)) is not None:
             values[name] = size
     values.update({name: value for name, value in exceptions.items() if name not in defaults})
     _couple(values, defaults)
-    vocab = values.get("vocab_size", defaults.get("vocab_size"))
-    if isinstance(vocab, int):
-        values.update(_special_tokens(defaults, vocab))
+    values.update(special_tokens_of(values, defaults))
     return config_class(**{**values, **overrides})
 
 
@@ -333,7 +370,7 @@ def _couple(values: dict[str, Any], defaults: dict[str, Any]) -> None:
                     setattr(part, name, value)
 
 
-def _sub_configs(
+def sub_configs_of(
     config_class: type[PreTrainedConfig],
 ) -> dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]]:
     """The config classes of a composite model's parts, with what the composite asks of them."""
@@ -354,7 +391,8 @@ def _nested(value: dict[str, Any], salt: int) -> PreTrainedConfig:
     return _shrink(CONFIG_MAPPING[value["model_type"]], salt, given)
 
 
-def _defaults(config_class: type[PreTrainedConfig]) -> dict[str, Any]:
+def defaults_of(config_class: type[PreTrainedConfig]) -> dict[str, Any]:
+    """The fields of a config class that have a default, and these."""
     found = {}
     for field in fields(config_class):
         if field.default is not MISSING:
@@ -364,7 +402,8 @@ def _defaults(config_class: type[PreTrainedConfig]) -> dict[str, Any]:
     return found
 
 
-def _size(name: str, default: Any, salt: int) -> Any:
+def size_of(name: str, default: Any, salt: int) -> Any:
+    """The tiny size of a field by `SIZES`; None where the default stays."""
     if isinstance(default, bool) or default == 0 or (default is None and name not in GIVEN):
         return None  # a switch, left out, or derived from other fields by the class itself
     for pattern, value in SIZES:
@@ -376,20 +415,36 @@ def _size(name: str, default: Any, salt: int) -> Any:
     return None
 
 
-def _special_tokens(defaults: dict[str, Any], vocab: int) -> dict[str, Any]:
+def special_tokens_of(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """Ids that fit the vocabulary, equal where the defaults are equal; a padding id where there is
-    none.
+    none. Those of a composite model fit the vocabulary of its text part, and are none of that
+    part's own.
     """
+    vocab = values.get("vocab_size", defaults.get("vocab_size"))
+    if isinstance(vocab, int):
+        return _special_tokens(defaults, vocab, vocab - 1)
+    for name in TEXT_PARTS:
+        nested = getattr(values.get(name), "vocab_size", None)
+        if isinstance(nested, int):
+            return _special_tokens(defaults, nested, nested // 2)
+    return {}
+
+
+TEXT_PARTS = ("text_config", "language_config", "llm_config", "thinker_config", "decoder")
+SPECIAL = ("_token_id", "_token_index")
+
+
+def _special_tokens(defaults: dict[str, Any], vocab: int, highest: int) -> dict[str, Any]:
     given = {
         name: value
         for name, value in defaults.items()
-        if name.endswith("_token_id") and isinstance(value, int)
+        if name.endswith(SPECIAL) and isinstance(value, int)
     }
     large = sorted({value for value in given.values() if value >= vocab}, reverse=True)
-    moved = {value: vocab - 1 - i for i, value in enumerate(large)}
+    moved = {value: highest - i for i, value in enumerate(large)}
     tokens: dict[str, Any] = {name: moved.get(value, value) for name, value in given.items()}
     if "pad_token_id" in defaults and defaults["pad_token_id"] is None:
-        tokens["pad_token_id"] = vocab - 1 - len(large)
+        tokens["pad_token_id"] = highest - len(large)
     for name, value in defaults.items():
         if name.endswith("suppress_tokens") and value:
             tokens[name] = [token for token in value if token < vocab]

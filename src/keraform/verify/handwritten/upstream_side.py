@@ -14,11 +14,11 @@ import transformers
 from transformers import AutoConfig
 
 from keraform.errors import KeraformError
-from keraform.verify.classes import config_class_of, import_upstream, model_classes
+from keraform.verify.classes import import_upstream, model_classes
+from keraform.verify.fit import fit
 from keraform.verify.handwritten.torch_side import TorchSide
 from keraform.verify.inputs import make_inputs, scene_of
-from keraform.verify.tiny import shrink_config
-from keraform.verify.twin import Twin, random_twin
+from keraform.verify.twin import Twin
 
 
 def upstream_side(
@@ -33,8 +33,9 @@ def upstream_side(
         torch_class, config, twin = _checkpoint(Path(target), class_name)
     else:
         torch_class = _class_of(target, class_name)
-        config = shrink_config(config_class_of(torch_class), torch_class.__name__)
-        twin = random_twin(torch_class, config)
+        found = fit(torch_class)
+        twin, config = found.running_twin, found.config
+        inputs = inputs or make_inputs(found.scene())
     name = torch_class.__name__
     record = {
         "module": torch_class.__module__,

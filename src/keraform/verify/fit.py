@@ -1,0 +1,190 @@
+"""Fitting: the tiny config and the inputs with which a torch class runs, found by running it.
+
+What a class wants is not all in its signature and its config: whether images come whole or as
+patches, how many tokens stand for one, whether two widths have to be equal. Torch's own model
+knows. The first plan that runs is taken; for most classes that is the first one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice, product
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig
+
+from keraform.verify.classes import config_class_of
+from keraform.verify.drives import torch_values
+from keraform.verify.inputs import Inputs, Scene, make_inputs, scene_of, several_forms
+from keraform.verify.lift import torch_precision
+from keraform.verify.scaled import ratio_of, scaled_config
+from keraform.verify.tiny import by_class, round_config, shrink_config
+from keraform.verify.twin import Twin, outputs_of, random_twin
+
+RECORDED = {"output_hidden_states": True, "output_attentions": True}
+TRIALS = 24
+PARAMETERS = 40_000_000
+MODALITIES = ("image", "video", "audio")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a class runs.
+
+    Args:
+        torch_class: the class.
+        config: a tiny config.
+        twin: the class with random weights.
+        forms: of arguments that have several (`inputs.makers.MAKERS`).
+        placeholders: tokens of a row that stand for something that is not text, by their id.
+        bare: whether it runs without masks.
+        problem: why torch's own model does not run, where it does not.
+    """
+
+    torch_class: type
+    config: PreTrainedConfig | None
+    twin: Twin | None = None
+    forms: dict[str, int] = field(default_factory=dict)
+    placeholders: dict[int, int] = field(default_factory=dict)
+    bare: bool = True
+    problem: Exception | None = None
+
+    @property
+    def running_twin(self) -> Twin:
+        """The twin.
+
+        Raises:
+            Exception: torch's own, where it does not run.
+        """
+        if self.problem is not None or self.twin is None:
+            raise self.problem or ValueError("torch's own model does not run")
+        return self.twin
+
+    def scene(self, **options: Any) -> Scene:
+        """The scene of its inputs."""
+        found = {"forms": self.forms, "placeholders": self.placeholders, **options}
+        return scene_of(self.torch_class, self.config, **found)
+
+
+def fit(torch_class: type, config: PreTrainedConfig | None = None) -> Fit:
+    """How a torch class runs, on the given config or the first tiny one that it takes; with the
+    first plan's problem where nothing was found.
+    """
+    plans = _plans(torch_class) if config is None else iter((lambda: config,))
+    first: Fit | None = None
+    for plan in plans:
+        found = _fit(torch_class, plan)
+        if found.problem is None:
+            return found
+        first = first or found
+    assert first is not None  # there is a first plan
+    return first
+
+
+def _plans(torch_class: type) -> Iterator[Callable[[], PreTrainedConfig]]:
+    config_class = config_class_of(torch_class)
+    yield lambda: shrink_config(config_class, torch_class.__name__)
+    yield lambda: round_config(config_class, torch_class.__name__)
+    ratio = ratio_of(config_class)
+    yield lambda: scaled_config(config_class, ratio, **by_class(torch_class.__name__))
+    if ratio > 1:
+        yield lambda: scaled_config(config_class, 1, **by_class(torch_class.__name__))
+
+
+def _fit(torch_class: type, plan: Callable[[], PreTrainedConfig]) -> Fit:
+    config = None
+    try:
+        config = plan()
+        if _parameters(torch_class, config) > PARAMETERS:
+            raise ValueError(f"over {PARAMETERS} parameters")
+        twin = random_twin(torch_class, config)
+        model = twin.build()
+        counts = several_forms(scene_of(torch_class, config))
+    except Exception as error:
+        return Fit(torch_class, config, problem=error)
+    problem = None
+    for chosen in islice(product(*(range(count) for count in counts.values())), TRIALS):
+        forms = dict(zip(counts, chosen, strict=True))
+        try:
+            found = Fit(torch_class, config, twin, forms, _placeholders(model, config, forms))
+            _run(model, make_inputs(found.scene()), RECORDED)
+        except Exception as error:
+            problem = problem or error
+            continue
+        try:
+            _run(model, make_inputs(found.scene(masks=False)), {})
+        except Exception:
+            return replace(found, bare=False)
+        return found
+    return Fit(torch_class, config, twin, problem=problem)
+
+
+def _run(model: nn.Module, inputs: Inputs, flags: Mapping[str, Any]) -> None:
+    with torch_precision("float32", lift=False):
+        outputs_of(model, torch_values(dict(inputs), torch.float32), **flags)
+
+
+def _parameters(torch_class: type, config: PreTrainedConfig) -> int:
+    """How many there would be; 0 for a class that cannot be built without values."""
+    try:
+        with torch.device("meta"):
+            return sum(each.numel() for each in torch_class(config).parameters())
+    except Exception:
+        return 0
+
+
+def _placeholders(
+    model: nn.Module, config: PreTrainedConfig, forms: dict[str, int]
+) -> dict[int, int]:
+    """How many tokens of a row stand for its image, video or audio, by the model's own code."""
+    scene = scene_of(type(model), config, forms=forms)
+    if "input_ids" not in scene.names:
+        return {}
+    inputs = torch_values(make_inputs(scene), torch.float32)
+    found = {}
+    for modality in MODALITIES:
+        names = (f"{modality}_token_id", f"{modality}_token_index")
+        token = scene.find("text", *names)
+        features = _method(model, f"get_{modality}_features")
+        given = _given(features, inputs)
+        if isinstance(token, int) and features is not None and given:
+            with torch.no_grad(), torch_precision("float32", lift=False):
+                found[token] = _tokens(features(**given)) // scene.batch
+    return found
+
+
+def _method(model: nn.Module, name: str) -> Callable[..., Any] | None:
+    """A method of the model or of the outermost module in it that has it."""
+    owner = next((each for each in model.modules() if hasattr(each, name)), None)
+    return getattr(owner, name, None)
+
+
+def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
+    """Those of the inputs that a function takes; none where it wants more."""
+    if function is None:
+        return {}
+    parameters = inspect.signature(function).parameters
+    missing = [
+        name
+        for name, each in parameters.items()
+        if each.default is each.empty
+        and each.kind is each.POSITIONAL_OR_KEYWORD
+        and name not in inputs
+    ]
+    chosen = {k: v for k, v in inputs.items() if k in parameters and k != "input_ids"}
+    return {} if missing else chosen
+
+
+def _tokens(features: Any) -> int:
+    """How many tokens there are features for, of all rows."""
+    if hasattr(features, "keys"):
+        pooled = features.get("pooler_output")
+        features = features["last_hidden_state"] if pooled is None else pooled
+    if isinstance(features, tuple | list):
+        return sum(_tokens(each) for each in features)
+    return math.prod(features.shape[:-1])

@@ -1,0 +1,115 @@
+"""Audio: samples, spectrograms, codes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keraform.verify.inputs.scene import Scene
+
+FRAMES_PER_POSITION = 2  # Whisper halves its frames
+FRAMES = 64
+CODES = 7
+
+_BANDS = ("num_mel_bins", "n_mels", "mel_dim", "feature_size", "input_feat_per_channel",
+          "feature_projection_input_dim", "input_size", "input_dim", "num_mels")  # fmt: skip
+
+
+def bands(scene: Scene) -> int:
+    """Of a spectrogram."""
+    return int(scene.find("audio", *_BANDS, default=80))
+
+
+def frames(scene: Scene) -> int:
+    """Of a spectrogram."""
+    positions = scene.find("audio", "max_source_positions")
+    return FRAMES_PER_POSITION * positions if positions else FRAMES
+
+
+def input_features(scene: Scene) -> np.ndarray:
+    """A spectrogram, bands before frames."""
+    positions = scene.find("audio", "max_source_positions")
+    length = FRAMES_PER_POSITION * positions if positions else FRAMES
+    return scene.rng.normal(size=(scene.batch, bands(scene), length))
+
+
+def frames_first(scene: Scene) -> np.ndarray:
+    """A spectrogram, frames before bands."""
+    return scene.rng.normal(size=(scene.batch, frames(scene), bands(scene)))
+
+
+def with_channel(scene: Scene) -> np.ndarray:
+    """A spectrogram as an image of one channel."""
+    height = scene.find("audio", "spec_size", default=frames(scene))
+    return scene.rng.normal(size=(scene.batch, 1, height, bands(scene)))
+
+
+def spectrogram(scene: Scene) -> np.ndarray | None:
+    """Of a length that the model has a table of positions for."""
+    length = scene.find("audio", "max_length")
+    if length is None:
+        return None
+    return scene.rng.normal(size=(scene.batch, length, bands(scene)))
+
+
+def samples(scene: Scene) -> np.ndarray:
+    """A wave: `[batch, samples]`."""
+    return scene.rng.normal(size=(scene.batch, scene.samples))
+
+
+def samples_with_channel(scene: Scene) -> np.ndarray:
+    """A wave: `[batch, channels, samples]`."""
+    count = scene.find("audio", "audio_channels", "num_channels", "channels", default=1)
+    stride = int(np.prod(scene.find("audio", "downsampling_ratios", "upsampling_ratios",
+                                    default=[8])))  # fmt: skip
+    length = max(scene.samples, 2 * stride)
+    return scene.rng.normal(size=(scene.batch, count if isinstance(count, int) else 1, length))
+
+
+def sample_mask(scene: Scene) -> np.ndarray:
+    """Counts of samples; no empty row, since its count of frames would be -1, which torch's own
+    losses refuse.
+    """
+    mask = np.ones((scene.batch, scene.samples), "int64")
+    mask[0, -60:] = 0
+    if scene.batch > 1:
+        mask[1, :37] = 0
+    return mask
+
+
+def frame_mask(scene: Scene) -> np.ndarray:
+    """1 = a real frame."""
+    mask = np.ones((scene.batch, frames(scene)), "int64")
+    if "input_ids" not in scene.names:  # there every row has as many placeholders
+        mask[0, -16:] = 0
+    return mask
+
+
+def feature_frames(scene: Scene) -> int:
+    """What a feature extractor makes of the samples."""
+    length = scene.samples
+    for kernel, stride in zip(scene.config.conv_kernel, scene.config.conv_stride, strict=False):
+        length = (length - kernel) // stride + 1
+    return length
+
+
+def mask_time_indices(scene: Scene) -> np.ndarray | None:
+    """The frames that pretraining hides."""
+    if not scene.class_name.endswith("ForPreTraining"):
+        return None
+    mask = np.zeros((scene.batch, feature_frames(scene)), bool)
+    mask[:, 2:9] = True
+    return mask
+
+
+def sampled_negative_indices(scene: Scene) -> np.ndarray:
+    """Other frames of the same row, as wrong answers."""
+    count, negatives = feature_frames(scene), scene.config.num_negatives
+    indices = scene.rng.integers(0, count, (scene.batch, count, negatives))
+    return indices + np.arange(scene.batch)[:, None, None] * count
+
+
+def audio_codes(scene: Scene) -> np.ndarray:
+    """Indices into several codebooks."""
+    books = scene.find("audio", "num_codebooks", "num_quantizers", "n_codebooks", default=1)
+    size = scene.find("audio", "codebook_size", default=32)
+    return scene.rng.integers(0, size, (scene.batch, books, CODES))

@@ -1,0 +1,147 @@
+"""Text: ids, masks, segments, boxes, and what a decoder is given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keraform.verify.inputs.scene import CHOICES, Scene, padding
+
+SPECIAL = ("_token_id", "_token_index")
+
+
+def tokens(scene: Scene, length: int, batch: int | None = None, masked: bool = True) -> np.ndarray:
+    """Random ids without special ones, one end token closing each row, padding ids where the mask
+    is 0.
+    """
+    batch = scene.batch if batch is None else batch
+    config = scene.text_config
+    special = {
+        value
+        for each in (config, scene.config)
+        for name, value in each.to_dict().items()
+        if name.endswith(SPECIAL) and isinstance(value, int)
+    }
+    if not isinstance(getattr(config, "vocab_size", None), int) or config.vocab_size < 2:
+        return scene.rng.integers(1, 50, (batch, length))  # characters, or bytes
+    ordinary = np.array([i for i in range(config.vocab_size) if i not in special])
+    ids = scene.rng.choice(ordinary, (batch, length))
+    mask = padding(batch, length) if masked and scene.masks else np.ones((batch, length), "int64")
+    pad, end = getattr(config, "pad_token_id", None), getattr(config, "eos_token_id", None)
+    if pad is not None:
+        ids = np.where(mask == 1, ids, pad)
+    if isinstance(end, int) and end != pad:
+        for row in range(batch):
+            real = np.flatnonzero(mask[row])
+            ids[row, real[-1] if len(real) else length - 1] = end
+    return ids.astype("int64")
+
+
+def has_choices(scene: Scene) -> bool:
+    """Whether a row holds several texts."""
+    return scene.class_name.endswith(("ForMultipleChoice", "DoubleHeadsModel"))
+
+
+def input_ids(scene: Scene) -> np.ndarray:
+    """Ids, with placeholders in the middle of each row."""
+    if has_choices(scene):
+        return tokens(scene, scene.length, scene.batch * CHOICES).reshape(
+            scene.batch, CHOICES, scene.length
+        )
+    ids = tokens(scene, scene.length)
+    for token, count in scene.placeholders.items():
+        ids = _with_placeholders(ids, scene, np.full((scene.batch, count), token))
+    return ids
+
+
+def several_ids(scene: Scene) -> np.ndarray | None:
+    """Ids of several codebooks at each position."""
+    books = scene.find("text", "num_codebooks", "n_codes_total")
+    if not isinstance(books, int):
+        return None
+    return scene.rng.integers(0, scene.text_config.vocab_size, (*_shape(scene), books))
+
+
+def text_mask(scene: Scene) -> np.ndarray:
+    """1 = a real token."""
+    if has_choices(scene):
+        return padding(scene.batch * CHOICES, scene.length).reshape(
+            scene.batch, CHOICES, scene.length
+        )
+    mask = padding(scene.batch, scene.length)
+    for count in scene.placeholders.values():
+        mask = _with_placeholders(mask, scene, np.ones((scene.batch, count), "int64"))
+    return mask
+
+
+def _with_placeholders(row: np.ndarray, scene: Scene, block: np.ndarray) -> np.ndarray:
+    middle = scene.length // 2  # no row is padded there
+    return np.concatenate([row[:, :middle], block, row[:, middle:]], 1)
+
+
+def token_type_ids(scene: Scene) -> np.ndarray | None:
+    """Segments."""
+    kinds = scene.get("type_vocab_size", 0)
+    if "type_vocab_size" not in scene.config.to_dict() or kinds < 2:
+        return None
+    shape = (scene.batch, CHOICES, scene.length) if has_choices(scene) else _shape(scene)
+    return scene.rng.integers(0, kinds, shape)
+
+
+def mm_token_type_ids(scene: Scene) -> np.ndarray | None:
+    """1 where a token stands for an image, 2 for a video, 0 elsewhere."""
+    if not scene.placeholders or "input_ids" not in scene.names:
+        return None
+    kinds = np.zeros((scene.batch, scene.length), "int64")
+    for token, count in scene.placeholders.items():
+        video = token in (scene.get("video_token_id"), scene.get("video_token_index"))
+        kinds = _with_placeholders(kinds, scene, np.full((scene.batch, count), 1 + video))
+    return kinds
+
+
+def bbox(scene: Scene) -> np.ndarray:
+    """Corners of boxes, in thousandths of a page."""
+    corners = np.sort(scene.rng.integers(0, 1000, (*_shape(scene), 2, 2)), axis=-1)
+    corners = corners.transpose(0, 1, 3, 2).reshape(*_shape(scene), 4)
+    highest = scene.find("text", "max_2d_position_embeddings", default=1001)
+    return corners * (min(highest, 1001) - 1) // 1000
+
+
+def decoder_input_ids(scene: Scene) -> np.ndarray | None:
+    """Ids of a decoder; none where the class makes them of its own."""
+    if scene.class_name.endswith(TASKS_WITH_OWN_DECODER_INPUT) and not _sees(scene):
+        return None
+    return tokens(scene, scene.decoder_length)
+
+
+def _sees(scene: Scene) -> bool:
+    return "pixel_values" in scene.names
+
+
+TASKS_WITH_OWN_DECODER_INPUT = (
+    "ForSequenceClassification",
+    "ForQuestionAnswering",
+    "ForTokenClassification",
+)
+
+
+def decoder_attention_mask(scene: Scene) -> np.ndarray | None:
+    """1 = a real token of a decoder, or a real query."""
+    if not scene.masks or scene.class_name.endswith(TASKS_WITH_OWN_DECODER_INPUT):
+        return None
+    length = scene.get("num_queries", scene.decoder_length)
+    return None if "pixel_values" in scene.names else padding(scene.batch, length)
+
+
+def mc_token_ids(scene: Scene) -> np.ndarray:
+    """The token of each choice that decides."""
+    return scene.rng.integers(0, scene.length, (scene.batch, CHOICES))
+
+
+def hidden_states(scene: Scene) -> np.ndarray:
+    """What a part of a model is given in place of ids."""
+    width = scene.find("text", "hidden_size", "d_model", "embed_dim", "dim")
+    return scene.rng.normal(size=(*_shape(scene), width))
+
+
+def _shape(scene: Scene) -> tuple[int, int]:
+    return scene.batch, scene.length + sum(scene.placeholders.values())

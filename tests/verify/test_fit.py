@@ -1,0 +1,74 @@
+"""Fitting: the config and the inputs that torch's own model takes."""
+
+import numpy as np
+import pytest
+import torch
+
+from keraform.verify.classes import classes_of
+from keraform.verify.fit import fit
+from keraform.verify.inputs import make_inputs
+from keraform.verify.scaled import ratio_of, scaled_config
+
+
+def fitted(model_type, class_name):
+    return fit(next(each for each in classes_of(model_type) if each.__name__ == class_name))
+
+
+def test_the_first_plan_is_taken_where_it_runs():
+    found = fitted("bert", "BertModel")
+    assert found.problem is None and found.bare
+    assert found.config.hidden_size == 24 and found.config.intermediate_size == 37
+    assert not any(found.forms.values()) and not found.placeholders
+
+
+def test_heads_that_share_nothing_get_a_round_config():
+    found = fitted("deepseek_v32", "DeepseekV32Model")
+    assert found.problem is None
+    assert found.config.num_key_value_heads == found.config.num_attention_heads
+
+
+def test_as_many_placeholders_as_the_image_has_features():
+    found = fitted("llava", "LlavaForConditionalGeneration")
+    token = found.config.image_token_id
+    count = found.placeholders[token]
+    ids = make_inputs(found.scene())["input_ids"]
+    assert ((ids == token).sum(1) == count).all()
+    with torch.no_grad():
+        features = found.running_twin.build().get_image_features(
+            torch.from_numpy(make_inputs(found.scene())["pixel_values"]).float()
+        )
+    assert sum(len(each) for each in features.pooler_output) == count * len(ids)
+
+
+def test_an_argument_is_tried_in_its_other_forms():
+    found = fitted("csm", "CsmBackboneModel")
+    assert found.forms["input_ids"] == 1
+    assert make_inputs(found.scene())["input_ids"].ndim == 3
+
+
+def test_bytes_need_no_vocabulary():
+    assert fitted("canine", "CanineModel").problem is None
+
+
+def test_what_does_not_run_says_why():
+    class Refuses(classes_of("bert")[0]):
+        def forward(self, input_ids=None):
+            raise NotImplementedError("never")
+
+    found = fit(Refuses)
+    with pytest.raises(NotImplementedError, match="never"):
+        _ = found.running_twin
+    assert found.config is not None
+
+
+def test_a_scaled_config_keeps_what_is_equal_equal():
+    config_class = classes_of("clip")[0].config_class
+    ratio = ratio_of(config_class)
+    config = scaled_config(config_class, ratio)
+    whole = config_class()
+    for part in ("text_config", "vision_config"):
+        small, large = getattr(config, part), getattr(whole, part)
+        assert small.hidden_size * ratio == large.hidden_size
+        assert small.num_attention_heads * ratio == large.num_attention_heads
+        assert small.intermediate_size * ratio == large.intermediate_size
+    assert ratio > 1 and np.gcd(8, 12) % ratio == 0
