@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keraform.translate import translate_source
+from keraform.translate import map_source, translate_source
 from keraform.translate.kinds import (
     BOOL,
     DIM,
@@ -166,6 +166,30 @@ def test_attributes_of_a_class_are_known_in_its_methods() -> None:
         """
     )
     assert ported[-1] == "        return ops.reshape(y, (-1, self.size)) + ops.sum(self.scale)"
+
+
+@pytest.mark.parametrize("first", ["self.norm = nn.LayerNorm(4)", "self.norm = None"])
+def test_a_layer_that_a_condition_leaves_out_is_a_layer_or_none(first: str) -> None:
+    second = {"self.norm = None": "self.norm = nn.LayerNorm(4)"}.get(first, "self.norm = None")
+    text = f"""
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        if config.normed:
+            {first}
+        else:
+            {second}
+
+    def forward(self, x):
+        return self.norm(x) if self.norm is not None else x
+"""
+    _, found = map_source(text, filename="block.py")
+    line = text.count("\n", 0, text.index("return self.norm"))
+    kinds = [kind for place, kind in found.kinds.items() if place.startswith(f"{line + 1}:")]
+    assert Kind("layer", name="nn.LayerNorm", optional=True) in kinds
 
 
 def test_names_of_python_are_not_taken_for_tensors() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DIM, LIST, SIZE, UNKNOWN, Kind
+from keraform.translate.kinds import DIM, LIST, SIZE, UNKNOWN, Kind, join
 from keraform.translate.layout import Doc, doc, flat
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ class TargetTranslator:
             name = self.own_attribute(target)
             if name is not None and scope.owner is not None:
                 attributes = scope.owner.attributes
-                if not kind.is_unknown or attributes.get(name, UNKNOWN).is_unknown:
+                known = attributes.get(name, UNKNOWN)
+                if known.is_unknown:
+                    attributes[name] = kind
+                elif "none" in (kind.tag, known.tag):  # made or left out, by a condition
+                    attributes[name] = join(known, kind)
+                elif not kind.is_unknown:
                     attributes[name] = kind
 
     def own_attribute(self, target: cst.BaseExpression) -> str | None:

@@ -55,6 +55,17 @@ class Fit:
     problem: Exception | None = None
 
     @property
+    def built_config(self) -> PreTrainedConfig:
+        """The config.
+
+        Raises:
+            Exception: the config class's own, where it is not content.
+        """
+        if self.config is None:
+            raise self.problem or ValueError("no config could be made")
+        return self.config
+
+    @property
     def running_twin(self) -> Twin:
         """The twin.
 

@@ -118,7 +118,9 @@ def class_case(module_name: str, torch_class: type, config: Any = None) -> Case:
     return Case(
         name=f"TF{torch_class.__name__}",
         make_twin=lambda: fitted().running_twin,
-        make_port=lambda: port_class(module_name, torch_class.__name__)(eager(fitted().config)),
+        make_port=lambda: port_class(module_name, torch_class.__name__)(
+            eager(fitted().built_config)
+        ),
         load=load_state,
         make_variants=lambda: input_variants(fitted()),
         make_labelled=lambda: labelled_variants(torch_class, fitted().scene()),
