@@ -20,7 +20,14 @@ from transformers import PreTrainedConfig
 
 from keraform.verify.classes import config_class_of
 from keraform.verify.drives import torch_values
-from keraform.verify.inputs import Inputs, Scene, make_inputs, scene_of, several_forms
+from keraform.verify.inputs import (
+    Inputs,
+    Scene,
+    make_inputs,
+    required_names,
+    scene_of,
+    several_forms,
+)
 from keraform.verify.lift import torch_precision
 from keraform.verify.scaled import ratio_of, scaled_config
 from keraform.verify.tiny import by_class, round_config, shrink_config
@@ -153,15 +160,14 @@ def _placeholders(
     model: nn.Module, config: PreTrainedConfig, forms: dict[str, int]
 ) -> dict[int, int]:
     """How many tokens of a row stand for its image, video or audio, by the model's own code."""
+    methods = {each: _method(model, f"get_{each}_features") for each in MODALITIES}
     scene = scene_of(type(model), config, forms=forms)
-    if "input_ids" not in scene.names:
+    if "input_ids" not in scene.names or not any(methods.values()):
         return {}
     inputs = torch_values(make_inputs(scene), torch.float32)
     found = {}
-    for modality in MODALITIES:
-        names = (f"{modality}_token_id", f"{modality}_token_index")
-        token = scene.find("text", *names)
-        features = _method(model, f"get_{modality}_features")
+    for modality, features in methods.items():
+        token = scene.find("text", f"{modality}_token_id", f"{modality}_token_index")
         given = _given(features, inputs)
         if isinstance(token, int) and features is not None and given:
             with torch.no_grad(), torch_precision("float32", lift=False):
@@ -177,18 +183,10 @@ def _method(model: nn.Module, name: str) -> Callable[..., Any] | None:
 
 def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
     """Those of the inputs that a function takes; none where it wants more."""
-    if function is None:
+    if function is None or not required_names(function) <= inputs.keys():
         return {}
     parameters = inspect.signature(function).parameters
-    missing = [
-        name
-        for name, each in parameters.items()
-        if each.default is each.empty
-        and each.kind is each.POSITIONAL_OR_KEYWORD
-        and name not in inputs
-    ]
-    chosen = {k: v for k, v in inputs.items() if k in parameters and k != "input_ids"}
-    return {} if missing else chosen
+    return {k: v for k, v in inputs.items() if k in parameters and k != "input_ids"}
 
 
 def _tokens(features: Any) -> int:

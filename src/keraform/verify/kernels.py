@@ -26,16 +26,19 @@ def _by(name: str) -> Any:
     return kernel
 
 
+_product = _by("matmul")
+
+
 def _affine(
     bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, beta: float = 1, alpha: float = 1
 ) -> torch.Tensor:
-    return beta * bias + alpha * _by("matmul")(a, b)
+    return beta * bias + alpha * _product(a, b)
 
 
 _ELEMENTARY = ("rsqrt", "exp", "erf", "tanh", "sigmoid")
 _KERNELS = {
-    _ATEN.mm.default: _by("matmul"),
-    _ATEN.bmm.default: _by("matmul"),
+    _ATEN.mm.default: _product,
+    _ATEN.bmm.default: _product,
     _ATEN.addmm.default: _affine,
     _ATEN.baddbmm.default: _affine,
     **{getattr(_ATEN, name).default: _by(name) for name in _ELEMENTARY},

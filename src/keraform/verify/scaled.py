@@ -16,13 +16,10 @@ from transformers import PreTrainedConfig
 
 from keraform.verify.tiny import defaults_of, size_of, special_tokens_of, sub_configs_of
 
-HEADS = re.compile(
-    r"((num|n|encoder|decoder)_)?(attention_)?heads?|num_attention_heads|num_heads|n_head"
-    r"|(encoder|decoder)_attention_heads|num_key_value_heads"
-)
+HEADS = re.compile(r"((num|n|encoder|decoder)_)?(attention_)?heads?|num_key_value_heads")
 WIDTH = re.compile(
     r"(.*_)?(hidden_size|d_model|n_embd|embed_dim|d_ff|ffn_dim|intermediate_size|mlp_dim|n_inner)"
-    r"|out_dim|dim|hidden_dim|.*_hidden_size|ffn_hidden_size|output_dim"
+    r"|((out|output|hidden)_)?dim"
 )
 SHRUNK = re.compile(
     r"vocab_size|(num_)?(hidden_|encoder_|decoder_|blocks_|mlp_)?layers|n_layers?|depths?"
@@ -31,10 +28,27 @@ SHRUNK = re.compile(
 
 
 def scaled_config(
-    config_class: type[PreTrainedConfig], ratio: int, **overrides: Any
+    config_class: type[PreTrainedConfig], ratio: int, **given: Any
 ) -> PreTrainedConfig:
-    """The config with its heads and widths divided by `ratio`."""
-    return _scaled(config_class, ratio, overrides)
+    """The config with its heads and widths divided by `ratio`, but for what is given."""
+    defaults = {**defaults_of(config_class), **given}
+    subs = sub_configs_of(config_class)
+    values = dict(given)
+    for name, (part, part_given) in subs.items():
+        values[name] = scaled_config(part, ratio, **part_given)
+    for name, default in defaults.items():
+        if name in given or name in subs:
+            continue
+        if SHRUNK.fullmatch(name):
+            size = size_of(name, default, 0)
+            if size is not None:
+                values[name] = size
+        elif HEADS.fullmatch(name) and isinstance(default, int):
+            values[name] = max(1, default // ratio)
+        elif WIDTH.fullmatch(name):
+            values[name] = _divided(default, ratio)
+    values.update(special_tokens_of(values, defaults))
+    return config_class(**values)
 
 
 def ratio_of(config_class: type[PreTrainedConfig]) -> int:
@@ -57,29 +71,6 @@ def _heads(config_class: type[PreTrainedConfig]) -> list[int]:
     for part, _ in sub_configs_of(config_class).values():
         own += _heads(part)
     return own
-
-
-def _scaled(
-    config_class: type[PreTrainedConfig], ratio: int, given: dict[str, Any]
-) -> PreTrainedConfig:
-    defaults = {**defaults_of(config_class), **given}
-    subs = sub_configs_of(config_class)
-    values = dict(given)
-    for name, (part, part_given) in subs.items():
-        values[name] = _scaled(part, ratio, part_given)
-    for name, default in defaults.items():
-        if name in given or name in subs:
-            continue
-        if SHRUNK.fullmatch(name):
-            size = size_of(name, default, 0)
-            if size is not None:
-                values[name] = size
-        elif HEADS.fullmatch(name) and isinstance(default, int):
-            values[name] = max(1, default // ratio)
-        elif WIDTH.fullmatch(name):
-            values[name] = _divided(default, ratio)
-    values.update(special_tokens_of(values, defaults))
-    return config_class(**values)
 
 
 def _divided(value: Any, ratio: int) -> Any:

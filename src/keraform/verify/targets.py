@@ -15,9 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case, Variant
-from keraform.verify.classes import (
-    classes_of,
-)
+from keraform.verify.classes import classes_of
 from keraform.verify.fit import RECORDED, Fit, fit
 from keraform.verify.inputs import (
     RESIZED,
@@ -112,19 +110,30 @@ def type_cases(model_type: str) -> list[Case]:
     return [class_case(each.__module__, each) for each in classes]
 
 
-def class_case(module_name: str, torch_class: type, config: Any = None) -> Case:
-    """The case of one class on a tiny config, its own or the given one."""
+def class_case(
+    module_name: str,
+    torch_class: type,
+    config: Any = None,
+    find_port: Callable[[str, str], type] | None = None,
+) -> Case:
+    """The case of one class on a tiny config, its own or the given one.
+
+    Args:
+        module_name: the torch module.
+        torch_class: the class.
+        config: a tiny config; the first that fits when None.
+        find_port: gives the Keras class of a module's class; `port_class` when None.
+    """
+    name, find = torch_class.__name__, find_port or port_class
     fitted = cache(lambda: fit(torch_class, config))
     return Case(
-        name=f"TF{torch_class.__name__}",
+        name=f"TF{name}",
         make_twin=lambda: fitted().running_twin,
-        make_port=lambda: port_class(module_name, torch_class.__name__)(
-            eager(fitted().built_config)
-        ),
+        make_port=lambda: find(module_name, name)(eager(fitted().built_config)),
         load=load_state,
         make_variants=lambda: input_variants(fitted()),
         make_labelled=lambda: labelled_variants(torch_class, fitted().scene()),
-        find_refusals=lambda: refusals_in(module_name, torch_class.__name__),
+        find_refusals=lambda: refusals_in(module_name, name),
         find_kinds=lambda: kinds_of_module(module_name),
         resized=lambda: make_inputs(fitted().scene(**RESIZED)),
         torch_class=torch_class,

@@ -280,7 +280,7 @@ def round_config(
     return _shrink(config_class, 0, {**by_class(class_name), **overrides}, rounded=True)
 
 
-# What a round config sets in place of the tables below.
+# What a round config sets in place of the tables above.
 ROUND: dict[str, Any] = {
     "num_key_value_heads": 4, "head_dim": 8, "embed_dim": 32, "qk_rope_head_dim": 8,
     "qk_nope_head_dim": 8, "v_head_dim": 8, "index_head_dim": 16, "patch_size": 8,
@@ -314,10 +314,8 @@ def _shrink(
     step = 0 if rounded or config_class.model_type in SAME_WIDTH else 1
     for order, (name, (sub, sub_given)) in enumerate(subs.items()):
         values[name] = _shrink(sub, salt + step * order, {}, sub_given, rounded)
-    # What is rotated has to have even heads, of which there are four.
-    width = 2 * salt if "rope_parameters" in own else salt
-    if rounded:
-        width = 2  # hidden sizes are 24 and four times this
+    # What is rotated has to have even heads, of which there are four; round ones are of eight.
+    width = 2 if rounded else 2 * salt if "rope_parameters" in own else salt
     for name, default in defaults.items():
         if name in exceptions:
             value = exceptions[name]

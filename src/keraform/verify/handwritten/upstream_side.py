@@ -14,7 +14,7 @@ import transformers
 from transformers import AutoConfig
 
 from keraform.errors import KeraformError
-from keraform.verify.classes import import_upstream, model_classes
+from keraform.verify.classes import classes_of
 from keraform.verify.fit import fit
 from keraform.verify.handwritten.torch_side import TorchSide
 from keraform.verify.inputs import make_inputs, scene_of
@@ -50,7 +50,7 @@ def upstream_side(
 
 def _class_of(model_type: str, class_name: str | None) -> type:
     try:
-        classes = {each.__name__: each for each in model_classes(import_upstream(model_type))}
+        classes = {each.__name__: each for each in classes_of(model_type)}
     except (KeyError, ModuleNotFoundError) as error:
         raise KeraformError(
             expected="FILE.py:NAME, a model type, or a directory with config.json",

@@ -8,6 +8,7 @@ from keraform.verify.inputs.labels import make_labels, make_problems
 from keraform.verify.inputs.makers import (
     RESIZED,
     make_inputs,
+    required_names,
     resized_inputs,
     scene_of,
     several_forms,
@@ -22,6 +23,7 @@ __all__ = [
     "make_labels",
     "make_problems",
     "padding",
+    "required_names",
     "resized_inputs",
     "scene_of",
     "several_forms",

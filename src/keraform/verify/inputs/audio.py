@@ -27,9 +27,7 @@ def frames(scene: Scene) -> int:
 
 def input_features(scene: Scene) -> np.ndarray:
     """A spectrogram, bands before frames."""
-    positions = scene.find("audio", "max_source_positions")
-    length = FRAMES_PER_POSITION * positions if positions else FRAMES
-    return scene.rng.normal(size=(scene.batch, bands(scene), length))
+    return scene.rng.normal(size=(scene.batch, bands(scene), frames(scene)))
 
 
 def frames_first(scene: Scene) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from keraform.verify.inputs.scene import Scene, parts
@@ -48,28 +46,29 @@ def patches(scene: Scene) -> int:
     return (height // tall) * (width // wide)
 
 
+def _pixels(scene: Scene, *between: int) -> np.ndarray:
+    return scene.rng.normal(size=(scene.batch, *between, *image_shape(scene)))
+
+
 def image(scene: Scene) -> np.ndarray:
     """One image a row: `[batch, channels, height, width]`."""
-    height, width = image_shape(scene)
-    return scene.rng.normal(size=(scene.batch, channels(scene), height, width))
+    return _pixels(scene, channels(scene))
 
 
 def colour_image(scene: Scene) -> np.ndarray:
     """Of three channels, whatever the config says."""
-    return scene.rng.normal(size=(scene.batch, 3, *image_shape(scene)))
+    return _pixels(scene, 3)
 
 
 def several_images(scene: Scene) -> np.ndarray:
     """Several images a row, before the channels."""
-    height, width = image_shape(scene)
-    return scene.rng.normal(size=(scene.batch, IMAGES, channels(scene), height, width))
+    return _pixels(scene, IMAGES, channels(scene))
 
 
 def video(scene: Scene) -> np.ndarray:
     """Frames before channels."""
     frames = scene.find("image", "num_frames", "frames", default=FRAMES)
-    height, width = image_shape(scene)
-    return scene.rng.normal(size=(scene.batch, frames, channels(scene), height, width))
+    return _pixels(scene, frames, channels(scene))
 
 
 def grid(scene: Scene) -> np.ndarray:
@@ -104,7 +103,7 @@ def image_sizes(scene: Scene) -> np.ndarray:
     return np.array([image_shape(scene)] * scene.batch, "int64")
 
 
-def bool_masked_pos(scene: Scene) -> Any:
+def bool_masked_pos(scene: Scene) -> np.ndarray | None:
     """The patches that pretraining hides."""
     if not scene.class_name.endswith(("ForMaskedImageModeling", "ForPreTraining")):
         return None

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from keraform.verify.inputs.audio import feature_frames, sampled_negative_indices
 from keraform.verify.inputs.images import image_shape
-from keraform.verify.inputs.scene import CHOICES, Inputs, Scene
+from keraform.verify.inputs.scene import CHOICES, Inputs, Maker, Scene
 from keraform.verify.inputs.text import has_choices
-
-Maker = Callable[[Scene], Any]
 
 
 def _class_ids(scene: Scene) -> np.ndarray:

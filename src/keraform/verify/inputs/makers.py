@@ -11,9 +11,7 @@ import numpy as np
 from transformers import PreTrainedConfig
 
 from keraform.verify.inputs import audio, images, text
-from keraform.verify.inputs.scene import Inputs, Scene, padding
-
-Maker = Callable[[Scene], Any]
+from keraform.verify.inputs.scene import Inputs, Maker, Scene, padding
 
 
 def _attention_mask(scene: Scene) -> np.ndarray | None:
@@ -104,14 +102,18 @@ def several_forms(scene: Scene) -> dict[str, int]:
 
 def scene_of(model_class: type, config: PreTrainedConfig, **options: Any) -> Scene:
     """The scene of a torch class, with its own random stream."""
-    parameters = inspect.signature(model_class.forward).parameters
-    named = {name: each for name, each in parameters.items() if name != "self"}
-    required = frozenset(
+    forward = model_class.forward
+    names = tuple(name for name in inspect.signature(forward).parameters if name != "self")
+    return Scene(model_class.__name__, config, names, required_names(forward), **options)
+
+
+def required_names(function: Callable[..., Any]) -> frozenset[str]:
+    """The arguments of a function that have no default, self left out."""
+    return frozenset(
         name
-        for name, each in named.items()
-        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
+        for name, each in inspect.signature(function).parameters.items()
+        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD and name != "self"
     )
-    return Scene(model_class.__name__, config, tuple(named), required, **options)
 
 
 def resized_inputs(model_class: type, config: PreTrainedConfig) -> Inputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,9 @@ class Scene:
     def encoder_decoder(self) -> bool:
         """Whether a decoder's tokens are given."""
         return "decoder_input_ids" in self.names
+
+
+Maker = Callable[[Scene], Any]
 
 
 def parts(config: PreTrainedConfig, part: str) -> Iterator[PreTrainedConfig]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from keraform.verify.inputs.scene import CHOICES, Scene, padding
-
-SPECIAL = ("_token_id", "_token_index")
+from keraform.verify.tiny import SPECIAL
 
 
 def tokens(scene: Scene, length: int, batch: int | None = None, masked: bool = True) -> np.ndarray:
@@ -15,14 +14,14 @@ def tokens(scene: Scene, length: int, batch: int | None = None, masked: bool = T
     """
     batch = scene.batch if batch is None else batch
     config = scene.text_config
+    if not isinstance(getattr(config, "vocab_size", None), int) or config.vocab_size < 2:
+        return scene.rng.integers(1, 50, (batch, length))  # characters, or bytes
     special = {
         value
         for each in (config, scene.config)
         for name, value in each.to_dict().items()
         if name.endswith(SPECIAL) and isinstance(value, int)
     }
-    if not isinstance(getattr(config, "vocab_size", None), int) or config.vocab_size < 2:
-        return scene.rng.integers(1, 50, (batch, length))  # characters, or bytes
     ordinary = np.array([i for i in range(config.vocab_size) if i not in special])
     ids = scene.rng.choice(ordinary, (batch, length))
     mask = padding(batch, length) if masked and scene.masks else np.ones((batch, length), "int64")
@@ -108,13 +107,10 @@ def bbox(scene: Scene) -> np.ndarray:
 
 def decoder_input_ids(scene: Scene) -> np.ndarray | None:
     """Ids of a decoder; none where the class makes them of its own."""
-    if scene.class_name.endswith(TASKS_WITH_OWN_DECODER_INPUT) and not _sees(scene):
+    own = scene.class_name.endswith(TASKS_WITH_OWN_DECODER_INPUT)
+    if own and "pixel_values" not in scene.names:
         return None
     return tokens(scene, scene.decoder_length)
-
-
-def _sees(scene: Scene) -> bool:
-    return "pixel_values" in scene.names
 
 
 TASKS_WITH_OWN_DECODER_INPUT = (

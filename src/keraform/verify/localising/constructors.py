@@ -13,8 +13,8 @@ from keraform.verify.findings import CONSTRUCTION, Finding
 from keraform.verify.leaves import Leaf
 from keraform.verify.localising.alignment import pairs
 from keraform.verify.localising.blame import pair_finding
-from keraform.verify.localising.origins import Origin
-from keraform.verify.localising.recorder import Execution, Recorder, watching
+from keraform.verify.localising.origins import Origin, watching
+from keraform.verify.localising.recorder import Execution, Recorder
 
 INITIALISER = "._init_weights"
 
@@ -29,8 +29,7 @@ def constructor_findings(case: Case, files: dict[str, Origin]) -> list[Finding]:
         files: the generated files and their origins.
     """
     its, mine = Recorder(_constant), Recorder(ports.read_leaf)
-    torch_files = [origin.torch_file for origin in files.values()]
-    with watching((its, torch_files), (mine, files)):
+    with watching(its, mine, files):
         case.twin.build("float64", True)
         case.port.build_anyway("float64", True)
     for pair in pairs(_made(its.executions), _made(mine.executions), files, exact=False):

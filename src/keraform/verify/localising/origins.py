@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from keraform.verify.findings import Place
 from keraform.verify.instrument import source_path
+from keraform.verify.live_code import live_functions
 from keraform.verify.localising.alignment import Lines
-from keraform.verify.localising.recorder import source_text
+from keraform.verify.localising.recorder import Recorder, source_text
 from keraform.verify.localising.statements import Statement, instrument
 
 
@@ -53,6 +55,17 @@ def files_of(objects: Iterable[Any], origin: OriginOf) -> dict[str, Origin]:
         if known is not None:
             found[file] = known
     return dict(sorted(found.items()))
+
+
+@contextmanager
+def watching(its: Recorder, mine: Recorder, files: dict[str, Origin]) -> Iterator[None]:
+    """While active, the functions of the torch files report to `its` and those of the generated
+    files to `mine`; they are searched for once, since that walks over all objects that exist.
+    """
+    torch_files = {origin.torch_file for origin in files.values()}
+    alive = live_functions({*torch_files, *files})
+    with its.watching(torch_files, alive), mine.watching(files, alive):
+        yield
 
 
 def place_of(statement: Statement | None) -> Place | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
@@ -159,19 +159,6 @@ class Recorder:
         if not remove:
             self._open.append(made)
         return made
-
-
-@contextmanager
-def watching(*sides: tuple[Recorder, Iterable[str]]) -> Iterator[None]:
-    """While active, the functions of each recorder's files report to it; they are searched for
-    once, since that walks over all objects that exist.
-    """
-    files = [(recorder, set(paths)) for recorder, paths in sides]
-    alive = live_functions({path for _, paths in files for path in paths})
-    with ExitStack() as stack:
-        for recorder, paths in files:
-            stack.enter_context(recorder.watching(paths, alive))
-        yield
 
 
 def flatten(value: Any, read: ReadLeaf, numbers: bool = True) -> Leaves:

@@ -16,8 +16,8 @@ from keraform.verify.localising.blame import both_places, both_values, crash_fin
 from keraform.verify.localising.causes import likely_cause
 from keraform.verify.localising.construction import construction_of, layer_cause
 from keraform.verify.localising.isolated import ROOT, Handed, Isolated, run_isolated
-from keraform.verify.localising.origins import Origin, files_of, place_at
-from keraform.verify.localising.recorder import Recorder, watching
+from keraform.verify.localising.origins import Origin, files_of, place_at, watching
+from keraform.verify.localising.recorder import Recorder
 from keraform.verify.outcome import StageError
 
 DTYPE, LIFT = "float64", True
@@ -70,8 +70,7 @@ class Scene:
             Recorder(read, wanted=lambda stage: stage in wanted, reads=True)
             for read in (twin.read_leaf, ports.read_leaf)
         )
-        torch_files = [origin.torch_file for origin in self.files.values()]
-        with watching((its, torch_files), (mine, self.files)):
+        with watching(its, mine, self.files):
             torch = self._torch_run(its)
             isolated = self._isolated_run(torch, mine)
         found: list[Finding] = []

@@ -17,8 +17,8 @@ from keraform.verify.compare import Difference, compare_dtypes
 from keraform.verify.findings import STATEMENT, Finding
 from keraform.verify.localising.alignment import Pair, dtype_difference, pairs
 from keraform.verify.localising.blame import both_places, crash_finding
-from keraform.verify.localising.origins import Origin, files_of, place_of
-from keraform.verify.localising.recorder import Recorder, watching
+from keraform.verify.localising.origins import Origin, files_of, place_of, watching
+from keraform.verify.localising.recorder import Recorder
 
 HALVES = ("bfloat16", "float16")
 
@@ -63,7 +63,7 @@ def compare_half(case: Case, dtype: str) -> Dtypes:
     files = files_of((layer for _, layer in named_layers(model)), case.origin)
     its, mine = Recorder(twin.read_leaf), Recorder(ports.read_leaf)
     found = Dtypes()
-    with watching((its, [origin.torch_file for origin in files.values()]), (mine, files)):
+    with watching(its, mine, files):
         try:
             original = case.twin.build(dtype)
             torch = twin.run_model(original, variant.inputs, dtype, False, its, **variant.flags)
