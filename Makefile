@@ -6,13 +6,16 @@ TORCH ?= torch==2.13.0
 VENV ?= .venv
 NEWEST := .venv-newest
 WORKERS ?= 2
-TYPES ?= bert albert distilbert roberta electra gpt2 llama mistral qwen3 t5 bart whisper vit clip convnext \
-         wav2vec2 mamba deberta-v2 swin detr mixtral
+# The types that CI proves each time, whether their ports have changed or not: one of each kind of model.
+CORE := bert albert deberta-v2 gpt2 llama qwen3 t5 bart mixtral mamba falcon_mamba xlnet vit swin convnext \
+        segformer detr mask2former depth_anything clip blip llava whisper wav2vec2 encodec speecht5 patchtst \
+        layoutlm graphormer rwkv
 
 # The first Python of 3.11 or newer that starts.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
+SUPPORT := src/keraform/support.json
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # A stamp is named after what it stands for: another TORCH is another stamp.
@@ -24,7 +27,7 @@ export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-models test-newest lint types contracts check golden facts support \
-        detector clean
+        proofs detector clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,9 +67,13 @@ golden: $(READY)  ## write the ports under tests/golden again
 facts: $(READY)  ## record kinds from runs of the torch models (shipped as data)
 	$(BIN)/keraform facts --all
 
-support: $(READY)  ## compute the ladder for TYPES and rebuild the table in the README
-	$(BIN)/keraform matrix $(TYPES:%=--types %) --out src/keraform/support.json || test $$? -eq 1
+support: $(READY)  ## compute the support table, all types or TYPES="a b", and write its pages (hours; goes on where it was)
+	$(BIN)/keraform matrix $(TYPES:%=--types %) --jobs $(WORKERS) --out $(SUPPORT) || test $$? -eq 1
 	$(BIN)/python docs/support_table.py
+
+proofs: $(READY)  ## prove again what is generated differently than in the support table, and the core
+	$(BIN)/keraform matrix --rungs 1-5 --jobs $(WORKERS) --baseline $(SUPPORT)
+	$(BIN)/keraform matrix --rungs 1-5 --jobs $(WORKERS) --baseline $(SUPPORT) --again $(CORE:%=--types %)
 
 detector: $(READY)  ## seed faults into good ports and publish how many are found (docs/detector.md)
 	$(BIN)/python -m tests.mutations.score --workers $(WORKERS)

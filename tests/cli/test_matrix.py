@@ -1,61 +1,68 @@
-"""Results of earlier runs are kept for the same generated files, and for those alone."""
+"""`keraform matrix`: what it refuses before it begins, what it writes, how it ends."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from keraform.cli import console
 from keraform.cli.app import app
-from keraform.cli.matrix import keep_results
-from keraform.errors import KeraformError
+from keraform.verify import matrix
+
+runner = CliRunner()
 
 
-def table(digest: str, rungs: dict[str, str], error: float | None = None) -> dict[str, Any]:
-    """Results of one class."""
-    every = {str(rung): "not run" for rung in range(1, 11)} | rungs
-    entry = {"class": "TFBertModel", "rung": 0, "rungs": every, "max_error": {"float64": error}}
-    files = {"transformers.models.bert.modeling_bert": digest}
-    return {"versions": {}, "types": {"bert": {"files": files, "classes": [entry]}}}
+def table(outcome: str) -> dict:
+    """Results of one class that torch runs and of one that it does not."""
+    rungs = {str(rung): "not run" for rung in range(1, 11)} | {"1": outcome}
+    row = {"hash": "a", "family": "text", "rung": 0, "rungs": rungs, "max_error": {}}
+    other = {**row, "rungs": rungs | {"1": "fail: refused"}, "torch": "ImportError: timm"}
+    return {"types": {"bert": {"source": "m", "classes": {"TFA": row, "TFB": other}}}, "files": {}}
 
 
-def test_results_of_the_same_file_are_kept() -> None:
-    earlier = table("a", {"1": "pass", "2": "fail: x"}, 1e-12)
-    now = table("a", {"2": "pass"})
-    keep_results(now, earlier)
-    entry = now["types"]["bert"]["classes"][0]
-    assert (entry["rungs"]["1"], entry["rungs"]["2"], entry["rung"]) == ("pass", "pass", 2)
-    assert entry["max_error"]["float64"] == 1e-12
-
-
-def test_results_of_another_file_are_not() -> None:
-    now = table("b", {"2": "pass"})
-    keep_results(now, table("a", {"1": "pass"}))
-    assert now["types"]["bert"]["classes"][0]["rungs"]["1"] == "not run"
-
-
-def test_types_that_were_not_asked_for_stay() -> None:
-    now = {"versions": {}, "types": {}}
-    keep_results(now, table("a", {"1": "pass"}))
-    assert list(now["types"]) == ["bert"]
-
-
-def test_a_crash_of_one_type_leaves_the_others(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("outcome", "code"), [("pass", console.CLEAN), ("fail: x", console.FOUND)])
+def test_only_what_torch_runs_decides_how_it_ends(monkeypatch, tmp_path, outcome, code):
+    monkeypatch.setattr(matrix.Matrix, "run", lambda self, step: iter([table(outcome)]))
     out = tmp_path / "support.json"
+    result = runner.invoke(app, ["matrix", "--types", "bert", "--rungs", "1", "--out", str(out)])
+    assert result.exit_code == code, result.output
+    assert json.loads(out.read_text("utf-8")) == table(outcome)
+    assert "does not run in torch: 1 x ImportError: timm" in result.output
 
-    def verify(model_type: str, rungs: str) -> tuple[dict[str, Any], bool]:
-        if model_type == "bert":
-            raise KeraformError("a ladder of bert, got a crash")
-        return table("a", {"1": "pass"})["types"]["bert"], True
 
-    monkeypatch.setattr("keraform.cli.matrix._verify", verify)
-    asked = ["matrix", "--types", "bert,vit", "--types", "swin", "--out", str(out)]
-    result = CliRunner().invoke(app, asked)
-    assert result.exit_code == 2, result.output
-    assert "a ladder of bert, got a crash" in result.output
-    assert list(json.loads(out.read_text())["types"]) == ["swin", "vit"]
+def test_a_baseline_may_fail_but_not_be_undercut(monkeypatch, tmp_path):
+    baseline = tmp_path / "before.json"
+    asked = ["matrix", "--types", "bert", "--rungs", "1", "--baseline", str(baseline)]
+    for before, now, code in (
+        ("fail: x", "fail: x", 0),
+        ("pass", "pass", 0),
+        ("pass", "fail: x", 1),
+    ):
+        baseline.write_text(json.dumps(table(before)), "utf-8")
+        found = iter([table(now)])
+        monkeypatch.setattr(matrix.Matrix, "run", lambda self, step, found=found: found)
+        result = runner.invoke(app, asked)
+        assert result.exit_code == code, result.output
+        assert ("TFA rung 1 held before: fail: x" in result.output) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--types", "bret"], "keraform status bert"),
+        (["--types", "bert", "--rungs", "11"], "--rungs 1-10"),
+        (["--types", "bert", "--out", "{broken}"], "mv {broken} {broken}.old"),
+        (["--types", "bert", "--baseline", "{broken}"], "mv {broken} {broken}.old"),
+        (["--types", "bert", "--baseline", "{broken}.no"], "ls {broken}.no"),
+    ],
+)
+def test_mistakes_are_told_before_it_begins(tmp_path: Path, arguments, told):
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"types": [', "utf-8")
+    given = [each.format(broken=broken) for each in arguments]
+    result = runner.invoke(app, ["matrix", *given])
+    assert result.exit_code == console.USAGE
+    assert told.format(broken=broken) in result.output

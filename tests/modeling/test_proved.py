@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 import transformers
 
+from keraform import support
 from keraform.modeling import proved
 from keraform.translate import cache, digest_of
 from keraform.translate.ports import banner
@@ -36,12 +37,18 @@ def mini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type:
     return type("TFMini", (), {"__module__": NAME})
 
 
-def publish(monkeypatch: pytest.MonkeyPatch, release: str, text: str | None) -> None:
-    """Lets the support table be one that holds the digest of a file, or of none."""
-    types = {} if text is None else {"mini": {"files": {UPSTREAM: digest_of(text)}}}
-    table = {"versions": {"transformers": release}, "types": types}
-    monkeypatch.setattr(proved, "support", lambda: table)
-    monkeypatch.setattr(proved, "proved_digests", proved.proved_digests.__wrapped__)
+def publish(
+    monkeypatch: pytest.MonkeyPatch,
+    release: str,
+    text: str | None,
+    changed: dict[str, str] | None = None,
+) -> None:
+    """Lets the support table be one that holds the digest of a file, or of none, and its rungs."""
+    rungs = {str(rung): "pass" for rung in range(1, 6)} | (changed or {})
+    row = {"hash": digest_of(text or ""), "rung": 3 if changed else 5, "rungs": rungs}
+    types = {} if text is None else {"mini": {"source": UPSTREAM, "classes": {"TFMini": row}}}
+    monkeypatch.setattr(support, "table", lambda: {"transformers": release, "types": types})
+    monkeypatch.setattr(support, "classes", support.classes.__wrapped__)
 
 
 def test_the_digest_is_of_the_code_and_not_of_the_banner():
@@ -53,6 +60,12 @@ def test_the_digest_is_of_the_code_and_not_of_the_banner():
 def test_a_file_that_a_release_left_as_it_was_stays_proved(mini, monkeypatch):
     publish(monkeypatch, "1.2.3", sealed("transformers 1.2.3"))
     assert proved.why_unproved(mini) is None
+
+
+def test_a_class_whose_proof_failed_says_where(mini, monkeypatch):
+    failed = {"4": "fail: float64: 2 stages differ"}
+    publish(monkeypatch, "1.2.3", sealed("transformers 1.2.3"), failed)
+    assert proved.why_unproved(mini) == "rung 4 fail: float64: 2 stages differ"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +82,7 @@ def test_a_file_that_a_release_left_as_it_was_stays_proved(mini, monkeypatch):
             sealed("", CODE + "\n"),
             "the file that was proved is another than the one generated now",
         ),
-        ("1.2.3", None, "no proof of this file is published"),
+        ("1.2.3", None, "no proof of it is published"),
     ],
 )
 def test_the_warning_says_why_and_what_to_do(mini, monkeypatch, release, text, reason):
@@ -80,5 +93,5 @@ def test_the_warning_says_why_and_what_to_do(mini, monkeypatch, release, text, r
         proved.warn_when_unproved(mini)
     assert said == [
         f"TFMini is not yet proved equal to its PyTorch original: {reason}; "
-        "`keraform verify mini --class TFMini` proves it (needs torch)."
+        "`keraform verify mini --class TFMini` tells more (needs torch)."
     ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import tokenize
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from keraform import support
 from keraform.translate import Translation, digest_of, translation
 from keraform.translate.comments import comments_of
 from keraform.translate.source import read_module, transformers_version
@@ -18,8 +17,7 @@ TYPES = (
     "bert albert distilbert roberta electra gpt2 llama mistral qwen3 t5 bart whisper vit clip "
     "convnext wav2vec2 mamba deberta_v2 swin detr mixtral"
 ).split()
-SUPPORT = json.loads(resources.files("keraform").joinpath("support.json").read_text("utf-8"))
-PUBLISHED, INSTALLED = SUPPORT["versions"]["transformers"], transformers_version()
+PUBLISHED, INSTALLED = support.table()["transformers"], transformers_version()
 of_the_published_release = pytest.mark.skipif(
     PUBLISHED != INSTALLED,
     reason=f"what is published is of the ports of transformers {PUBLISHED}; installed is "
@@ -131,14 +129,8 @@ def test_helpers_are_counted_as_they_stand_in_the_code(ports: dict[str, Translat
 
 @of_the_published_release
 def test_the_support_table_is_of_these_ports(ports: dict[str, Translation]) -> None:
-    files = {}
-    for entry in SUPPORT["types"].values():
-        files |= entry["files"]
-    stale = [
-        model_type
-        for model_type, port in ports.items()
-        if files.get(module_of(model_type)) != digest_of(port.code)
-    ]
+    hashes = {row["hash"] for row in support.classes().values()}
+    stale = [name for name, port in ports.items() if digest_of(port.code) not in hashes]
     assert stale == [], "their ports have changed since the ladder was computed: make support"
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import importlib.metadata
+import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
+from keraform import support
 from keraform.cli import console
-from keraform.cli.types import modules_of
-from keraform.cli.verify import parse_rungs
+from keraform.cli.types import folder_of, folders
+from keraform.cli.verify import choose_backend, need_torch, parse_rungs
 from keraform.errors import KeraformError
 
-# The packages that a proof belongs to.
-PACKAGES = ("keraform", "transformers", "keras", "tensorflow", "torch", "jax")
+if TYPE_CHECKING:
+    from keraform.verify.matrix import Summary
+
+SHOWN_RUNGS = (1, 3, 4, 5, 7, 9)
 
 
 def matrix(
@@ -27,90 +29,72 @@ def matrix(
         typer.Option("--types", metavar="TYPES", help="Such as bert,vit; may be repeated."),
     ] = None,
     rungs: Annotated[str, typer.Option("--rungs", metavar="1-10", help="Such as 1-5.")] = "1-10",
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="Types at once.", min=1)] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.", min=1)] = 1,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="F.json", help="Write the results here.")
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            "--baseline",
+            metavar="F.json",
+            help="Compute only what is generated differently than for these results.",
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compute also what there is already.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Compute the ladder of model types, each in a process of its own. Needs torch.
+    """Compute the ladder of all classes of model types, of all types by default. Needs torch.
 
-    F.json is written after each type. What it has of the same generated files and is not asked for
-    again is kept.
+    F.json is written after each class, and an interrupted run goes on from there: what it has of
+    the same generated files and the same versions is kept. A class at which a worker process
+    crashes or that takes too long costs its own row. Ends with 0 when every asked rung of every
+    class that torch itself can run holds, else with 1; with --baseline, 1 means that a class stands
+    lower than there.
 
     Example: keraform matrix --types bert,vit --out support.json. Next: keraform status
     """
-    parse_rungs(rungs)
+    asked = parse_rungs(rungs)
     named = [each.strip() for group in types or [] for each in group.split(",") if each.strip()]
-    wanted = named or _proved_types()
-    results: dict[str, Any] = {"versions": versions(), "types": {}}
-    earlier = json.loads(out.read_text("utf-8")) if out is not None and out.is_file() else None
-    failed, crash = False, None
-    with (
-        console.progress(len(wanted), "types", quiet=as_json) as begin,
-        concurrent.futures.ThreadPoolExecutor(jobs) as pool,
-    ):
-        futures = {pool.submit(_verify, each, rungs): each for each in wanted}
-        for future in concurrent.futures.as_completed(futures):
-            begin(futures[future])
-            try:
-                entry, passed = future.result()
-            except KeraformError as error:  # the other types are computed all the same
-                crash = crash or error
-                continue
-            results["types"][futures[future]] = entry
-            failed = failed or not passed
-            if earlier is not None:
-                keep_results(results, earlier)
-            results["types"] = dict(sorted(results["types"].items()))
+    for each in named:
+        folder_of(each)
+    need_torch()
+    if importlib.util.find_spec("pebble") is None:
+        raise KeraformError(
+            expected="pebble, which runs the worker processes",
+            got="no such package",
+            try_next='pip install "keraform[verify]"',
+        )
+    choose_backend("tensorflow")
+    before = _read(baseline) if baseline is not None else {}
+    known = _read(out) if out is not None and out.is_file() else before
+    from keraform.verify.matrix import Matrix, summarise
+
+    wanted = named or list(folders())
+    found = Matrix(wanted, asked, jobs, known, versions(), again)
+    table: dict[str, Any] = {}
+    with console.steps(quiet=as_json) as step:
+        for table in found.run(step):
             if out is not None:
-                console.write_whole(out, json.dumps(results, indent=1) + "\n", force=True)
-    if crash is not None:
-        raise crash
+                console.write_whole(out, json.dumps(table, indent=1) + "\n", force=True)
     if as_json:
-        console.print_json(results)
-    elif out is None:
-        for model_type, entry in results["types"].items():
-            lowest = min((each["rung"] for each in entry["classes"]), default=0)
-            console.out.print(f"{model_type}: {len(entry['classes'])} classes, rung {lowest}")
-    console.end(console.FOUND if failed else console.CLEAN)
-
-
-def keep_results(results: dict[str, Any], earlier: dict[str, Any]) -> None:
-    """Fills what was not run now from earlier results of the same generated files and versions."""
-    from keraform.verify.outcome import NOT_RUN, ClassReport
-
-    if earlier["versions"] != results["versions"]:
-        return
-    for model_type, old in earlier["types"].items():
-        new = results["types"].setdefault(model_type, old)
-        if new is old or new["files"] != old["files"]:
-            continue
-        before = {each["class"]: each for each in old["classes"]}
-        for each in new["classes"]:
-            known = before.get(each["class"])
-            if known is None:
-                continue
-            for rung, outcome in known["rungs"].items():
-                if each["rungs"][rung] == NOT_RUN:
-                    each["rungs"][rung] = outcome
-            for name, error in known["max_error"].items():
-                if each["max_error"][name] is None:
-                    each["max_error"][name] = error
-            rungs = {int(rung): outcome for rung, outcome in each["rungs"].items()}
-            each["rung"] = ClassReport(each["class"], rungs).rung
-
-
-def _proved_types() -> list[str]:
-    from keraform.verify.classes import PROVED_TYPES
-
-    return list(PROVED_TYPES)
+        console.print_json(table)
+    else:
+        show(summarise(table))
+    if baseline is None:
+        console.end(console.CLEAN if _holds(table, wanted, asked) else console.FOUND)
+    lower = [line for each in wanted for line in _lower(each, before, table, asked)]
+    for line in lower:
+        console.err.print(line, highlight=False, markup=False)
+    console.end(console.FOUND if lower else console.CLEAN)
 
 
 def versions() -> dict[str, str]:
     """The versions that the results are made with."""
     found = {}
-    for package in PACKAGES:
+    for package in support.PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -118,28 +102,70 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _verify(model_type: str, rungs: str) -> tuple[dict[str, Any], bool]:
-    """One type's entry, from `keraform verify` in a process of its own."""
-    command = [sys.executable, "-m", "keraform", "verify", model_type, "--rungs", rungs, "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode not in (console.CLEAN, console.FOUND):
+def show(summary: Summary) -> None:
+    """Prints a matrix's numbers."""
+    heads = ("reads", "types", "classes", "run in torch", *(f"rung {n}" for n in SHOWN_RUNGS))
+    table = Table(*heads, box=None)
+    for each in summary.families:
+        counts = (each.types, each.classes, each.torch, *(each.rungs[n] for n in SHOWN_RUNGS))
+        table.add_row(each.name, *map(str, counts))
+    console.out.print(table)
+    for title, reasons in (
+        ("refused", summary.refused),
+        ("stopped at", summary.stopped),
+        ("does not run in torch", summary.torch),
+        ("decided when a port runs", summary.dispatched),
+    ):
+        for reason, count in reasons:
+            console.out.print(f"{title}: {count} x {reason}", highlight=False, markup=False)
+    console.out.print(f"{summary.share:.1%} of all operations are decided when a port runs")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
         raise KeraformError(
-            expected=f"a ladder of {model_type}",
-            got=result.stderr.strip()[-2000:],
-            try_next=f"keraform verify {model_type}",
+            expected="results of keraform matrix", got=f"no file {path}", try_next=f"ls {path}"
         )
-    classes = json.loads(result.stdout)["classes"]
-    for each in classes:
-        each.pop("stages", None)  # thousands of lines, and not what the table shows
-    entry = {"files": _hashes(model_type), "classes": classes}
-    return entry, result.returncode == console.CLEAN
+    try:
+        known = json.loads(path.read_text("utf-8"))
+        if not isinstance(known["types"], dict):
+            raise TypeError("its types are not a table")
+    except (ValueError, KeyError, TypeError) as error:
+        raise KeraformError(
+            expected="results of keraform matrix, or no file",
+            got=f"{path}: {type(error).__name__}: {error}",
+            try_next=f"mv {path} {path}.old",
+        ) from error
+    return known
 
 
-def _hashes(model_type: str) -> dict[str, str]:
-    """The digests of the generated files: a proof belongs to them."""
-    from keraform import translate
+def _holds(table: dict[str, Any], types: list[str], asked: set[int]) -> bool:
+    """Whether every asked rung holds for every class that torch itself runs."""
+    from keraform.verify.outcome import holds
 
-    return {
-        module: translate.digest_of(translate.translation(module).code)
-        for module in modules_of(model_type)
-    }
+    rows = [
+        row
+        for each in types
+        for row in table["types"].get(each, {"classes": {}})["classes"].values()
+    ]
+    return all(
+        holds(row["rungs"][str(rung)])
+        for row in rows
+        if support.runs_in_torch(row)
+        for rung in asked
+    )
+
+
+def _lower(
+    model_type: str, before: dict[str, Any], now: dict[str, Any], asked: set[int]
+) -> list[str]:
+    """The rungs of a type's classes that held before and do not now."""
+    from keraform.verify.outcome import holds
+
+    old, new = (each["types"].get(model_type, {"classes": {}})["classes"] for each in (before, now))
+    return [
+        f"{name} rung {rung} held before: {new[name]['rungs'][str(rung)]}"
+        for name in old.keys() & new.keys()
+        for rung in sorted(asked)
+        if holds(old[name]["rungs"][str(rung)]) and not holds(new[name]["rungs"][str(rung)])
+    ]

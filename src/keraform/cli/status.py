@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from keraform import support
 from keraform.cli import console, types
 from keraform.errors import KeraformError
 
-RESULTS = "support.json"
-NOT_PROVED = "not yet proved: `keraform verify` has no result for it in this release"
-OUTDATED = "not yet proved: the file that was proved is another than the one generated now"
+PROVED, TRANSLATES, REFUSED = "proved", "translates, not proved", "refused"
+NOT_PROVED = "`keraform matrix` has no result for it in this release"
+OUTDATED = "the file that was proved is another than the one generated now"
 OTHER_RELEASE = (
-    "not yet proved: it was proved with transformers {proved}, and the installed {installed} gives "
-    "another file"
+    "it was proved with transformers {proved}, and the installed {installed} gives another file"
 )
 
 
@@ -28,9 +27,10 @@ def status(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Say whether a model type or a checkpoint is supported and proved.
+    """Say whether a model type or a checkpoint is proved, only translates, or is refused, and why.
 
-    Without a target, list the proved types. All others are translated on demand.
+    Of a checkpoint its config.json is read: its type, the types of its parts, its classes. Without
+    a target, list all types.
 
     Example: keraform status bert. Next: keraform verify bert
     """
@@ -55,50 +55,86 @@ def status(
 
 
 def overview() -> dict[str, Any]:
-    """The proved types and the number of all."""
-    results = read_results()
+    """All types that results are published of, and the number of those that can be asked for."""
+    table = support.table()
     return {
         "target": None,
-        "versions": results["versions"],
+        "versions": support.versions(table),
         "known": len(types.folders()),
         "types": [
-            {"type": name, "classes": len(entry["classes"]), "rung": _lowest(entry["classes"])}
-            for name, entry in results["types"].items()
+            {
+                "type": name,
+                "classes": len(entry["classes"]),
+                "proved": sum(map(support.is_proved, entry["classes"].values())),
+                "rung": min((each["rung"] for each in entry["classes"].values()), default=0),
+            }
+            for name, entry in table["types"].items()
         ],
     }
 
 
-def of_type(model_type: str, quiet: bool = False) -> dict[str, Any]:
-    """One type: its classes and their rungs.
+def of_type(
+    model_type: str, quiet: bool = False, only: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """One type: its classes, each with its rung and what it stands for.
+
+    Args:
+        model_type: the type.
+        quiet: show nothing while files are generated.
+        only: these classes, such as those that a checkpoint names; all when empty.
 
     Raises:
         KeraformError: Transformers has no such type.
     """
-    types.folder_of(model_type)
-    results = read_results()
-    entry = results["types"].get(model_type)
-    proved_with = results["versions"].get("transformers")
-    why = NOT_PROVED if entry is None else _outdated(entry, proved_with, quiet)
+    modules = types.modules_of(model_type)
+    entry = support.table()["types"].get(model_type, {"classes": {}})
+    with console.waiting("looking at the generated files", quiet):
+        made = {module: _made(module) for module in modules}
+    hashes = {digest for digest, _ in made.values()}
+    classes = [
+        _class(name, row, hashes)
+        for name, row in entry["classes"].items()
+        if not only or name in only
+    ]
+    refusals = sorted({reason for _, reasons in made.values() for reason in reasons})
+    states = {each["state"] for each in classes}
+    if not states:  # nothing is published: what was translated now is all that is known
+        states = {REFUSED if refusals else TRANSLATES}
+    state = next(each for each in (REFUSED, TRANSLATES, PROVED) if each in states)
+    why = None if state == PROVED else _why(classes, refusals)
     return {
         "target": model_type,
         "type": model_type,
-        "supported": True,
-        "proved": why is None,
+        "state": state,
+        "supported": state != REFUSED,
+        "proved": state == PROVED,
         "why": why,
-        "versions": results["versions"],
-        "classes": [
-            {"class": each["class"], "rung": each["rung"], "rungs": each["rungs"]}
-            for each in (entry or {"classes": []})["classes"]
-        ],
+        "refusals": refusals,
+        "versions": support.versions(support.table()),
+        "classes": classes,
     }
 
 
 def of_directory(path: Path, quiet: bool = False) -> dict[str, Any]:
-    """A checkpoint: the classes that its config names.
+    """A checkpoint: the classes that its config names, and the types of its parts.
 
     Raises:
         KeraformError: There is no readable config.json, or its type is unknown.
     """
+    config = _config(path)
+    named = [f"TF{name}" for name in config.get("architectures") or []]
+    record = of_type(config["model_type"], quiet, frozenset(named))
+    parts = {
+        name: of_type(part["model_type"], quiet)["state"]
+        for name, part in config.items()
+        if isinstance(part, dict)
+        and part.get("model_type") in types.folders()
+        and part["model_type"] != config["model_type"]
+    }
+    return record | {"target": str(path), "architectures": named, "parts": parts}
+
+
+def _config(path: Path) -> dict[str, Any]:
     file = path / "config.json"
     if not file.is_file():
         raise KeraformError(
@@ -106,57 +142,63 @@ def of_directory(path: Path, quiet: bool = False) -> dict[str, Any]:
         )
     try:
         config = json.loads(file.read_text("utf-8"))
-        model_type = config["model_type"]
+        if not isinstance(config["model_type"], str):
+            raise TypeError(f"model_type is {config['model_type']!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise KeraformError(
             expected="a config.json with a model_type",
             got=f"{file}: {type(error).__name__}: {error}",
             try_next=f"cat {file}",
         ) from error
-    record = of_type(model_type, quiet)
-    named = [f"TF{name}" for name in config.get("architectures") or []]
-    record |= {"target": str(path), "architectures": named}
-    if named:
-        record["classes"] = [each for each in record["classes"] if each["class"] in named]
-    return record
+    return config
 
 
-def read_results() -> dict[str, Any]:
-    """What `keraform matrix` computed for this release."""
-    file = resources.files("keraform") / RESULTS
-    if not file.is_file():
-        return {"versions": {}, "types": {}}
-    return json.loads(file.read_text("utf-8"))
-
-
-def _outdated(entry: dict[str, Any], proved_with: str | None, quiet: bool) -> str | None:
-    """Why the results do not belong to the files as generated now, or None when they do."""
+def _made(module: str) -> tuple[str, list[str]]:
+    """The digest of a file as it is generated now, and what is refused in it."""
     from keraform import translate
+
+    made = translate.translation(module)
+    refusals = [f"{each.rule}: {each.reason} (line {each.line})" for each in made.refusals]
+    return translate.digest_of(made.code), refusals
+
+
+def _class(name: str, row: dict[str, Any], hashes: set[str]) -> dict[str, Any]:
+    current = row["hash"] in hashes
+    if current and support.is_proved(row):
+        state, why = PROVED, None
+    elif row["rungs"]["1"].startswith("fail"):
+        state, why = REFUSED, row["rungs"]["1"]
+    else:
+        state, why = TRANSLATES, support.failure(row) if current else _outdated()
+    return {"class": name, "rung": row["rung"], "rungs": row["rungs"], "state": state, "why": why}
+
+
+def _outdated() -> str:
     from keraform.translate.source import transformers_version
 
-    with console.waiting("looking at the generated files", quiet):
-        for module, proved in entry.get("files", {}).items():
-            if translate.digest_of(translate.translation(module).code) != proved:
-                installed = transformers_version()
-                if installed == proved_with:
-                    return OUTDATED
-                return OTHER_RELEASE.format(proved=proved_with, installed=installed)
-    return None
+    proved, installed = support.table().get("transformers"), transformers_version()
+    if installed == proved:
+        return OUTDATED
+    return OTHER_RELEASE.format(proved=proved, installed=installed)
 
 
-def _lowest(classes: list[dict[str, Any]]) -> int:
-    return min((each["rung"] for each in classes), default=0)
+def _why(classes: list[dict[str, Any]], refusals: list[str]) -> str:
+    reasons = [each["why"] for each in classes if each["why"] is not None]
+    return reasons[0] if reasons else refusals[0] if refusals else NOT_PROVED
 
 
 def _show_overview(record: dict[str, Any]) -> None:
-    table = Table("type", "classes", "lowest rung", box=None)
+    table = Table("type", "classes", "proved", "lowest rung", box=None)
     for entry in record["types"]:
-        table.add_row(entry["type"], str(entry["classes"]), str(entry["rung"]))
+        numbers = (entry["classes"], entry["proved"], entry["rung"])
+        table.add_row(entry["type"], *map(str, numbers))
     if record["types"]:
         console.out.print(table)
+    whole = sum(entry["classes"] == entry["proved"] > 0 for entry in record["types"])
+    classes = sum(entry["proved"] for entry in record["types"])
     console.out.print(
-        f"{len(record['types'])} of {record['known']} model types are proved; "
-        "the others are translated on demand.",
+        f"{classes} classes are proved; {whole} of {record['known']} model types with all their "
+        "classes. The others are translated on demand.",
         highlight=False,
     )
     console.out.print("next: keraform status TYPE, keraform verify TYPE", style="dim")
@@ -164,19 +206,31 @@ def _show_overview(record: dict[str, Any]) -> None:
 
 def _show_type(record: dict[str, Any]) -> None:
     where = "" if record["target"] == record["type"] else f" ({record['type']})"
-    word = "proved" if record["proved"] else record["why"]
-    console.out.print(f"{record['target']}{where}: supported, {word}", highlight=False)
+    why = f": {record['why']}" if record["why"] else ""
+    _line(f"{record['target']}{where}: {record['state']}{why}")
     for name in record.get("architectures", ()):
-        console.out.print(f"config names {name}", highlight=False)
+        _line(f"config names {name}")
+    for name, state in record.get("parts", {}).items():
+        _line(f"  its {name}: {state}")
     for each in record["classes"]:
-        reasons = [
-            f"rung {rung} {outcome}"
-            for rung, outcome in each["rungs"].items()
-            if outcome.startswith("fail")
-        ]
-        console.out.print(
-            f"  {each['class']}: rung {each['rung']}" + "".join(f"; {one}" for one in reasons),
-            highlight=False,
-            markup=False,
+        reason = f"; {each['why']}" if each["why"] else ""
+        _line(f"  {each['class']}: rung {each['rung']}, {each['state']}{reason}")
+    for reason in record["refusals"]:
+        _line(f"  refused: {reason}")
+    console.out.print(f"next: {_next(record)}", style="dim", highlight=False)
+
+
+def _next(record: dict[str, Any]) -> str:
+    """What to do about it."""
+    if record["state"] == PROVED:
+        return f"keraform verify {record['target']}"
+    if record["state"] == REFUSED:
+        return (
+            f"keraform port {record['type']} --out DIR, which marks each refused line, to be "
+            "written by hand; keraform verify DIR/FILE.py proves it then"
         )
-    console.out.print(f"next: keraform verify {record['target']}", style="dim", highlight=False)
+    return f"keraform verify {record['target']}, then keraform localise {record['type']}"
+
+
+def _line(text: str) -> None:
+    console.out.print(text, highlight=False, markup=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import keras
 import transformers
 
+from keraform.errors import KeraformError
 from keraform.verify.cases import Case
 from keraform.verify.outcome import NOT_RUN, RUNGS, ClassReport, Report
 from keraform.verify.quiet import quiet
@@ -18,7 +19,15 @@ from keraform.verify.rungs.kept import kept
 from keraform.verify.rungs.learns import learns
 from keraform.verify.rungs.portable import Portable
 from keraform.verify.rungs.speaks import speaks
-from keraform.verify.rungs.values import built, crash, exact, loaded, release, translated
+from keraform.verify.rungs.values import (
+    built,
+    crash,
+    exact,
+    loaded,
+    reason,
+    release,
+    translated,
+)
 from keraform.verify.targets import Target, cases_of
 
 Climb = Callable[[Case, ClassReport], str]
@@ -35,7 +44,7 @@ CLIMBS: dict[int, Climb] = {
     8: kept,
     10: speaks,
 }
-PORTABLE = 9
+TRANSLATED, PORTABLE = 1, 9
 
 # Called before each step with (class, rung, steps done, steps in all).
 Progress = Callable[[str, int, int, int], None]
@@ -81,9 +90,22 @@ def _run(
             report.classes.append(ClassReport(case.name))
             _forget()
         entry = report.classes[-1]
+        if rung > TRANSLATED and (entry.torch is not None or not _torch_runs(case, entry)):
+            continue
         start = time.perf_counter()
         entry.rungs[rung] = attempt(CLIMBS[rung], case, entry)
         entry.seconds += time.perf_counter() - start
+
+
+def _torch_runs(case: Case, entry: ClassReport) -> bool:
+    """Whether there is something to compare with; if not, the entry says why."""
+    try:
+        _ = case.twin
+    except KeraformError:
+        return True  # the user's own mistake, which each rung names
+    except Exception as error:
+        entry.torch = reason(error)
+    return entry.torch is None
 
 
 def attempt(step: Climb, case: Case, entry: ClassReport) -> str:
@@ -100,7 +122,8 @@ def _collect(
     for index, entry in enumerate(report.classes):
         if progress is not None:
             progress(entry.name, PORTABLE, done + index, total)
-        entry.rungs[PORTABLE] = elsewhere.outcome(entry.name) or NOT_RUN
+        if entry.torch is None:
+            entry.rungs[PORTABLE] = elsewhere.outcome(entry.name) or NOT_RUN
 
 
 def _forget() -> None:

@@ -76,7 +76,9 @@ class StageError:
 
 @dataclass
 class ClassReport:
-    """Everything about one class."""
+    """Everything about one class; `torch` says why torch's own model does not run here, where it
+    does not: then there is nothing to compare with, and only rung 1 is run.
+    """
 
     name: str
     rungs: dict[int, str] = field(default_factory=lambda: dict.fromkeys(RUNGS, NOT_RUN))
@@ -86,6 +88,7 @@ class ClassReport:
     refusals: list[Refusal] = field(default_factory=list)
     stages: dict[str, StageError] = field(default_factory=dict)
     seconds: float = 0.0
+    torch: str | None = None
 
     @property
     def rung(self) -> int:
@@ -110,6 +113,7 @@ class ClassReport:
             "max_error": {name: as_number(error) for name, error in self.max_error.items()},
             "refusals": [asdict(refusal) for refusal in self.refusals],
             "stages": [stage.to_json() for stage in self.stages.values()],
+            **({"torch": self.torch} if self.torch is not None else {}),
         }
 
 

@@ -74,6 +74,8 @@ def reasons(report: Report) -> list[str]:
     """One line for each rung that failed, and for each that does not apply."""
     lines = []
     for entry in report.classes:
+        if entry.torch is not None:
+            lines.append(f"{entry.name}: torch's own model does not run here: {entry.torch}")
         for rung, outcome in entry.rungs.items():
             if outcome not in (PASS, NOT_RUN):
                 lines.append(f"{entry.name} rung {rung} {RUNG_NAMES[rung]}: {outcome}")

@@ -13,10 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from keraform.verify.backends import JAX
 from keraform.verify.outcome import PASS, failed, holds
 from keraform.verify.targets import Target, cases_of
 
-ENVIRONMENT = {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
 INNER_RUNGS = (4, 5)
 
 
@@ -31,7 +31,7 @@ class Portable:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": _import_path()},
+            env={**os.environ, **JAX, "PYTHONPATH": _import_path()},
         )
         self._process.stdin.write(json.dumps({"target": target.to_json(), "classes": classes}))
         self._process.stdin.close()

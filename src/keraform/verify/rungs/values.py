@@ -151,6 +151,11 @@ def _words(beyond: list[tuple[Variant, Difference]], dtype: str) -> str:
 
 
 def crash(error: BaseException) -> str:
+    """The outcome of a rung that raised."""
+    return failed(reason(error))
+
+
+def reason(error: BaseException) -> str:
     """One line about an exception: what, and where in the innermost file that is Keraform's or
     generated.
     """
@@ -159,4 +164,4 @@ def crash(error: BaseException) -> str:
     frame = (own or frames)[-1] if frames else None
     place = f" ({Path(frame.filename).name}:{frame.lineno})" if frame is not None else ""
     message = " ".join(str(error).split())[:300]
-    return failed(f"{type(error).__name__}: {message}{place}")
+    return f"{type(error).__name__}: {message}{place}"

@@ -1,0 +1,192 @@
+"""Runs the matrix: a pool of worker processes, a class at a time.
+
+Importing Keras, TensorFlow and torch costs seconds, so a worker takes many classes; it is replaced
+after a number of them, since memory is not all given back, and when it dies or takes too long,
+which costs one row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import TimeoutError as TimedOut
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from keraform import support
+from keraform.verify.backends import JAX
+from keraform.verify.matrix import workers
+from keraform.verify.matrix.rows import Row, broken
+
+CLASSES_A_WORKER = 60
+SECONDS_A_CLASS = 600
+
+# Told after each piece: (what, done, known so far).
+Progress = Callable[[str, int, int], None]
+# A model type and the name of one of its torch classes.
+Key = tuple[str, str]
+
+
+@dataclass
+class Matrix:
+    """The ladder of the classes of model types.
+
+    Args:
+        types: the model types.
+        rungs: to climb.
+        jobs: worker processes.
+        known: an earlier table, whose rows are kept where the generated file is the same; of other
+            versions nothing is.
+        versions: of the packages that the table is computed with.
+        again: compute also what is known; its other types are kept all the same.
+    """
+
+    types: list[str]
+    rungs: set[int]
+    jobs: int = 1
+    known: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        if support.versions(self.known) != self.versions:
+            self.known = {}
+        kept = dict(self.known.get("types", {}))
+        if self.again:
+            kept = {name: entry for name, entry in kept.items() if name not in self.types}
+        self.table: dict[str, Any] = {**self.versions, "types": kept}
+
+    def run(self, progress: Progress) -> Iterator[dict[str, Any]]:
+        """The table, whole each time a class is done; at the end with its counts."""
+        asked = [(each, name) for each, names in self._classes(progress) for name in names]
+        self._drop_all_but(asked)
+        here, there = self.rungs - {workers.JAX_RUNG}, self.rungs & {workers.JAX_RUNG}
+        steps = [step for step in ((here, {}), (there, JAX)) if step[0]]
+        done = itertools.count(1)
+        for rungs, environment in steps:
+            calls = ((key, (*key, rungs, self._row(key))) for key in asked)
+            with self._pool(environment) as pool:
+                for key, result in _results(pool, workers.row_of, calls, 4 * self.jobs):
+                    progress(" ".join(key), next(done), len(asked) * len(steps))
+                    if isinstance(result, str):
+                        result = broken(rungs, self._row(key), result)
+                    self._put(key, result)
+                    yield self.table
+        self._count(progress)
+        yield self.table
+
+    def _classes(self, progress: Progress) -> Iterator[tuple[str, list[str]]]:
+        """The names of the classes of each type, in the order of the types."""
+        calls = ((each, (each,)) for each in self.types)
+        found = {}
+        with self._pool({}) as pool:
+            for done, (model_type, names) in enumerate(
+                _results(pool, workers.classes_in, calls, 4 * self.jobs)
+            ):
+                progress(f"classes of {model_type}", done, len(self.types))
+                found[model_type] = names if isinstance(names, list) else []
+        yield from ((each, found[each]) for each in self.types)
+
+    def _count(self, progress: Progress) -> None:
+        """How much the ports decide at run time, file by file."""
+        files = sorted(
+            {row["source"] for entry in self.table["types"].values() for row in _rows(entry)} - {""}
+        )
+        self.table["files"] = {}
+        with self._pool({}) as pool:
+            calls = ((each, (each,)) for each in files)
+            for done, (module, counts) in enumerate(
+                _results(pool, workers.counts_of, calls, 4 * self.jobs)
+            ):
+                progress(f"operations of {module}", done, len(files))
+                if not isinstance(counts, str):
+                    self.table["files"][module] = counts
+        self.table["files"] = dict(sorted(self.table["files"].items()))
+
+    def _drop_all_but(self, asked: list[Key]) -> None:
+        """Classes of the asked types that are no more."""
+        kept = {(model_type, f"TF{name}") for model_type, name in asked}
+        for model_type in self.types:
+            rows = self.table["types"].get(model_type, {"classes": {}})["classes"]
+            for name in [each for each in rows if (model_type, each) not in kept]:
+                del rows[name]
+
+    def _row(self, key: Key) -> Row | None:
+        model_type, name = key
+        entry = self.table["types"].get(model_type, {"classes": {}})
+        row = entry["classes"].get(f"TF{name}")
+        return None if row is None else {"source": entry["source"], **row}
+
+    def _put(self, key: Key, row: Row) -> None:
+        model_type, name = key
+        entry = self.table["types"].setdefault(model_type, {"source": "", "classes": {}})
+        entry["source"] = entry["source"] or row["source"]
+        if row["source"] == entry["source"]:
+            del row["source"]  # but that of a class which stands in another file
+        entry["classes"][f"TF{name}"] = row
+        self.table["types"] = dict(sorted(self.table["types"].items()))
+
+    @contextmanager
+    def _pool(self, environment: dict[str, str]) -> Iterator[ProcessPool]:
+        """Workers, each with its share of the cores."""
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        own = dict.fromkeys(
+            ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), threads
+        )
+        before = dict(os.environ)
+        os.environ.update(own | environment)  # workers are started anew, and inherit it
+        pool = ProcessPool(
+            self.jobs, max_tasks=CLASSES_A_WORKER, context=multiprocessing.get_context("spawn")
+        )
+        try:
+            yield pool
+            pool.close()
+        except BaseException:
+            pool.stop()
+            raise
+        finally:
+            pool.join()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _results(
+    pool: ProcessPool,
+    work: Callable[..., Any],
+    calls: Iterable[tuple[Any, tuple[Any, ...]]],
+    ahead: int,
+) -> Iterator[tuple[Any, Any]]:
+    """Each call's key with what it gave, in the order in which they end; for a worker that died or
+    was too slow what happened, in words.
+    """
+    waiting: dict[Any, Any] = {}
+    calls = iter(calls)
+    while True:
+        for key, arguments in itertools.islice(calls, ahead - len(waiting)):
+            future: Any = pool.schedule(work, args=arguments, timeout=SECONDS_A_CLASS)
+            waiting[future] = key
+        if not waiting:
+            return
+        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            yield waiting.pop(future), _outcome(future)
+
+
+def _outcome(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except TimedOut:
+        return f"not done after {SECONDS_A_CLASS} s"
+    except ProcessExpired as error:
+        return f"the process ended with exit code {error.exitcode}"
+    except Exception as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _rows(entry: dict[str, Any]) -> Iterable[Row]:
+    return ({"source": entry["source"], **row} for row in entry["classes"].values())
