@@ -316,3 +316,34 @@ def test_gradients_by_hand_are_refused() -> None:
         """
     )
     assert [refusal.rule for refusal in made.refusals] == ["torch.autograd.Function"]
+
+
+def test_classes_of_flash_attention_have_no_place_in_a_port() -> None:
+    ported = lines(
+        """
+        from ...modeling_flash_attention_utils import _flash_attention_forward
+
+
+        class Attention(nn.Module):
+            def forward(self, x):
+                return x
+
+
+        # the fast one
+        class FastAttention(Attention):
+            def forward(self, x):
+                return _flash_attention_forward(x)
+
+
+        CLASSES = {"eager": Attention, "flash_attention_2": FastAttention}
+        """,
+        module=MODULE,
+    )
+    assert ported[-1] == 'CLASSES = {"eager": TFAttention}'
+    assert "Fast" not in "".join(ported)
+    assert "the fast one" not in "".join(ported)
+
+
+def test_nothing_has_hooks_of_accelerate() -> None:
+    ported = lines("def f(x):\n    if hasattr(x, '_hf_hook'):\n        return 1\n    return x\n")
+    assert ported == ["def f(x):", "    return x"]

@@ -83,6 +83,31 @@ def test_aliases_of_imports() -> None:
             "from keraform.models.llama.modeling_llama import TFLlamaRMSNorm, rotate_half",
         ),
         (
+            "from ..clip.modeling_clip import CLIPVisionConfig",
+            "CLIPVisionConfig()",
+            "from transformers.models.clip.configuration_clip import CLIPVisionConfig",
+        ),
+        (
+            "from ...modeling_outputs import ModelOutput",
+            "ModelOutput()",
+            "from keraform.runtime.outputs import ModelOutput",
+        ),
+        (
+            "from ..dia.generation_dia import DiaGenerationMixin",
+            "DiaGenerationMixin",
+            "from keraform.generation import GenerationMixin",
+        ),
+        (
+            "from ...vision_utils import get_vision_position_ids",
+            "get_vision_position_ids(1)",
+            "from keraform.models.vision_utils import get_vision_position_ids",
+        ),
+        (
+            "from tqdm.auto import tqdm",
+            "tqdm([1])",
+            "from tqdm.auto import tqdm",
+        ),
+        (
             "from ..bert.modeling_bert import BertModel",
             "BertModel(None)",
             "from keraform.models.bert.modeling_bert import TFBertMainLayer",

@@ -214,3 +214,11 @@ def test_names_of_python_are_not_taken_for_tensors() -> None:
 def test_what_may_be_a_tensor_is_not_taken_for_a_number(expression: str, expected: str) -> None:
     head = "def f(x: torch.FloatTensor, i: torch.LongTensor, free):\n"
     assert lines(f"{head}    return {expression}\n")[1] == f"    return {expected}"
+
+
+def test_a_parameter_with_methods_of_caches_is_a_cache() -> None:
+    source = """
+    def f(self, past: torch.Tensor | None, x: torch.Tensor):
+        return 0 if past is None else past.get_seq_length() + x.sum()
+    """
+    assert "past.get_seq_length()" in lines(source)[-1]

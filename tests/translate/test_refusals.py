@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from translate.porting import port
+from translate.porting import MODULE, port
 
 SOURCE = """
 import torch
@@ -101,3 +101,44 @@ def test_what_is_not_reached_is_not_refused() -> None:
         """
     )
     assert made.refusals == []
+
+
+GENERATING = """
+from ...modeling_utils import PreTrainedModel
+
+
+class MiniForCausalLM(PreTrainedModel):
+    def forward(self, x: torch.Tensor):
+        return self.shared(x)
+
+    def generate(self, x: torch.Tensor):
+        \"\"\"Generates.\"\"\"
+        y = x + 1
+        return self._own(self.shared(torch.lobpcg(y)))
+
+    def _own(self, x: torch.Tensor):
+        return torch.lobpcg(x)
+
+    def shared(self, x: torch.Tensor):
+        return x.geqrf()
+
+    def generate_anchors(self, x: torch.Tensor):
+        return x * 2
+"""
+
+
+def test_what_serves_generation_alone_is_left_out_rather_than_refused() -> None:
+    made = port(GENERATING, module=MODULE)
+    assert [(r.rule, r.line) for r in made.left_out] == [("torch.lobpcg", 17), ("torch.lobpcg", 20)]
+    assert [(r.rule, r.line) for r in made.refusals] == [("Tensor.geqrf", 23)]
+    assert (
+        '        """Generates."""\n'
+        '        raise NotImplementedError("generate() is left out of this port; call the model '
+        "itself. Refused: modeling_mini.py:17: torch.lobpcg: no rule"
+    ) in made.code
+    assert "        return x * 2\n" in made.code
+
+
+def test_methods_of_generation_that_the_call_reaches_are_refused() -> None:
+    source = GENERATING.replace("self.shared(x)\n", "self.generate(x)\n", 1)
+    assert port(source, module=MODULE).left_out == []

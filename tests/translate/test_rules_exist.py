@@ -32,11 +32,7 @@ RULES: dict[str, Rule] = {
 WITHOUT_CASE: dict[str, str] = {}
 
 # Names of models in translate/, and why they stand there.
-MODEL_NAMES_ALLOWED: dict[str, str] = {
-    "transformers.models.whisper.generation_whisper.WhisperGenerationMixin": (
-        "Whisper's loop of generation is a mixin of its own; the seam gives Keraform's"
-    ),
-}
+MODEL_NAMES_ALLOWED: dict[str, str] = {}
 
 
 def targets() -> dict[str, ModuleType]:
@@ -195,7 +191,7 @@ def test_no_class_of_a_model_is_named() -> None:
             )
     prefixes -= {"", "PreTrained"}
     endings = "Model|PreTrainedModel|Attention|Layer|MLP|For[A-Z]\\w+|Encoder|Decoder|Mixin"
-    allowed = {"WhisperGenerationMixin"}
+    allowed: set[str] = set()
     named = set()
     for path in sorted(ROOM.rglob("*.py")):
         code = re.sub(r'"""(.*?)"""|#.*|`[^`\n]*`', "", path.read_text("utf-8"), flags=re.S)

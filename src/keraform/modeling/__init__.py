@@ -11,13 +11,14 @@ from keraform.modeling.backbone import (
 from keraform.modeling.inputs import unpack_inputs
 from keraform.modeling.main_layer import MainLayer
 from keraform.modeling.model import Model
-from keraform.modeling.pretrained import PreTrainedModel
+from keraform.modeling.pretrained import PreTrainedAudioTokenizerBase, PreTrainedModel
 
 __all__ = [
     "BackboneMixin",
     "BackboneType",
     "MainLayer",
     "Model",
+    "PreTrainedAudioTokenizerBase",
     "PreTrainedModel",
     "filter_output_hidden_states",
     "load_backbone",

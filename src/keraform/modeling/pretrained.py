@@ -327,3 +327,20 @@ def _generation_config(cls: type[PreTrainedModel], config: PreTrainedConfig) -> 
         return cls.generation_config_class.from_model_config(config)
     except NotImplementedError:
         return cls.generation_config_class()
+
+
+class PreTrainedAudioTokenizerBase(PreTrainedModel):
+    """Base of models that turn audio into codes or latents, and back into audio."""
+
+    def encode(self, input_values: Any, *args: Any, **kwargs: Any) -> Any:
+        """Raw audio to codes or latents; models define it."""
+        raise NotImplementedError(_undefined(self, "encode"))
+
+    def decode(self, audio_codes: Any, *args: Any, **kwargs: Any) -> Any:
+        """Codes or latents to raw audio; models define it."""
+        raise NotImplementedError(_undefined(self, "decode"))
+
+
+def _undefined(model: PreTrainedModel, method: str) -> str:
+    name = type(model).__name__
+    return explain(f"{name}.{method}()", "a class without it", f"define {method} in {name}")

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.rules.modules import layer_class
+from keraform.translate.rules.seams import FLASH_ATTENTION
 from keraform.translate.rules.torch_names import canonical
 from keraform.translate.scope import ClassInfo
 from keraform.translate.source import absolute_module, read_module
@@ -19,11 +21,15 @@ from keraform.translate.source import absolute_module, read_module
 LAYER_BASES = frozenset(
     {
         "transformers.modeling_layers.GradientCheckpointingLayer",
+        "transformers.modeling_utils.PreTrainedAudioTokenizerBase",
         "transformers.modeling_utils.PreTrainedModel",
         "transformers.pytorch_utils.Conv1D",
     }
 )
-MODEL_BASE = "transformers.modeling_utils.PreTrainedModel"
+MODEL_BASES = (
+    "transformers.modeling_utils.PreTrainedAudioTokenizerBase",
+    "transformers.modeling_utils.PreTrainedModel",
+)
 OUTPUT_BASES = ("transformers.utils.ModelOutput", "transformers.utils.generic.ModelOutput")
 
 
@@ -36,6 +42,7 @@ class Analysis:
     functions: dict[str, cst.FunctionDef] = field(default_factory=dict)
     public: tuple[str, ...] = ()
     abstract: frozenset[str] = frozenset()
+    flash_attention: frozenset[str] = frozenset()
 
     def lineage(self, info: ClassInfo | None) -> Iterator[ClassInfo]:
         """A class, its first base in the file, that one's first base, and so on."""
@@ -75,6 +82,10 @@ def analyse(tree: cst.Module, module: str) -> Analysis:
     result = Analysis()
     _collect(tree.body, module, result, tree)
     _classify(result)
+    if FLASH_ATTENTION in result.origins:
+        result.flash_attention = frozenset(
+            info.name for info in result.classes.values() if _calls(info.node, FLASH_ATTENTION)
+        )
     return result
 
 
@@ -156,7 +167,7 @@ def _inherit(info: ClassInfo, base: str, result: Analysis) -> None:
         info.is_layer = True
     if layer_class(torch) is not None:
         info.torch_base = torch
-    info.is_model |= origin == MODEL_BASE
+    info.is_model |= origin in MODEL_BASES
     info.is_output |= origin in OUTPUT_BASES or origin.startswith("transformers.modeling_outputs.")
 
 
@@ -165,6 +176,10 @@ def _is_abstract(info: ClassInfo, bases: set[str]) -> bool:
     if info.name.endswith(("PreTrainedModel", "PretrainedModel")):
         return True
     return info.name in bases and not info.methods.keys() & {"forward", "__init__"}
+
+
+def _calls(node: cst.CSTNode, name: str) -> bool:
+    return bool(m.findall(node, m.Call(func=m.Name(name))))
 
 
 def _is_base_model(info: ClassInfo) -> bool:

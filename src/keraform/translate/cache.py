@@ -130,6 +130,7 @@ def _write(path: Path, text: str) -> None:
 def report_of(translation: object) -> dict[str, object]:
     """Refusals and measures of a translation, as plain data."""
     return {
+        "left_out": [asdict(refusal) for refusal in translation.left_out],  # type: ignore[attr-defined]
         "refusals": [asdict(refusal) for refusal in translation.refusals],  # type: ignore[attr-defined]
         "stats": asdict(translation.stats),  # type: ignore[attr-defined]
     }

@@ -11,8 +11,15 @@ from pathlib import Path
 from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, FUNCTION, PY, UNKNOWN, Kind
 from keraform.translate.layout import Doc, flat, group, render
 from keraform.translate.rules.record import Refusal
-from keraform.translate.rules.seams import DROPPED_NAMES, SEAM_MODULES, SEAM_NAMES, SHARED_MODULES
-from keraform.translate.source import module_path, uses_torch
+from keraform.translate.rules.seams import (
+    DROPPED_NAMES,
+    GENERATION_MIXIN,
+    GENERATION_MODULE,
+    SEAM_MODULES,
+    SEAM_NAMES,
+    SHARED_MODULES,
+)
+from keraform.translate.source import home, module_path, uses_torch
 
 MASK = Kind("tensor", "float", 4, optional=True)
 CALL_KINDS: dict[str, Kind] = {
@@ -28,8 +35,10 @@ CALL_KINDS: dict[str, Kind] = {
 STDLIB = frozenset(
     "__future__ abc collections collections.abc contextlib copy dataclasses enum functools "
     "itertools logging math numbers operator os random re sys types typing warnings string json "
-    "inspect pathlib time textwrap bisect heapq statistics".split()
+    "inspect pathlib time textwrap bisect heapq statistics fractions".split()
 )
+# What `transformers` itself needs, so that ports may use it too.
+PACKAGES = frozenset({"numpy", "scipy", "tqdm", "transformers"})
 
 
 class ImportTable:
@@ -81,7 +90,7 @@ class ImportTable:
         origin = self.origins[local]
         module, _, name = origin.rpartition(".")
         if not module:
-            if origin not in STDLIB and origin not in ("numpy", "scipy", "transformers"):
+            if origin not in STDLIB and origin not in PACKAGES:
                 raise Refusal(f"import.{origin}", "ports do not know this package")
             self.plain(origin, local if local != origin else None)
             return local, PY
@@ -93,9 +102,12 @@ class ImportTable:
                 f"import.{name}", "this helper of Transformers has no counterpart in a port"
             )
         if module.startswith("transformers") and uses_torch(module):
+            if home(origin) != origin:
+                self.origins[local] = home(origin)
+                return self.use(local)
             return self.use_port(local, module, name)
         if module.split(".")[0] not in STDLIB and not module.startswith("transformers"):
-            if module_path(origin) is None and module.split(".")[0] in ("numpy", "scipy"):
+            if module_path(origin) is None and module.split(".")[0] in PACKAGES:
                 return self.need_as(module, name, local), PY
             raise Refusal(
                 f"import.{module}", f"`{name}` comes from a package that ports do not know"
@@ -107,6 +119,10 @@ class ImportTable:
         """A name that Keraform's runtime has; None for other names."""
         module, _, name = origin.rpartition(".")
         target = SEAM_NAMES.get(origin)
+        if GENERATION_MODULE.fullmatch(module):
+            if not name.endswith("GenerationMixin"):
+                raise Refusal(f"import.{name}", "it belongs to generation")
+            target = GENERATION_MIXIN
         if target is not None:
             if target.rsplit(".", 1)[-1][0].isupper():
                 module, _, name = target.rpartition(".")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
@@ -21,6 +22,7 @@ from keraform.translate.docmacros import Docstrings
 from keraform.translate.docstring_literals import literal_docstring
 from keraform.translate.expressions import ExpressionTranslator
 from keraform.translate.expressions.subscripts import SubscriptTranslator
+from keraform.translate.generation_only import generation_only
 from keraform.translate.imports import ImportTable
 from keraform.translate.inference import KindInference
 from keraform.translate.kinds import Kind
@@ -59,6 +61,7 @@ class ModuleTranslator:
         # What is collected
         self.stats = Stats()
         self.refusals: list[RefusalRecord] = []
+        self.left_out: list[RefusalRecord] = []
         self.comments = Comments()
         self.imports = ImportTable(_component_name)
         self.override = load_override(source.module)
@@ -96,7 +99,7 @@ class ModuleTranslator:
         parts = [*head, *BANNER, docstring, "", self.imports.text(text), *gap, text]
         code = _without_gaps("\n".join(parts)).lstrip("\n")
         self.measure(code)
-        return Translation(code, self.refusals, self.stats)
+        return Translation(code, self.refusals, self.stats, self.left_out)
 
     def lines(self, body: list[cst.BaseStatement]) -> list[str]:
         """The lines of the statements of the file, and what stands below them."""
@@ -105,6 +108,8 @@ class ModuleTranslator:
 
     def statement(self, node: cst.BaseStatement) -> list[str]:
         """The lines of a statement at the top of the file."""
+        if isinstance(node, cst.ClassDef) and node.name.value in self.analysis.flash_attention:
+            return []
         if self.skipped(node):
             above = leading(getattr(node, "leading_lines", ()), "")
             return [line for line in above if line.strip()]
@@ -150,9 +155,24 @@ class ModuleTranslator:
         path, position = self.source.path, self.positions.get(node)
         line = position.start.line if position is not None else 0
         self.refusals.append(RefusalRecord(refusal.rule, path, line, refusal.reason))
-        message = f"{path}:{line}: {refusal.rule}: {refusal.reason}".replace('"', "'")
-        message = message.replace("{", "{{").replace("}", "}}")
-        return [f'{indent}raise NotImplementedError("{message}")']
+        return [f"{indent}{_raise(self.refusals[-1].text)}"]
+
+    def leave_out(self, name: str, first: int, indent: str) -> list[str] | None:
+        """The body of a function that generation alone reaches and in which something was refused,
+        from the refusal number `first` on: it raises at once. None for other functions.
+        """
+        if len(self.refusals) == first or name not in self.generation_only:
+            return None
+        found = self.refusals[first:]
+        self.left_out += found
+        del self.refusals[first:]
+        why = f"{name}() is left out of this port; call the model itself. Refused: {found[0].text}"
+        return [f"{indent}{_raise(why)}"]
+
+    @cached_property
+    def generation_only(self) -> frozenset[str]:
+        """The functions and methods of the file that generation alone reaches."""
+        return generation_only(self.source.text)
 
     def count_helper(self, reason: str) -> None:
         """Counts a call of a run-time dispatch helper."""
@@ -217,6 +237,11 @@ def _parse(source: Source) -> cst.Module:
             f"expected a Python file, got a syntax error in {source.path}, "
             f"line {error.raw_line}: {error.message}; correct the file and try again"
         ) from error
+
+
+def _raise(message: str) -> str:
+    message = message.replace('"', "'").replace("{", "{{").replace("}", "}}")
+    return f'raise NotImplementedError("{message}")'
 
 
 def _without_gaps(text: str) -> str:

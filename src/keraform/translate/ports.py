@@ -100,5 +100,8 @@ def port_module(module: str) -> Path | None:
 def translation(module: str) -> Translation:
     """The port of an upstream module with its refusals and measures."""
     made = port(module)
-    refusals = [RefusalRecord(**each) for each in made.report["refusals"]]  # type: ignore[attr-defined]
-    return Translation(made.code, refusals, Stats(**made.report["stats"]))  # type: ignore[arg-type]
+    refusals, left_out = (
+        [RefusalRecord(**each) for each in made.report[kind]]  # type: ignore[attr-defined]
+        for kind in ("refusals", "left_out")
+    )
+    return Translation(made.code, refusals, Stats(**made.report["stats"]), left_out)  # type: ignore[arg-type]

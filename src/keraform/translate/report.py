@@ -14,6 +14,11 @@ class RefusalRecord:
     line: int
     reason: str
 
+    @property
+    def text(self) -> str:
+        """Place, rule and reason on one line."""
+        return f"{self.file}:{self.line}: {self.rule}: {self.reason}"
+
 
 @dataclass(slots=True)
 class Stats:
@@ -41,8 +46,12 @@ class Stats:
 
 @dataclass(slots=True)
 class Translation:
-    """The port of one file."""
+    """The port of one file.
+
+    `left_out` are the refusals within methods of generation, which are left out of the port whole.
+    """
 
     code: str
     refusals: list[RefusalRecord] = field(default_factory=list)
     stats: Stats = field(default_factory=Stats)
+    left_out: list[RefusalRecord] = field(default_factory=list)

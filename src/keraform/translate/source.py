@@ -4,6 +4,7 @@ without importing it.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -87,6 +88,24 @@ def uses_torch(module: str) -> bool:
         line.startswith(("import torch", "from torch"))
         for line in path.read_text("utf-8").splitlines()
     )
+
+
+@cache
+def home(origin: str) -> str:
+    """Where a name is defined that an upstream module perhaps only imported."""
+    module, _, name = origin.rpartition(".")
+    path = module_path(module)
+    if path is None or path.name == "__init__.py":
+        return origin
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for alias in node.names:
+            if (alias.asname or alias.name) == name:
+                return home(
+                    f"{absolute_module(module, node.level, node.module or '')}.{alias.name}"
+                )
+    return origin
 
 
 def absolute_module(module: str, level: int, name: str, is_package: bool = False) -> str:

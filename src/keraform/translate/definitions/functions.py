@@ -59,8 +59,14 @@ class FunctionDefinitionTranslator:
             unpack = module.imports.need("keraform.modeling", "unpack_inputs")
             decorators = [f"{indent}@{unpack}", *decorators]
         lines = [*decorators, *head_lines(head, node, indent), *doc_lines]
-        lines += module.statements.block(body, indent + "    ")
+        lines += self.body(node, body, indent + "    ")
         return drop_needless_pass(lines, doc_lines, indent)
+
+    def body(self, node: cst.FunctionDef, body: cst.BaseSuite, indent: str) -> list[str]:
+        """The lines of the body; what serves generation alone is left out rather than refused."""
+        first = len(self.module.refusals)
+        lines = self.module.statements.block(body, indent)
+        return self.module.leave_out(node.name.value, first, indent) or lines
 
     def docstring(
         self, node: cst.FunctionDef, owner: ClassInfo | None, indent: str

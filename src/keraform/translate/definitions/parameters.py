@@ -23,6 +23,8 @@ TENSOR_METHODS = frozenset(
     "long masked_fill expand repeat_interleave chunk unbind softmax new_zeros new_ones "
     "numel".split()
 )
+# Methods by which a parameter is known to be a cache, whatever its annotation says.
+CACHE_METHODS = frozenset({"get_seq_length", "get_max_cache_shape", "get_mask_sizes"})
 
 
 class ParameterTranslator:
@@ -78,6 +80,8 @@ class ParameterTranslator:
                 kind = PY
         if kind.is_unknown and scope.function is not None and scope.owner is not None:
             kind = _seen(scope.function, name)
+        if kind.is_tensor and scope.function is not None and _is_cache(scope.function, name):
+            kind = Kind("object", name="Cache", optional=kind.optional)
         scope.names[name] = module.recorded.refine_parameter(scope.function, name, kind)
         return text
 
@@ -113,6 +117,13 @@ def _seen(function: cst.FunctionDef, name: str) -> Kind:
     methods = m.OneOf(*(m.Name(each) for each in TENSOR_METHODS))
     call = m.Call(func=m.Attribute(value=m.Name(name), attr=methods))
     return TENSOR if m.findall(function.body, call) else UNKNOWN
+
+
+def _is_cache(function: cst.FunctionDef, name: str) -> bool:
+    """Whether a parameter has a method of caches called on it."""
+    methods = m.OneOf(*(m.Name(each) for each in CACHE_METHODS))
+    call = m.Call(func=m.Attribute(value=m.Name(name), attr=methods))
+    return bool(m.findall(function.body, call))
 
 
 def _comments_after(parameter: cst.Param) -> tuple[str, list[str]]:

@@ -59,10 +59,14 @@ class DisplayTranslator:
     def dict_(self, node: cst.Dict) -> Code:
         """`{key: value}`."""
         self.module.comments.keep(node.lbrace.whitespace_after)
-        items, _ = self.elements(node.elements)
+        items, _ = self.elements([each for each in node.elements if not self.is_left_out(each)])
         self.module.comments.keep(node.rbrace.whitespace_before)
         footer = tuple(self.module.comments.take())
         return Code(doc(Group("{", items, "}", _one_a_line(node), footer=footer)), DICT)
+
+    def is_left_out(self, element: cst.BaseDictElement) -> bool:
+        """Whether an element of a dict is a class of flash attention."""
+        return self.module.text(element.value) in self.module.analysis.flash_attention
 
     def elements(self, elements: object) -> tuple[list[Item], tuple[Kind, ...]]:
         """The items of a display, and their kinds."""

@@ -56,6 +56,8 @@ class NameTranslator:
             return Code((text,), scope.names[value])
         if value == scope.self_name:
             return Code((value,), Kind("layer", name=scope.owner.name if scope.owner else None))
+        if value in self.module.analysis.flash_attention:
+            raise Refusal("flash attention", "its classes have no place in a port")
         info = self.module.classes.get(value)
         if info is not None:
             return Code((info.component_name,), Kind("class", name=value))

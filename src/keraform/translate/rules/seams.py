@@ -23,6 +23,9 @@ SEAM_MODULES: dict[str, str] = {
 SEAM_NAMES: dict[str, str] = {
     "transformers.modeling_utils.PreTrainedModel": "keraform.modeling",
     "transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS": "keraform.runtime.attention",
+    "transformers.modeling_utils.AttentionInterface": "keraform.runtime.attention",
+    "transformers.modeling_utils.EmbeddingAccessMixin": "keraform.modeling.embeddings.EmbeddingAccess",
+    "transformers.modeling_utils.PreTrainedAudioTokenizerBase": "keraform.modeling",
     "transformers.modeling_utils.slice_logits_to_keep": "keraform.runtime.chunking",
     "transformers.modeling_layers.GradientCheckpointingLayer": "keraform.runtime.layers",
     "transformers.pytorch_utils.Conv1D": "keraform.runtime.layers.TransposedDense",
@@ -40,13 +43,27 @@ SEAM_NAMES: dict[str, str] = {
     "transformers.utils.torch_int": "keraform.runtime.chunking",
     "transformers.utils.torch_float": "keraform.runtime.chunking",
     "transformers.integrations.use_experts_implementation": "keraform.runtime.experts",
-    "transformers.models.whisper.generation_whisper.WhisperGenerationMixin": "keraform.generation.GenerationMixin",
 }
+
+# Modules beside a model's own that hold how it generates, and their mixins.
+GENERATION_MODULE = re.compile(r"transformers\.models\.\w+\.generation_(?!configuration)\w+")
+GENERATION_MIXIN = "keraform.generation.GenerationMixin"
+
+# Methods that generation calls, and what no call of the model itself reaches.
+GENERATION_METHODS = re.compile(
+    r"generate(_\w+)?|\w+_for_generation|_prepare_generat\w+|_get_\w+_logits_processor|_sample|_\w+_search|"
+    r"_reorder_cache|adjust_logits_during_generation|create_masks_for_generate"
+)
+
+# A class that calls it is one of flash attention and has no place in a port.
+FLASH_ATTENTION = "_flash_attention_forward"
 
 # Modules of Transformers' infrastructure that are translated as models are, and which of their classes.
 SHARED_MODULES: dict[str, str] = {
     "transformers.modeling_layers": r"Generic\w+",
     "transformers.modeling_outputs": r"\w+",
+    "transformers.time_series_utils": r"\w+",
+    "transformers.vision_utils": r"\w+",
 }
 
 # Names that a port does not need: typing of keyword arguments, kernels of the Hub, distributed engines.

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 
 def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
-    """`isinstance(x, torch.Tensor)`."""
+    """`isinstance(x, torch.Tensor)`, and `isinstance(x, BlockMask)`, of which ports have none."""
     name = calls.module.dotted(node.args[1].value) if len(node.args) == 2 else None
     if name in ("torch.Tensor", "torch.FloatTensor", "torch.LongTensor"):
         value = calls.module.expressions(node.args[0].value)
         return calls.ops_call("is_tensor", [value], BOOL)
+    if name is not None and name.endswith(".BlockMask"):
+        return Code(("False",), BOOL)
     if name == "torch.Size":
         value = calls.module.expressions(node.args[0].value)
         return Code(called("isinstance", value.doc, ("tuple",)), BOOL)
@@ -73,7 +75,9 @@ def getattr_(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 def hasattr_(calls: CallTranslator, node: cst.Call) -> Code | None:
-    """`hasattr(torch..., name)` is known."""
+    """`hasattr(torch..., name)` is known, and so are the hooks of accelerate, which nothing has."""
+    if calls.module.text(node.args[-1].value).strip("\"'") == "_hf_hook":
+        return Code(("False",), BOOL)
     dotted = calls.module.dotted(node.args[0].value)
     if dotted is not None and dotted.split(".")[0] == "torch":
         return Code(("True",), BOOL)
