@@ -11,6 +11,7 @@ from keraform.verify.compare import compare
 from keraform.verify.inputs import Inputs
 from keraform.verify.kernels import BackendKernels
 from keraform.verify.kind_assertions import KindAssertions
+from keraform.verify.load_report import LoadReport
 from keraform.verify.localising.origins import OriginOf, origin_of
 from keraform.verify.port import Load, Port
 from keraform.verify.refusals import Refusal
@@ -67,6 +68,8 @@ class Case:
     origin: OriginOf = origin_of
     remark: str | None = None
     init: dict[str, str] = field(default_factory=dict)
+    _model: Any = None
+    _loaded: LoadReport | None = None
     _twin: Twin | None = None
     _variants: tuple[Variant, ...] | None = None
     _noise: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -101,6 +104,21 @@ class Case:
     def state(self) -> State:
         """Torch's weights."""
         return self.twin.state
+
+    @property
+    def model(self) -> Any:
+        """The Keras side as it is constructed, made once; its weights are the twin's from
+        `load_once` on. Nobody may change them.
+        """
+        if self._model is None:
+            self._model = self.make_port()
+        return self._model
+
+    def load_once(self) -> LoadReport:
+        """Load the twin's weights into `model`."""
+        if self._loaded is None:
+            self._loaded = self.load(self.model, self.state)
+        return self._loaded
 
     @property
     def port(self) -> Port:

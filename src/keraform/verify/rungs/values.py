@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from keraform.verify import port as ports
 from keraform.verify import twin
@@ -31,7 +32,7 @@ def translated(case: Case, report: ClassReport) -> str:
 
 def built(case: Case, report: ClassReport) -> str:
     """The constructor makes every weight; nothing is called."""
-    model = case.make_port()
+    model = case.model
     if not model.weights and case.state:
         return failed("no weights after the constructor")
     unbuilt = [variable.path for variable in model.variables if variable._value is None]
@@ -42,11 +43,10 @@ def built(case: Case, report: ClassReport) -> str:
 
 def loaded(case: Case, report: ClassReport) -> str:
     """Every weight of the twin is used, none is left over, none is missing; tied ones are one."""
-    model = case.make_port()
-    found = case.load(model, case.state)
+    found = case.load_once()
     if not found.complete:
         return failed(str(found))
-    apart = differently_shared(torch_shares(case.twin.build()), keras_shares(model))
+    apart = differently_shared(torch_shares(case.twin.build()), keras_shares(case.model))
     return failed(f"{len(apart)} ties differ, first: {apart[0]}") if apart else PASS
 
 
@@ -54,7 +54,8 @@ def exact(case: Case, report: ClassReport) -> str:
     """Every stage and output in float64, casts lifted on both sides; and every expression of the
     source is what the translator took it for.
     """
-    outcome = _values(case, report, "float64", lift=True)
+    model = case.port.build("float64", lift=True)
+    outcome = _values(case, report, "float64", lift=True, model=model)
     wrong = contradictions(case)
     if not wrong:
         return outcome
@@ -72,7 +73,10 @@ def contradictions(case: Case) -> list[Contradiction]:
 
 def release(case: Case, report: ClassReport) -> str:
     """The same in float32 as it is; then the dtypes of a bfloat16 and of a float16 run."""
-    outcome = _values(case, report, "float32", lift=False)
+    weights = case.load_once()
+    if not weights.complete:
+        return failed(f"the weights do not fit: {weights}")
+    outcome = _values(case, report, "float32", lift=False, model=case.model)
     if outcome != PASS:
         return outcome
     for dtype in HALVES:
@@ -98,10 +102,10 @@ def _wrong_dtypes(found: Dtypes) -> str | None:
     return None
 
 
-def _values(case: Case, report: ClassReport, dtype: str, lift: bool) -> str:
+def _values(case: Case, report: ClassReport, dtype: str, lift: bool, model: Any) -> str:
     beyond: list[tuple[Variant, Difference]] = []
     guilty: list[str] = []
-    original, model = case.twin.build(dtype, lift), case.port.build(dtype, lift)
+    original = case.twin.build(dtype, lift)
     for variant in case.variants:
         torch = twin.run_model(original, variant.inputs, dtype, lift, **variant.flags)
         port = ports.run_model(model, variant.inputs, dtype, lift, **variant.flags)
