@@ -142,3 +142,31 @@ def test_what_serves_generation_alone_is_left_out_rather_than_refused() -> None:
 def test_methods_of_generation_that_the_call_reaches_are_refused() -> None:
     source = GENERATING.replace("self.shared(x)\n", "self.generate(x)\n", 1)
     assert port(source, module=MODULE).left_out == []
+
+
+def test_generation_whose_parameters_are_refused_is_left_out() -> None:
+    source = GENERATING.replace(
+        'x: torch.Tensor):\n        """Generates', 'x=torch.lobpcg(1)):\n        """Generates'
+    )
+    made = port(source, module=MODULE)
+    assert made.left_out[0].line == 14
+    assert "    def generate(*args, **kwargs):\n        raise NotImplementedError(" in made.code
+
+
+def test_modules_of_generation_keep_what_is_translated() -> None:
+    source = """
+    from ...generation import GenerationMixin, StoppingCriteria
+
+
+    class MiniCache:
+        def crop(self, x: torch.Tensor):
+            return x + 1
+
+
+    class Exhausted(StoppingCriteria):
+        pass
+    """
+    made = port(source, module="transformers.models.bert.generation_mini")
+    assert made.refusals == []
+    assert [r.rule for r in made.left_out] == ["import.StoppingCriteria"]
+    assert "class TFMiniCache" in made.code and "Exhausted" not in made.code

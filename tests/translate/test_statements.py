@@ -316,3 +316,30 @@ def test_what_a_file_does_as_a_script_is_left_out() -> None:
     code = port("x = 1\n\n\nif __name__ == '__main__':\n    torch.optim.Adam([])\n")
     assert code.refusals == []
     assert "__main__" not in code.code
+
+
+def test_what_follows_a_condition_that_always_leaves_is_dropped() -> None:
+    assert body(
+        """
+        if flag:
+            if torch.compiler.is_compiling():
+                raise ImportError("none")
+            import fast_kernels
+            fast_kernels.run(x)
+        return x
+        """
+    ) == ["if flag:", '    raise ImportError("none")', "return x"]
+
+
+def test_a_try_that_imports_an_unknown_package_goes_to_its_handler() -> None:
+    assert body(
+        """
+        try:
+            import fast_kernels
+
+            return fast_kernels.run(x)
+        except Exception:
+            # none
+            return x
+        """
+    ) == ["# none", "return x"]

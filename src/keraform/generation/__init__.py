@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from transformers import GenerationConfig
+from transformers.generation.configuration_utils import CompileConfig, GenerationMode
 
 # Names of upstream's generation that modeling files import for generate() methods of their own.
 _LATER = frozenset(
@@ -18,9 +19,8 @@ _LATER = frozenset(
         "StoppingCriteriaList",
     }
 )
-_CONFIGURATION = frozenset({"CompileConfig", "GenerationMode"})
 
-__all__ = ["GenerationConfig", "GenerationMixin"]
+__all__ = ["CompileConfig", "GenerationConfig", "GenerationMixin", "GenerationMode"]
 
 
 class GenerationMixin:
@@ -56,11 +56,7 @@ class GenerationMixin:
 
 
 def __getattr__(name: str) -> Any:
-    """Upstream's names: its configuration as it is, the machinery as classes that refuse."""
-    if name in _CONFIGURATION:
-        from transformers.generation import configuration_utils
-
-        return getattr(configuration_utils, name)
+    """Upstream's machinery, as classes that refuse."""
     if name in _LATER:
         return _later(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -119,9 +119,7 @@ class ImportTable:
         """A name that Keraform's runtime has; None for other names."""
         module, _, name = origin.rpartition(".")
         target = SEAM_NAMES.get(origin)
-        if GENERATION_MODULE.fullmatch(module):
-            if not name.endswith("GenerationMixin"):
-                raise Refusal(f"import.{name}", "it belongs to generation")
+        if GENERATION_MODULE.fullmatch(module) and name.endswith("GenerationMixin"):
             target = GENERATION_MIXIN
         if target is not None:
             if target.rsplit(".", 1)[-1][0].isupper():

@@ -30,7 +30,7 @@ from keraform.translate.overrides import load_override
 from keraform.translate.recorded_kinds import RecordedKinds
 from keraform.translate.report import RefusalRecord, Stats, Translation
 from keraform.translate.rules.record import Refusal
-from keraform.translate.rules.seams import SHARED_MODULES
+from keraform.translate.rules.seams import GENERATION_MODULE, SHARED_MODULES
 from keraform.translate.rules.torch_names import canonical
 from keraform.translate.scope import Scope
 from keraform.translate.source import Source
@@ -110,10 +110,23 @@ class ModuleTranslator:
         """The lines of a statement at the top of the file."""
         if isinstance(node, cst.ClassDef) and node.name.value in self.analysis.flash_attention:
             return []
+        if GENERATION_MODULE.fullmatch(self.source.module):
+            return self.of_generation(node)
         if self.skipped(node):
             above = leading(getattr(node, "leading_lines", ()), "")
             return [line for line in above if line.strip()]
         return self.statements.statement(node, "")
+
+    def of_generation(self, node: cst.BaseStatement) -> list[str]:
+        """The lines of a statement in a module of generation, or none if something in it is
+        refused: models need little of these modules, such as caches.
+        """
+        first = len(self.refusals)
+        lines = self.statements.statement(node, "")
+        found = self.refusals[first:]
+        del self.refusals[first:]
+        self.left_out += found
+        return [] if found else lines
 
     def module_docstring(self) -> tuple[str, list[cst.BaseStatement]]:
         """The docstring of the file with the comments above it, and the other statements."""

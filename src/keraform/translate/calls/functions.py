@@ -11,6 +11,7 @@ from keraform.translate.layout import Doc
 from keraform.translate.rules import idioms
 from keraform.translate.rules.functions import AS_METHOD, FUNCTIONS
 from keraform.translate.rules.record import Code, Refusal
+from keraform.translate.rules.torch_names import DISTRIBUTIONS
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -47,6 +48,10 @@ class FunctionTranslator:
             return idioms.FUNCTIONS[name](calls, node)
         if name in FUNCTIONS:
             return calls.apply(FUNCTIONS[name], calls.arguments(node))
+        if name.startswith(DISTRIBUTIONS):
+            self.module.note_rule(name)
+            made = self.module.expressions.names.torch_name(name)
+            return calls.generic(made, node, kind=Kind("object", name=name))
         if name in PARAMETRIZATIONS:
             self.module.note_rule(name)
             self.module.imports.need("keraform.runtime", "layers")

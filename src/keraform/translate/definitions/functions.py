@@ -39,8 +39,13 @@ class FunctionDefinitionTranslator:
             return replaced
         decorators = decorator_lines(module, node.decorators, indent)
         static = any("staticmethod" in line for line in decorators)
-        with module.within(_inner_scope(node, outer, owner, static)):
-            return self.lines(node, owner, decorators, indent)
+        try:
+            with module.within(_inner_scope(node, outer, owner, static)):
+                return self.lines(node, owner, decorators, indent)
+        except Refusal as refusal:
+            if node.name.value not in module.generation_only:
+                raise
+            return self.left_out(node, refusal, indent)
 
     def lines(
         self, node: cst.FunctionDef, owner: ClassInfo | None, decorators: list[str], indent: str
@@ -67,6 +72,13 @@ class FunctionDefinitionTranslator:
         first = len(self.module.refusals)
         lines = self.module.statements.block(body, indent)
         return self.module.leave_out(node.name.value, first, indent) or lines
+
+    def left_out(self, node: cst.FunctionDef, refusal: Refusal, indent: str) -> list[str]:
+        """The lines of a function of generation whose parameters are refused already."""
+        first = len(self.module.refusals)
+        self.module.refuse(refusal, node, indent)
+        body = self.module.leave_out(node.name.value, first, indent + "    ")
+        return [f"{indent}def {node.name.value}(*args, **kwargs):", *(body or [])]
 
     def docstring(
         self, node: cst.FunctionDef, owner: ClassInfo | None, indent: str

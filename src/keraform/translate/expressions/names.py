@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.collisions import OWN
+from keraform.translate.imports import public_names
 from keraform.translate.kinds import BOOL, DTYPE, FLOAT, NONE, UNKNOWN, Kind
 from keraform.translate.rules.modules import layer_class
 from keraform.translate.rules.record import Code, Refusal
-from keraform.translate.rules.torch_names import DTYPES, canonical
+from keraform.translate.rules.torch_names import DISTRIBUTIONS, DTYPES, canonical
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -24,6 +25,8 @@ CLASSES = {
     "nn.Parameter": "Tensor",
     "nn.Module": "Layer",
 }
+# Where the classes of `torch.distributions` are, by the same names.
+DISTRIBUTED_BY = "keraform.runtime.distributions"
 # Classes of torch that a port replaces by those of Python.
 PYTHON_CLASSES = {
     "torch.Size": "tuple",
@@ -84,6 +87,8 @@ class NameTranslator:
             return Code((f'"{DTYPES[name]}"',), DTYPE)
         if name in CLASSES:
             return Code((imports.need("keraform.runtime.layers", CLASSES[name]),), torch)
+        if name.startswith(DISTRIBUTIONS) and name.split(".")[-1] in public_names(DISTRIBUTED_BY):
+            return Code((imports.need(DISTRIBUTED_BY, name.split(".")[-1]),), torch)
         if name in PYTHON_CLASSES:
             return Code((PYTHON_CLASSES[name],), torch)
         if name in NUMBERS:

@@ -45,7 +45,7 @@ SEAM_NAMES: dict[str, str] = {
     "transformers.integrations.use_experts_implementation": "keraform.runtime.experts",
 }
 
-# Modules beside a model's own that hold how it generates, and their mixins.
+# Modules beside a model's own that hold how it generates, and what their mixins are in a port.
 GENERATION_MODULE = re.compile(r"transformers\.models\.\w+\.generation_(?!configuration)\w+")
 GENERATION_MIXIN = "keraform.generation.GenerationMixin"
 
@@ -60,6 +60,7 @@ FLASH_ATTENTION = "_flash_attention_forward"
 
 # Modules of Transformers' infrastructure that are translated as models are, and which of their classes.
 SHARED_MODULES: dict[str, str] = {
+    "transformers.decision.modeling_utils": r"\w+",
     "transformers.modeling_layers": r"Generic\w+",
     "transformers.modeling_outputs": r"\w+",
     "transformers.time_series_utils": r"\w+",

@@ -9,6 +9,9 @@ DTYPES: dict[str, str] = {
     "torch.short": "int16", "torch.int8": "int8", "torch.uint8": "uint8", "torch.bool": "bool",
 }  # fmt: skip
 
+# Before the name of a distribution; its module may stand between them.
+DISTRIBUTIONS = "torch.distributions."
+
 _PREFIXES = (
     ("torch.nn.functional.", "F."),
     ("torch.functional.", "torch."),

@@ -28,6 +28,7 @@ class StatementTranslator:
     def __init__(self, module: ModuleTranslator):
         self.module = module
         self.simple = SimpleStatementTranslator(module)
+        self.left = False  # whether a condition that always holds has just left the block
         loops = LoopTranslator(module)
         contexts = ContextTranslator(module)
         self.handlers: dict[type, Callable[..., list[str]]] = {
@@ -53,7 +54,11 @@ class StatementTranslator:
             if comment is not None:
                 lines.append(indent + comment.value)
             for node in body.body:
+                self.left = False
                 lines.extend(self.statement(node, indent))
+                if self.left:
+                    break  # the rest of the block is never reached
+            self.left = False
             lines.extend(leading(body.footer, indent))
         if not any(line.strip() and not line.lstrip().startswith("#") for line in lines):
             lines.append(f"{indent}pass")

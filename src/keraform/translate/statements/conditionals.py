@@ -39,7 +39,9 @@ class ConditionalTranslator:
                 return (indent + statement(branch, indent)).split("\n")
         if value is not None:
             if value:
-                return inline(module, node.body, indent, word)
+                lines = inline(module, node.body, indent, word)
+                module.statements.left = word == "if" and _leaves(node.body)
+                return lines
             return self.otherwise(node.orelse, indent, word)
         before = dict(module.scope.names)
         lines = self.first_branch(node, test, indent, word)

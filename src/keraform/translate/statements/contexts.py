@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from keraform.translate.analysis import import_origins
 from keraform.translate.comments import leading
+from keraform.translate.imports import PACKAGES, STDLIB
 from keraform.translate.kinds import UNKNOWN
 from keraform.translate.layout import Doc, doc, statement
 from keraform.translate.rules.seams import DROPPED_CONTEXTS
@@ -50,7 +52,11 @@ class ContextTranslator:
         return doc(code.doc, " as ", alias)
 
     def try_(self, node: cst.Try, indent: str) -> list[str]:
-        """`try: ... except: ... else: ... finally: ...`."""
+        """`try: ... except: ... else: ... finally: ...`; one that begins with the import of a
+        package that ports do not have always goes to its handler.
+        """
+        if node.handlers and self.imports_unknown(node.body.body[0]):
+            return inline(self.module, node.handlers[0].body, indent, "if")
         lines = self.clause("try", node.body, indent)
         for handler in node.handlers:
             head = "except"
@@ -65,6 +71,17 @@ class ContextTranslator:
         if node.finalbody is not None:
             lines += self.clause("finally", node.finalbody.body, indent)
         return lines
+
+    def imports_unknown(self, node: cst.CSTNode) -> bool:
+        """Whether a statement imports a package that ports do not have."""
+        if not isinstance(node, cst.SimpleStatementLine):
+            return False
+        first = node.body[0]
+        if not isinstance(first, (cst.Import, cst.ImportFrom)):
+            return False
+        origins = import_origins(first, self.module.source.module)
+        roots = {origin.split(".")[0] for _, origin in origins}
+        return bool(roots - STDLIB - PACKAGES - {"torch"})
 
     def clause(self, head: str, body: cst.BaseSuite, indent: str) -> list[str]:
         """A block with its head."""
