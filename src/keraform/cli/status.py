@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +30,9 @@ def status(
 ) -> None:
     """Say whether a model type or a checkpoint is proved, only translates, or is refused, and why.
 
-    Of a checkpoint its config.json is read: its type, the types of its parts, its classes. Without
-    a target, list all types.
+    Of a checkpoint its config.json is read: its type, the types of its parts, its classes. What is
+    not proved is looked for among the open pull requests of Transformers and KerasHub, unless
+    HF_HUB_OFFLINE is set. Without a target, list all types.
 
     Example: keraform status bert. Next: keraform verify bert
     """
@@ -86,7 +88,7 @@ def of_type(
     Raises:
         KeraformError: Transformers has no such type.
     """
-    modules = types.modules_of(model_type)
+    modules = _modules(model_type)
     entry = support.table()["types"].get(model_type, {"classes": {}})
     with console.waiting("looking at the generated files", quiet):
         made = {module: _made(module) for module in modules}
@@ -110,6 +112,7 @@ def of_type(
         "proved": state == PROVED,
         "why": why,
         "refusals": refusals,
+        "upstream": [] if state == PROVED else _upstream(model_type),
         "versions": support.versions(support.table()),
         "classes": classes,
     }
@@ -132,6 +135,28 @@ def of_directory(path: Path, quiet: bool = False) -> dict[str, Any]:
         and part["model_type"] != config["model_type"]
     }
     return record | {"target": str(path), "architectures": named, "parts": parts}
+
+
+def _modules(model_type: str) -> list[str]:
+    """The modeling modules of a type; an unknown one is looked for upstream."""
+    try:
+        return types.modules_of(model_type)
+    except KeraformError as error:
+        at_it = [f"{each['title']} {each['url']}" for each in _upstream(model_type)]
+        if not at_it:
+            raise
+        raise KeraformError(
+            expected=error.expected,
+            got=f"{error.got}, which somebody is adding upstream: {'; '.join(at_it)}",
+            try_next=error.try_next,
+        ) from error
+
+
+def _upstream(model_type: str) -> list[dict[str, str]]:
+    """Who is already at a type, as far as can be asked."""
+    from keraform.hub.upstream import open_pull_requests
+
+    return [asdict(each) for each in open_pull_requests(model_type) or ()]
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -217,6 +242,8 @@ def _show_type(record: dict[str, Any]) -> None:
         _line(f"  {each['class']}: rung {each['rung']}, {each['state']}{reason}")
     for reason in record["refusals"]:
         _line(f"  refused: {reason}")
+    for each in record["upstream"]:
+        _line(f"  upstream: {each['title']} {each['url']}")
     console.out.print(f"next: {_next(record)}", style="dim", highlight=False)
 
 
