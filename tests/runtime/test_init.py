@@ -136,6 +136,15 @@ def test_weights_that_a_checkpoint_gave_are_kept() -> None:
     np.testing.assert_array_equal(read(layer.bias), np.ones(4))
 
 
+def test_fans_are_those_of_torchs_layout() -> None:
+    layer = layers.Conv2D(4, 6, (3, 2))
+    assert init.fan_in_and_fan_out(layer, "weight") == (24, 36)
+    init.xavier_uniform_(layer, "weight", flat=True)
+    assert float(ops.max(ops.abs(layer.weight))) <= math.sqrt(6 / (24 + 6))
+    with pytest.raises(ValueError, match="before the layer is parametrised"):
+        init.fan_in_and_fan_out(layers.weight_norm(layer), "weight")
+
+
 def test_computed_weights_are_left_alone_as_in_torch() -> None:
     layer = layers.weight_norm(layers.Conv1D(3, 4, 3))
     before = np.asarray(layer.weight)

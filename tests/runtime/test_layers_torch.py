@@ -606,6 +606,17 @@ def test_weight_norm_starts_at_the_weight_it_found() -> None:
     np.testing.assert_allclose(ops.convert_to_numpy(layer.weight), before, rtol=1e-12)
 
 
+def test_a_parametrisation_that_is_removed_leaves_its_weight() -> None:
+    layer = layers.weight_norm(layers.Conv1D(4, 6, 3))
+    before = ops.convert_to_numpy(layer.weight)
+    layers.remove_parametrization(layer)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer.weight), before)
+    assert sorted(weight.key for weight in named_weights(layer)) == ["bias", "weight"]
+    assert layer(ops.ones((1, 4, 5), dtype=layer.dtype)).shape == (1, 6, 3)
+    with pytest.raises(ValueError, match="call weight_norm"):
+        layers.remove_parametrization(layer)
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_spectral_norm(training: bool) -> None:
     from torch.nn.utils import parametrizations

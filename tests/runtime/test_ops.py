@@ -37,6 +37,16 @@ class TorchSide:
         "vector_norm": torch.linalg.vector_norm,
         "compare": lambda how, a, b: {"less": torch.lt}[how](a, b),
         "view_as": lambda x, o: x.view_as(o),
+        "fft": torch.fft.fft,
+        "fftn": torch.fft.fftn,
+        "ifft": torch.fft.ifft,
+        "irfft": torch.fft.irfft,
+        "rfft": torch.fft.rfft,
+        "pad_sequence": torch.nn.utils.rnn.pad_sequence,
+        "masked_mean": lambda x, m, *a: torch.masked.mean(x, *a, mask=m),
+        "masked_var": lambda x, m, *a: torch.masked.var(x, *a, mask=m),
+        "softmax_gradient": lambda g, y, d: torch._softmax_backward_data(g, y, d, y.dtype),
+        "strides": lambda x: x.stride(),
     }
 
     def __getattr__(self, name: str) -> Any:
@@ -80,6 +90,13 @@ def case(call: Callable[..., Any], *arrays: Any, name: str = "", **flags: Any) -
     CASES.append(
         Case(f"{stem}-{sum(c.name.startswith(stem + '-') for c in CASES)}", call, made, **flags)
     )
+
+
+def _parts(*values: Any) -> list[Any]:
+    """Real and imaginary parts, which the comparison takes one by one."""
+    if isinstance(values[0], torch.Tensor):
+        return [part.clone() for v in values for part in (v.real, v.imag)]
+    return [part for v in values for part in (keras.ops.real(v), keras.ops.imag(v))]
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -368,6 +385,39 @@ case(
     jax=False,
 )
 
+for d in (None, 0):
+    case(lambda f, x, d=d: f.unique(x, dim=d), integers(0, 2, 5, 2), jax=False)
+    case(
+        lambda f, x, d=d: f.unique(x, return_inverse=True, return_counts=True, dim=d),
+        integers(0, 2, 5, 2),
+        jax=False,
+    )
+
+# Fourier transforms
+for length, norm in ((None, None), (3, "ortho"), (7, "forward")):
+    case(
+        lambda f, x, n=length, m=norm: _parts(f.fft(x, n, 1, m), f.ifft(x, n, -1, m)),
+        X,
+        skip_float32=True,
+    )
+    case(lambda f, x, n=length, m=norm: _parts(f.rfft(x, n, 1, m)), X, skip_float32=True)
+    case(
+        lambda f, x, n=length, m=norm: f.irfft(f.rfft(x, None, 1), n, 1, m),
+        X,
+        graph=length is not None,
+    )
+case(lambda f, x: _parts(f.fftn(x, dim=(1, 2)), f.fftn(x)), X, skip_float32=True)
+
+# masked and sorted
+for d in (None, 1, (0, 2)):
+    case(lambda f, x, m, d=d: f.masked_mean(x, m, d), X, B)
+    case(lambda f, x, m, d=d: f.masked_var(x, m, d), X, B)
+case(lambda f, g, x: f.softmax_gradient(g, f.softmax(x, 1), 1), X, normal(3, 4, 5))
+for right in (False, True):
+    case(lambda f, b, x, r=right: f.searchsorted(b, x, right=r), np.sort(I[0, 0]), I)
+    case(lambda f, b, x, r=right: f.searchsorted(b, x, right=r), np.sort(I), I)
+    case(lambda f, b, x, r=right: f.bucketize(x, b, right=r), np.sort(X[0, 0]), X)
+
 # shapes
 case(lambda f, x: f.expand(x, 4, 3, 5), normal(1, 5)[None])
 case(lambda f, x: f.expand(x, -1, 3, -1), normal(2, 1, 5))
@@ -426,6 +476,9 @@ for k in (-1, 0, 2):
     case(lambda f, x, k=k: f.diag_embed(x, k), X, graph=False)
     case(lambda f, x, k=k: f.diag_embed(x, k, 0, 2), X, graph=False)
     case(lambda f, x, k=k: f.diag_embed(x, k, 2, 0), X, graph=False)
+case(lambda f, x, y: f.broadcast_tensors(x, y), X, normal(4, 1))
+case(lambda f, x, y: f.pad_sequence([x, y], True, 2.0), X, X[:2])
+case(lambda f, x, y: f.pad_sequence([x, y], padding_side="left"), X, X[:2])
 case(lambda f, x: f.as_strided(x, (3, 2, 4), (5, 7, 1), 2), X)
 case(lambda f, x: f.pad(x, (1, 2)), X)
 case(lambda f, x: f.pad(x, (1, 2, 0, 3)), X)
@@ -439,6 +492,14 @@ for mode in ("reflect", "replicate", "circular"):
     case(lambda f, x, m=mode: f.pad(x, (2, -1), mode=m), X)
 
 # products, embeddings, attention
+for how in ("sum", "mean", "max"):
+    case(lambda f, i, w, m=how: f.embedding_bag(i, w, mode=m), integers(0, 6, 2, 3), normal(6, 4))
+case(
+    lambda f, i, w, c: f.embedding_bag(i, w, mode="sum", per_sample_weights=c),
+    integers(0, 6, 2, 3),
+    normal(6, 4),
+    normal(2, 3),
+)
 case(lambda f, x, w: f.linear(x, w), X, normal(7, 5))
 case(lambda f, x, w, b: f.linear(x, w, b), X, normal(7, 5), normal(7))
 case(lambda f, i, w: f.embedding(i, w), integers(0, 6, 2, 3), normal(6, 4))

@@ -80,6 +80,7 @@ DEFAULTS = [
     (lambda f: f.full((2,), False), "bool"),
     (lambda f: f.linspace(0, 1, 5), "float32"),
     (lambda f: f.scalar_tensor(4), "float32"),
+    (lambda f: f.hann_window(1), "float32"),
 ]
 
 

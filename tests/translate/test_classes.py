@@ -306,16 +306,31 @@ def test_classes_that_are_no_layers_keep_what_they_are() -> None:
     assert ported[1:] == ["    def forward(self, x):", "        return x"]
 
 
-def test_gradients_by_hand_are_refused() -> None:
+def test_gradients_that_torch_computes_again_are_left_to_keras() -> None:
     made = port(
         """
-        class Double(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, x):
+        class Block(nn.Module):
+            def forward(self, x):
                 return x * 2
+
+            def backward_pass(self, x, gradient):
+                self(x).backward(gradient)
+                return x.grad
+
+
+        class Reversible(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, block):
+                ctx.block = block
+                return block(x)
+
+            @staticmethod
+            def backward(ctx, gradient):
+                return ctx.block.backward_pass(gradient)
         """
     )
-    assert [refusal.rule for refusal in made.refusals] == ["torch.autograd.Function"]
+    assert made.refusals == []
+    assert "backward" not in made.code
 
 
 def test_classes_of_flash_attention_have_no_place_in_a_port() -> None:

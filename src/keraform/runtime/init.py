@@ -270,6 +270,17 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
+def fan_in_and_fan_out(target: Target, name: str | None = None) -> tuple[int, int]:
+    """The fans of a weight, in torch's layout."""
+    shape = _shape_of(target, name, None)
+    if shape is None:
+        raise ValueError(
+            f"expected a weight of the layer; got {name!r}, which a parametrisation computes; "
+            "take the fans before the layer is parametrised."
+        )
+    return fans(shape)
+
+
 _GAINS: dict[str, Callable[[float], float]] = {
     "linear": lambda a: 1.0,
     "sigmoid": lambda a: 1.0,
@@ -292,11 +303,14 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _scaled(target: Target, name: str | None, index: Any, uniform: bool,
-            deviation: Callable[[int, int], float], generator: Any) -> Any:  # fmt: skip
+            deviation: Callable[[int, int], float], generator: Any,
+            flat: bool = False) -> Any:  # fmt: skip
     """Draws with mean 0 and the standard deviation that follows from the fans."""
     shape = _shape_of(target, name, index)
     if shape is None:
         return None
+    if flat:
+        shape = (shape[0], math.prod(shape[1:]))
     std = deviation(*fans(shape))
     if uniform:
         bound = math.sqrt(3.0) * std
@@ -313,15 +327,21 @@ def _shape_of(target: Target, name: str | None, index: Any) -> tuple[int, ...] |
 
 
 def xavier_uniform_(target: Target, name: str | None = None, gain: float = 1.0, *,
-                    index: Any = None, generator: Any = None) -> Any:  # fmt: skip
-    """Uniform, standard deviation `gain sqrt(2 / (fan_in + fan_out))`."""
-    return _scaled(target, name, index, True, _xavier(gain), generator)
+                    index: Any = None, generator: Any = None,
+                    flat: bool = False) -> Any:  # fmt: skip
+    """Uniform, standard deviation `gain sqrt(2 / (fan_in + fan_out))`, `flat` as of a
+    matrix [rows, the rest].
+    """
+    return _scaled(target, name, index, True, _xavier(gain), generator, flat)
 
 
 def xavier_normal_(target: Target, name: str | None = None, gain: float = 1.0, *,
-                   index: Any = None, generator: Any = None) -> Any:  # fmt: skip
-    """Normal, standard deviation `gain sqrt(2 / (fan_in + fan_out))`."""
-    return _scaled(target, name, index, False, _xavier(gain), generator)
+                    index: Any = None, generator: Any = None,
+                    flat: bool = False) -> Any:  # fmt: skip
+    """Normal, standard deviation `gain sqrt(2 / (fan_in + fan_out))`, `flat` as of a
+    matrix [rows, the rest].
+    """
+    return _scaled(target, name, index, False, _xavier(gain), generator, flat)
 
 
 def _xavier(gain: float) -> Callable[[int, int], float]:

@@ -71,7 +71,9 @@ class TorchTree(NameOwner):
             shape = (shape,)
         return super().add_weight(shape, *args, dtype=resolve(dtype), **kwargs)  # type: ignore[misc]
 
-    def add_parameter(self, value: Any, name: str, trainable: bool = True) -> keras.Variable:
+    def add_parameter(
+        self, value: Any, name: str | None = None, trainable: bool = True
+    ) -> keras.Variable:
         """A weight that starts as the tensor `value` and keeps its dtype class (float or int)."""
         is_float = keras.backend.is_float_dtype(getattr(value, "dtype", None) or "float32")
         return self.add_weight(

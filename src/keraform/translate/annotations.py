@@ -13,6 +13,7 @@ from keraform.translate.kinds import (
     CONFIG,
     DEVICE,
     DICT,
+    DISTRIBUTION,
     DTYPE,
     FLOAT_TENSOR,
     FUNCTION,
@@ -45,6 +46,7 @@ TORCH_ANNOTATIONS = {
     "torch.Size": SIZE,
     "torch.dtype": DTYPE,
     "torch.device": DEVICE,
+    "torch.distributions.Distribution": DISTRIBUTION,
 }
 PLAIN_ANNOTATIONS = {
     "int": Kind("dim", name="annotated"),

@@ -121,6 +121,7 @@ TUPLE = Kind("tuple")
 DICT = Kind("dict")
 MODULE_DICT = Kind("dict", name="nn.ModuleDict")
 FUNCTION = Kind("function")
+DISTRIBUTION = Kind("object", name="Distribution")
 
 
 def join(a: Kind, b: Kind) -> Kind:

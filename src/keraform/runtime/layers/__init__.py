@@ -15,6 +15,7 @@ _TABLE = {
         "TorchLayer",
         "buffer",
         "call_context",
+        "keywords",
     ),
     "transformer": (
         "Transformer",
@@ -81,6 +82,7 @@ _TABLE = {
         "AdaptiveMaxPooling2D",
         "AdaptiveMaxPooling3D",
     ),
+    "adaptive_softmax": ("AdaptiveLogSoftmaxWithLoss",),
     "attention": ("MultiheadAttention",),
     "loss": (
         "BCELoss",
@@ -100,7 +102,7 @@ _TABLE = {
         "SoftMarginLoss",
         "TripletMarginLoss",
     ),
-    "parametrization": ("spectral_norm", "weight_norm"),
+    "parametrization": ("remove_parametrization", "spectral_norm", "weight_norm"),
     "pooling": (
         "AveragePooling1D",
         "AveragePooling2D",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -38,6 +38,11 @@ else:
 def buffer(value: Any) -> Tensor:
     """A constant that torch keeps as a non-persistent buffer: a plain tensor, not a weight."""
     return ops.convert_to_tensor(value)
+
+
+def keywords(given: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Keyword arguments under a layer's names for torch's: `keywords(kwargs, eps="epsilon")`."""
+    return {names.get(name, name): value for name, value in given.items()}
 
 
 def _has_symbolic(values: Any) -> bool:

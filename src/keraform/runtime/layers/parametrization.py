@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keraform.runtime.layers.tying import drop_variable, own_axes, put_derived
+from keraform.runtime.layers.tying import drop_derived, drop_variable, own_axes, put_derived
 from keraform.runtime.tree import TorchWeight, WeightSpec, find_weight, inverse_axes, read
 
 
@@ -213,3 +213,37 @@ def spectral_norm(
 
 def _random_unit(shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
     return _unit(keras.random.normal(shape, dtype=dtype), 1e-12)
+
+
+def remove_parametrization(layer: Any, name: str = "weight") -> Any:
+    """Torch's `remove_weight_norm`, `remove_parametrizations`: the weight that was computed becomes
+    a variable again.
+
+    Args:
+        layer: a layer whose weight `name` is parametrised.
+        name: the weight's torch name.
+
+    Returns:
+        `layer` itself.
+
+    Raises:
+        ValueError: the weight is not parametrised.
+    """
+    found = {
+        layer.torch_weights.get(attribute, WeightSpec(attribute)).name: (attribute, source)
+        for attribute, source in (vars(layer).get("_derived") or {}).items()
+        if isinstance(source, _Parametrized)
+    }
+    if name not in found:
+        raise ValueError(
+            f"expected a parametrised weight {name!r} in {type(layer).__name__} '{layer.name}'; "
+            f"got {sorted(found)}; call weight_norm(layer) first."
+        )
+    attribute, source = found[name]
+    value = source.value()
+    for held in source.held:
+        drop_variable(layer, held)
+    drop_derived(layer, attribute)
+    place = "_" + attribute if "_" + attribute in vars(layer) else attribute
+    setattr(layer, place, layer.add_parameter(value, name=attribute))
+    return layer

@@ -117,6 +117,13 @@ def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     return softmax(-input, dim, dtype)
 
 
+def softmax_gradient(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
+    """Returns the gradient at the input of a softmax that gave `output`: `y (g - sum(g y))`."""
+    return output * (
+        grad_output - ops.sum(grad_output * output, axis=axis_of(dim, rank(output)), keepdims=True)
+    )
+
+
 def gumbel_softmax(
     logits: Tensor,
     tau: float = 1.0,

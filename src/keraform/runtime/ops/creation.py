@@ -100,6 +100,29 @@ def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None) -> Tensor:
     return ops.linspace(start, end, count, dtype=wanted)
 
 
+def hann_window(window_length: Any, periodic: bool = True, *, dtype: Any = None) -> Tensor:
+    """Returns the Hann window `sin(pi n / N)^2`; a periodic one leaves out the last of N + 1."""
+    return _window(np.hanning, window_length, periodic, dtype)
+
+
+def kaiser_window(
+    window_length: Any, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None
+) -> Tensor:
+    """Returns the Kaiser window of shape `beta`; a periodic one leaves out the last of N + 1."""
+    return _window(lambda count: np.kaiser(count, beta), window_length, periodic, dtype)
+
+
+def _window(make: Any, length: Any, periodic: bool, dtype: Any) -> Tensor:
+    count = scalar(length, "window_length", "it is a size")
+    if count == 1:
+        values = np.ones(1)
+    else:
+        values = make(count + 1)[:-1] if periodic else make(count)
+    wanted = dtypes.resolve(dtype) or dtypes.default_float()
+    exact = values.astype("float32" if wanted in dtypes.HALVES else wanted)
+    return dtypes.to(as_tensor(exact), wanted)
+
+
 def full(size: Any, fill_value: Any, *, dtype: Any = None) -> Tensor:
     """Returns a tensor of one value; its dtype follows the value (int64 for an int)."""
     wanted = dtypes.resolve(dtype) or _dtype_of(fill_value)

@@ -58,6 +58,11 @@ def default_float() -> str:
     return keras.config.floatx()
 
 
+def get_default_dtype() -> str:
+    """Returns the dtype of numbers that name none (torch.get_default_dtype)."""
+    return default_float()
+
+
 def integer() -> str:
     """Returns the width of integers: int64 as in torch, int32 where JAX has no int64."""
     return precision.integer_dtype()

@@ -170,3 +170,30 @@ def _running(x: Tensor, dim: int, sign: int) -> ValuesAndIndices:
 
     values, indices = ops.associative_scan(later, (x, places), axis=axis)
     return ValuesAndIndices(values, dtypes.to(indices, dtypes.integer()))
+
+
+def searchsorted(
+    sorted_sequence: Tensor, input: Any, *, right: bool = False, side: str | None = None
+) -> Tensor:
+    """Returns how many entries of the last axis are below each value of `input` (int64).
+
+    Args:
+        sorted_sequence: Ascending numbers [n], or [..., n] with the leading axes of `input`.
+        input: Numbers of any shape, or [..., m].
+        right: Whether entries equal to a value count too.
+        side: "left" or "right", torch's other name of `right`.
+    """
+    right = right if side is None else side == "right"
+    bounds, values = as_tensor(sorted_sequence), as_tensor(input)
+    below = ops.less_equal if right else ops.less
+    bounds, values = dtypes.promote(bounds, values)
+    if rank(bounds) == 1:
+        counted = below(bounds, ops.expand_dims(values, -1))
+    else:
+        counted = below(ops.expand_dims(bounds, -2), ops.expand_dims(values, -1))
+    return ops.sum(dtypes.to(counted, dtypes.integer()), axis=-1)
+
+
+def bucketize(input: Any, boundaries: Tensor, *, right: bool = False) -> Tensor:
+    """Returns the index (int64) of the interval of `boundaries` [n] that each value lies in."""
+    return searchsorted(boundaries, input, right=right)

@@ -103,3 +103,34 @@ def _cropped(x: Tensor, pairs: Sequence[tuple[Any, Any]]) -> tuple[Tensor, list[
     if builtins.any(cut(n) for pair in pairs for n in pair):
         x = x[tuple(builtins.slice(cut(a), -cut(b) if cut(b) else None) for a, b in pairs)]
     return x, [(0 if cut(a) else a, 0 if cut(b) else b) for a, b in pairs]
+
+
+def pad_sequence(
+    sequences: Sequence[Tensor],
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    padding_side: str = "right",
+) -> Tensor:
+    """Stacks tensors [n_i, ...] after filling them up to the longest.
+
+    Args:
+        sequences: Tensors that differ in the size of their first axis only.
+        batch_first: Whether the result is [b, n, ...], else [n, b, ...].
+        padding_value: What is filled in.
+        padding_side: "right" or "left".
+    """
+    if padding_side not in ("right", "left"):
+        raise refuse('padding_side "right" or "left"', repr(padding_side), 'padding_side="left"')
+    made = [as_tensor(each) for each in sequences]
+    lengths = [sizes(each)[0] for each in made]
+    if all(isinstance(length, int) for length in lengths):
+        longest: Any = max(lengths)
+    else:
+        longest = ops.max(ops.stack([ops.cast(length, "int32") for length in lengths]))
+    filled = []
+    for each, length in zip(made, lengths, strict=True):
+        room = longest - length
+        width = [0, room] if padding_side == "right" else [room, 0]
+        rest = [[0, 0]] * (rank(each) - 1)
+        filled.append(ops.pad(each, [width, *rest], constant_values=padding_value))
+    return ops.stack(filled, axis=0 if batch_first else 1)

@@ -8,7 +8,7 @@ from keras import ops
 
 from keraform.runtime.ops import dtypes
 from keraform.runtime.ops.randomness import dropout
-from keraform.runtime.ops.tensors import Tensor, as_tensor, axis_of, rank, sizes
+from keraform.runtime.ops.tensors import Tensor, as_tensor, axis_of, rank, refuse, sizes
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -31,6 +31,30 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         return rows
     padded = ops.expand_dims(ops.equal(input, padding_idx % weight.shape[0]), -1)
     return ops.where(padded, ops.stop_gradient(rows), rows)
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    mode: str = "mean",
+    per_sample_weights: Tensor | None = None,
+) -> Tensor:
+    """Returns one reduced embedding [b, d] for each row of indices [b, n].
+
+    Args:
+        input: Indices [b, n].
+        weight: Table [v, d].
+        mode: "sum", "mean" or "max".
+        per_sample_weights: Factor [b, n] of each row that is summed.
+    """
+    if mode not in ("sum", "mean", "max") or (per_sample_weights is not None and mode != "sum"):
+        raise refuse(
+            'mode "sum", "mean" or "max", and weights with "sum" only', repr(mode), 'mode="sum"'
+        )
+    rows = ops.take(weight, input, axis=0)
+    if per_sample_weights is not None:
+        return ops.einsum("bn,bnd->bd", per_sample_weights, rows)
+    return {"sum": ops.sum, "mean": ops.mean, "max": ops.max}[mode](rows, axis=1)
 
 
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:

@@ -140,12 +140,19 @@ def randperm(n: int, *, dtype: Any = None, generator: Any = None) -> Tensor:
     return dtypes.to(order, dtypes.resolve(dtype) or dtypes.integer())
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None) -> Tensor:
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, dtype: Any = None, generator: Any = None
+) -> Tensor:
     """Returns normal numbers of a mean and a deviation (numbers with `size`, or tensors)."""
     if size is not None:
-        return _normal(flat_sizes((size,)), dtypes.default_float(), generator) * std + mean
+        return _normal(flat_sizes((size,)), _float_of(dtype), generator) * std + mean
     like = mean + ops.zeros_like(std) if is_array(std) else ops.zeros_like(mean)
     return _normal(sizes(like), dtypes.name_of(like.dtype), generator) * std + mean
+
+
+def exponential(input: Tensor, lambd: float = 1.0) -> Tensor:
+    """Returns numbers of the exponential distribution of rate `lambd`, in the shape of `input`."""
+    return -ops.log1p(-rand_like(input)) / lambd
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -> Tensor:

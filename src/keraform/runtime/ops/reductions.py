@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from keraform.runtime.ops.tensors import (
     product,
     rank,
     sizes,
+    static_sizes,
 )
 
 Dim = int | Sequence[int] | None
@@ -234,6 +236,39 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """Returns `log(sum(exp(x)))` along `dim`; integers give the default float."""
     x = dtypes.to_float(as_tensor(input))
     return ops.logsumexp(x, axis=axes_of(dim, rank(x)), keepdims=keepdim)
+
+
+def equal(input: Tensor, other: Tensor) -> Tensor:
+    """Returns whether two tensors have the same shape and elements (one bool)."""
+    a, b = as_tensor(input), as_tensor(other)
+    known = zip(static_sizes(a), static_sizes(b), strict=False)
+    if rank(a) != rank(b) or builtins.any(m != n and None not in (m, n) for m, n in known):
+        return ops.zeros((), dtype="bool")
+    return ops.all(ops.equal(a, b))
+
+
+def masked_mean(input: Tensor, mask: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Returns the mean of the elements where `mask` is True (torch.masked.mean)."""
+    total, count = _masked(input, mask, dim, keepdim)
+    return total / count
+
+
+def masked_var(
+    input: Tensor, mask: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False
+) -> Tensor:
+    """Returns the variance of the elements where `mask` is True (torch.masked.var)."""
+    centred = input - masked_mean(input, mask, dim, True)
+    total, count = _masked(ops.square(centred), mask, dim, keepdim)
+    return total / (ops.maximum(count - 1, 0) if unbiased else count)
+
+
+def _masked(input: Tensor, mask: Tensor, dim: Dim, keepdim: bool) -> tuple[Tensor, Tensor]:
+    """The sum of the elements where `mask` is True, and how many they are."""
+    x = dtypes.to_float(as_tensor(input))
+    axes = axes_of(dim, rank(x))
+    kept = ops.logical_and(_truth(mask), ops.ones_like(x, dtype="bool"))
+    total = ops.sum(ops.where(kept, x, ops.zeros_like(x)), axis=axes, keepdims=keepdim)
+    return total, ops.sum(ops.cast(kept, x.dtype), axis=axes, keepdims=keepdim)
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:

@@ -17,7 +17,6 @@ from keraform.runtime.ops.tensors import (
     index_scalar,
     is_array,
     move,
-    on_jax,
     product,
     rank,
     refuse,
@@ -264,49 +263,3 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     order = ops.maximum(ops.minimum(order, sizes(flat)[0] - 1), 0)
     taken = ops.reshape(ops.take(flat, order, axis=0), shape)
     return ops.where(mask, taken, x)
-
-
-def unique_consecutive(
-    input: Tensor,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: int | None = None,
-) -> Any:
-    """Returns the values without immediate repetitions (and int64 inverse and counts).
-
-    The length depends on the data, which JAX cannot trace.
-    """
-    from keraform.runtime.ops.indexing import nonzero
-    from keraform.runtime.ops.reductions import any as any_of
-
-    x = as_tensor(input)
-    if on_jax():
-        from keraform.runtime.tracing import is_known
-
-        if not is_known(x):
-            raise refuse(
-                "values that can be read now: the length of the result depends on them",
-                "a traced JAX tensor",
-                "call the function outside jax.jit",
-            )
-    flat = ops.reshape(x, (-1,)) if dim is None else move(x, axis_of(dim, rank(x)), 0)
-    changed = ops.not_equal(flat[1:], flat[:-1])
-    if rank(flat) > 1:
-        changed = any_of(changed, tuple(range(1, rank(flat))))
-    first = (
-        ops.concatenate([ops.ones_like(changed[:1]), changed])
-        if flat.shape[0] != 1
-        else (ops.ones((1,), dtype="bool"))
-    )
-    (starts,) = nonzero(first, as_tuple=True)
-    values = ops.take(flat, starts, axis=0)
-    results = [values if dim is None else move(values, 0, axis_of(dim, rank(x)))]
-    if return_inverse:
-        inverse = dtypes.to(ops.cumsum(ops.cast(first, "int32")) - 1, dtypes.integer())
-        results.append(ops.reshape(inverse, sizes(x)) if dim is None else inverse)
-    if return_counts:
-        ends = ops.concatenate(
-            [starts[1:], dtypes.as_dtype(sizes(flat)[0], dtypes.integer())[None]]
-        )
-        results.append(ends - starts)
-    return results[0] if len(results) == 1 else tuple(results)

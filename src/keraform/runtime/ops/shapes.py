@@ -333,3 +333,18 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int = 0) -
         part = ops.arange(count, dtype="int32") * step
         places = places + ops.reshape(part, (-1, *(1,) * (len(counts) - 1 - axis)))
     return ops.take(x, places, axis=0)
+
+
+def strides(input: Tensor) -> tuple[Any, ...]:
+    """Returns the strides of the elements in row-major order (torch's of a contiguous tensor)."""
+    shape = sizes(as_tensor(input))
+    return tuple(product(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Returns the tensors in their common shape."""
+    made = [as_tensor(each) for each in tensors]
+    common: Any = ops.zeros((), dtype="bool")
+    for each in made:
+        common = ops.logical_or(common, ops.zeros_like(each, dtype="bool"))
+    return tuple(ops.broadcast_to(each, sizes(common)) for each in made)

@@ -11,8 +11,8 @@ import libcst as cst
 from keraform.translate.kinds import STR, TENSOR, UNKNOWN, Kind
 from keraform.translate.layout import Doc, Group, Item, begins, doc
 from keraform.translate.rules import idioms
-from keraform.translate.rules.modules import MODULES, NAMELESS
-from keraform.translate.rules.record import Code, Refusal, Rule, bind, fill
+from keraform.translate.rules.modules import MODULES, NAMELESS, keywords
+from keraform.translate.rules.record import Arguments, Code, Refusal, Rule, bind, fill
 from keraform.translate.scope import ClassInfo
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ class ConstructionTranslator:
         self.module.note_rule(rule.id)
         template = rule.emit.replace(", name={name})", ")").replace("(name={name})", "()")
         arguments = self.module.calls.arguments(node)
-        bound = bind(rule, [(key, code) for key, code in arguments if not code.star])
+        plain = [(key, code) for key, code in arguments if not code.star]
+        if not plain and arguments:
+            return self.super_with_given(rule, arguments)
+        bound = bind(rule, plain)
         bound.pop("name", None)
         *head, group = fill("super().__init__(" + template.partition("(")[2], bound)
         assert isinstance(group, Group)
@@ -95,3 +98,17 @@ class ConstructionTranslator:
         if not any(begins(item.doc, "**") for item in items):
             items.append(Item(("**kwargs",)))
         return Code(doc(*head, Group("(", items, ")")))
+
+    def super_with_given(self, rule: Rule, arguments: Arguments) -> Code:
+        """`super().__init__(*args, **kwargs)` in such a class: `kwargs` are by torch's names."""
+        names = ", ".join(f'{old}="{new}"' for old, new in keywords(rule.id).items())
+        items = []
+        for _, code in arguments:
+            if code.star == "**" and names:
+                self.module.imports.need("keraform.runtime", "layers")
+                items.append(Item(doc("**layers.keywords(", code.doc, f", {names})")))
+            else:
+                items.append(Item(doc(code.star, code.doc)))
+        if not any(begins(item.doc, "**") for item in items):
+            items.append(Item(("**kwargs",)))
+        return Code(doc("super().__init__", Group("(", items, ")", trailing_comma=False)))

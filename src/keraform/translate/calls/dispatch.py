@@ -21,6 +21,7 @@ from keraform.translate.kinds import (
     LIST,
     PY,
     STR,
+    TENSOR,
     UNKNOWN,
     Kind,
 )
@@ -34,6 +35,7 @@ from keraform.translate.rules.record import (
     bind,
     fill,
     result_kind,
+    takes_torchs_arguments,
 )
 from keraform.translate.rules.seams import CONSTANT_CALLS, DEVICE_CALLS, UNAVAILABLE
 from keraform.translate.rules.torch_names import canonical
@@ -100,7 +102,8 @@ class CallTranslator:
         upstream = dotted.startswith("transformers.")
         for name in (dotted, torch_name or "", short if upstream else ""):
             if name in CONSTANT_CALLS:
-                return Code((str(CONSTANT_CALLS[name]),), BOOL)
+                value = CONSTANT_CALLS[name]
+                return Code((str(value),), BOOL if isinstance(value, bool) else INT)
         if UNAVAILABLE.fullmatch(short):
             return Code(("False",), BOOL)
         if short in DEVICE_CALLS or dotted in DEVICE_CALLS:
@@ -171,6 +174,8 @@ class CallTranslator:
 
     def apply(self, rule: Rule, arguments: Arguments) -> Code:
         """Applies a rule to arguments."""
+        if any(code.star for _, code in arguments) and takes_torchs_arguments(rule):
+            return self.starred(rule, arguments)
         bound = bind(rule, arguments)
         reason = rule.guard(bound) if rule.guard is not None else None
         if reason is not None:
@@ -183,6 +188,18 @@ class CallTranslator:
             source = bound[rule.emit[1:-1]]
             return Code(source.doc, source.kind, source.precedence, source.parenthesized)
         return Code(document, result_kind(rule, bound), rule.precedence)
+
+    def starred(self, rule: Rule, arguments: Arguments) -> Code:
+        """A call with `*args` or `**kwargs` of a function that has torch's parameters."""
+        self.module.note_rule(rule.id)
+        self.module.stats.operations += 1
+        self.module.imports.need_for((rule.emit,))
+        items = [
+            Item(doc(code.star or (f"{keyword}=" if keyword else ""), code.doc))
+            for keyword, code in arguments
+        ]
+        function = rule.emit.partition("(")[0]
+        return Code(doc(function, Group("(", items, ")")), TENSOR)
 
 
 def _is_sole_generator(node: cst.BaseExpression) -> bool:

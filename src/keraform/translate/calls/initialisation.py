@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.kinds import FLOAT, UNKNOWN
 from keraform.translate.layout import Doc, Group, Item, called, doc
@@ -25,6 +26,8 @@ INITIALISERS = {
     "fill_": "constant_",
     "copy_": "copy_",
 }
+# Helpers of torch.nn.init by their names in `keraform.runtime.init`.
+HELPERS = {"_calculate_fan_in_and_fan_out": "fan_in_and_fan_out"}
 # What torch's own modules call their weights.
 TORCH_WEIGHT = re.compile(r"(in_proj_)?(weight|bias)(_[ih]h_l\d+(_reverse)?)?$")
 INITIALISING = frozenset({"_init_weights", "init_weights", "reset_parameters"})
@@ -43,7 +46,9 @@ class InitialisationTranslator:
             module.imports.need("keraform.runtime", "init")
             return module.calls.generic(Code(("init.calculate_gain",)), node, kind=FLOAT)
         if name.startswith("_calculate"):
-            raise Refusal(f"init.{name}", "no rule for this helper of torch.nn.init")
+            if name not in HELPERS:
+                raise Refusal(f"init.{name}", "no rule for this helper of torch.nn.init")
+            name = HELPERS[name]
         module.imports.need("keraform.runtime", "init")
         module.note_rule(f"init.{name}")
         target = node.args[0].value
@@ -52,19 +57,54 @@ class InitialisationTranslator:
             elements = module.subscripts.elements(target)
             index = [Item(doc("index=", module.subscripts.index_doc(elements)))]
             target = target.value
+        matrix = _seen_as_matrix(target)
+        if matrix is not None:
+            target = self.aliased(matrix)
+            index.append(Item(("flat=True",)))
         if _is_data(target):
             target = target.value  # type: ignore[attr-defined]
-        if isinstance(target, cst.Attribute):
-            owner = module.expressions(target.value)
-            first = [Item(owner.doc), Item((f'"{target.attr.value}"',))]
-        elif isinstance(target, cst.Name):
-            first = [Item(module.expressions(target).doc)]
-        else:
+        first = self.target(target)
+        if first is None:
             raise Refusal(
                 f"init.{name}", "expects an attribute such as `module.weight` as its first argument"
             )
         rest, _, _ = module.calls.arguments.items(node.with_changes(args=node.args[1:]))
         return Code(doc(f"init.{name}", Group("(", [*first, *rest, *index], ")")), UNKNOWN)
+
+    def target(self, node: cst.BaseExpression) -> list[Item] | None:
+        """What is filled: a variable, or a layer and the name of its weight, which
+        `getattr(module, name)` gives too.
+        """
+        module = self.module
+        if isinstance(node, cst.Attribute):
+            return [Item(module.expressions(node.value).doc), Item((f'"{node.attr.value}"',))]
+        if isinstance(node, cst.Name):
+            return [Item(module.expressions(node).doc)]
+        if isinstance(node, cst.IfExp):
+            return self.either(node)
+        pattern = m.Call(func=m.Name("getattr"), args=[m.Arg(), m.Arg()])
+        if not m.matches(node, pattern):
+            return None
+        return [Item(module.expressions(each.value).doc) for each in node.args]  # type: ignore[attr-defined]
+
+    def aliased(self, node: cst.BaseExpression) -> cst.BaseExpression:
+        """What a local name stands for: `w = layer.weight`."""
+        function = self.module.scope.function
+        if not isinstance(node, cst.Name) or function is None:
+            return node
+        pattern = m.Assign(targets=[m.AssignTarget(m.Name(node.value))], value=m.Attribute())
+        found = m.findall(function, pattern)
+        return found[0].value if len(found) == 1 else node  # type: ignore[attr-defined]
+
+    def either(self, node: cst.IfExp) -> list[Item] | None:
+        """`a.weight if test else b.weight`: one of two layers, and the name of its weight."""
+        body, other = node.body, node.orelse
+        if not isinstance(body, cst.Attribute) or not isinstance(other, cst.Attribute):
+            return None
+        if body.attr.value != other.attr.value:
+            return None
+        owner = node.with_changes(body=body.value, orelse=other.value)
+        return [Item(self.module.expressions(owner).doc), Item((f'"{body.attr.value}"',))]
 
     def method(self, func: cst.Attribute, node: cst.Call) -> Code | None:
         """`module.weight.normal_(std=s)` outside of calls; None for anything else."""
@@ -124,13 +164,13 @@ class InitialisationTranslator:
     def written(self, target: cst.BaseExpression, value: Doc) -> Doc | None:
         """The statement that gives a weight a new value; None where the target is no weight."""
         weight = self.weight(target)
-        return self.copied(weight, value) if weight is not None else None
+        return self.copied(weight, value, _is_data(target)) if weight is not None else None
 
-    def copied(self, weight: tuple[Code, str], value: Doc) -> Doc:
-        """The statement that gives a weight a new value."""
+    def copied(self, weight: tuple[Code, str], value: Doc, outside: bool = False) -> Doc:
+        """The statement that gives a weight a new value; `outside` of what has a gradient."""
         layer, name = weight
         function = self.module.scope.function
-        if function is not None and function.name.value == "forward":
+        if function is not None and function.name.value == "forward" and not outside:
             raise Refusal("nn.Parameter", "a weight is changed while the model is called")
         self.module.imports.need("keraform.runtime", "init")
         self.module.note_rule("init.copy_")
@@ -139,3 +179,14 @@ class InitialisationTranslator:
 
 def _is_data(node: cst.BaseExpression) -> bool:
     return isinstance(node, cst.Attribute) and node.attr.value == "data"
+
+
+def _seen_as_matrix(node: cst.BaseExpression) -> cst.BaseExpression | None:
+    """`w` in `w.view([w.shape[0], -1])`."""
+    size = m.Subscript(value=m.Attribute(attr=m.Name("shape")))
+    rest = m.UnaryOperation(operator=m.Minus(), expression=m.Integer("1"))
+    sizes = [m.Element(size), m.Element(rest)]
+    view = m.Attribute(attr=m.Name("view") | m.Name("reshape"))
+    listed = m.Call(func=view, args=[m.Arg(m.List(sizes) | m.Tuple(sizes))])
+    plain = m.Call(func=view, args=[m.Arg(size), m.Arg(rest)])
+    return node.func.value if m.matches(node, listed | plain) else None  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ import libcst as cst
 
 from keraform.translate.kinds import (
     DIM,
+    DISTRIBUTION,
     FLOAT_TENSOR,
     LIST,
     MODULE_DICT,
@@ -18,6 +19,7 @@ from keraform.translate.kinds import (
     TENSOR,
     UNKNOWN,
     Kind,
+    join,
 )
 from keraform.translate.layout import Group, Item, called, doc
 from keraform.translate.rules import idioms, prefixes
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 TREE_WALKS = frozenset({*TREE_METHODS, "children", "modules"})
 # Methods of scalars that leave a size as it is.
 UNCHANGED_SIZE = frozenset({"clone", "detach", "item", "to", "contiguous", "cpu"})
+# Methods of Python's containers that tensors do not have.
+OF_CONTAINERS = frozenset({"append", "extend", "insert", "items", "keys", "update", "setdefault"})
 # Attributes that hold an activation (`self.act_fn(x)`).
 ACTIVATIONS = frozenset({"act", "act_fn", "activation", "activation_fn", "intermediate_act_fn"})
 
@@ -58,7 +62,7 @@ class MethodTranslator:
         reduced = prefixes.reduction(module.calls, func, node)
         if reduced is not None:
             return reduced
-        receiver = module.expressions(func.value)
+        receiver = self.receiver(func)
         module.comments.keep(func.dot.whitespace_before, func.dot.whitespace_after)
         kind = receiver.kind
         if name in TREE_WALKS and not node.args and not kind.is_tensor:
@@ -72,6 +76,12 @@ class MethodTranslator:
                 return self.of_unknown(receiver, name, node)
             return self.of_tensor(receiver, name, module.calls.arguments(node))
         return self.of_object(receiver, name, node)
+
+    def receiver(self, func: cst.Attribute) -> Code:
+        """What a method is called on; `x[key].append(y)` says that `x` holds lists."""
+        if func.attr.value in OF_CONTAINERS and isinstance(func.value, cst.Subscript):
+            return self.module.subscripts.of_container(func.value)
+        return self.module.expressions(func.value)
 
     def of_self(self, name: str, node: cst.Call) -> Code:
         """`self.method(...)`."""
@@ -124,6 +134,11 @@ class MethodTranslator:
             return inference.returned(method) if method is not None else UNKNOWN
         if receiver.tag == "numpy":
             return NUMPY
+        if receiver == DISTRIBUTION:
+            return FLOAT_TENSOR
+        if receiver.tag == "class" and name == "apply":
+            function = inference.method(self.module.classes.get(receiver.name or ""), "forward")
+            return TENSOR if function is None else join(inference.returned(function), TENSOR)
         if receiver == MODULE_DICT and name not in vars(dict):
             return UNKNOWN  # one of its modules
         if receiver.tag in ("py", "str", "config", "list", "dict"):
@@ -139,11 +154,11 @@ class MethodTranslator:
             return idioms.METHODS[name](calls, receiver, arguments)
         in_place = name.endswith("_") and not name.endswith("__")
         plain = name.removesuffix("_") if in_place and name not in METHODS else name
-        if plain in METHODS:
-            return calls.apply(METHODS[plain], [("self", receiver), *arguments])
         if plain in idioms.METHODS:
             self.module.note_rule(f"Tensor.{plain}")
             return idioms.METHODS[plain](calls, receiver, arguments)
+        if plain in METHODS:
+            return calls.apply(METHODS[plain], [("self", receiver), *arguments])
         raise Refusal(f"Tensor.{name}", "no rule for this method of a tensor")
 
     def of_unknown(self, receiver: Code, name: str, node: cst.Call) -> Code:

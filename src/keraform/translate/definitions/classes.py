@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.definitions.bases import BaseTranslator
 from keraform.translate.definitions.decorators import decorator_arguments, decorator_lines
@@ -12,7 +13,6 @@ from keraform.translate.definitions.heads import drop_needless_pass, head_lines
 from keraform.translate.definitions.wrappers import WrapperTranslator
 from keraform.translate.docstring_literals import docstring_lines, split_docstring
 from keraform.translate.layout import doc, group
-from keraform.translate.rules.record import Refusal
 from keraform.translate.scope import ClassInfo, Scope
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ class ClassDefinitionTranslator:
         info = module.classes.get(node.name.value)
         if info is None or indent:
             info = ClassInfo(node.name.value, node, [])
-        if any(b in ("torch.autograd.Function", "autograd.Function") for b in info.bases):
-            raise Refusal("torch.autograd.Function", "custom gradients are not translated")
         module.main_layer = info.is_split
         try:
             with module.within(Scope(owner=info)):
@@ -84,13 +82,35 @@ class ClassDefinitionTranslator:
 
     def kept_methods(self, body: cst.BaseSuite, info: ClassInfo) -> cst.BaseSuite:
         """The body without methods that only torch calls, and without gradient-only machinery."""
-        if not info.is_layer or not isinstance(body, cst.IndentedBlock):
+        if not isinstance(body, cst.IndentedBlock):
             return body
-        kept = [s for s in body.body if not (isinstance(s, cst.FunctionDef) and self.torch_only(s))]
+        unwanted = self.torch_only if info.is_layer else self.autograd_only
+        kept = [s for s in body.body if not (isinstance(s, cst.FunctionDef) and unwanted(s))]
         return body.with_changes(body=kept)
+
+    def autograd_only(self, node: cst.FunctionDef) -> bool:
+        """Whether a method of a function with a gradient says how ONNX writes it, or computes the
+        gradient by torch's own, to save memory; Keras finds the same from `forward`.
+        """
+        if node.name.value == "symbolic":
+            return True
+        methods = [each for info in self.module.classes.values() for each in info.methods.items()]
+        differentiating = {name for name, each in methods if self.differentiates(each)}
+        called = m.Call(func=m.Attribute(attr=m.Name()))
+        return node.name.value == "backward" and any(
+            call.func.attr.value in differentiating  # type: ignore[attr-defined]
+            for call in m.findall(node.body, called)
+        )
+
+    @staticmethod
+    def differentiates(node: cst.FunctionDef) -> bool:
+        """Whether a method calls `backward` of a tensor."""
+        return bool(m.findall(node.body, m.Call(func=m.Attribute(attr=m.Name("backward")))))
 
     def torch_only(self, node: cst.FunctionDef) -> bool:
         """Whether a method only serves torch: printing, hooks of its state dict, loading of its
-        files.
+        files, gradients.
         """
+        if self.differentiates(node):
+            return True
         return node.name.value in TORCH_ONLY_METHODS or "torch.load(" in self.module.text(node.body)

@@ -10,12 +10,14 @@ from keraform.translate.kinds import (
     BOOL,
     CONFIG,
     DEVICE,
+    DISTRIBUTION,
     DTYPE,
     FLOAT_TENSOR,
     INT,
     MODULE_DICT,
     PY,
     SIZE,
+    TENSOR,
     UNKNOWN,
     Kind,
 )
@@ -53,6 +55,7 @@ OUTPUT_FIELDS: dict[str, Kind] = {
         ),
         Kind("tuple", items=(FLOAT_TENSOR,)),
     ),
+    "saved_tensors": Kind("tuple", items=(TENSOR,)),
     **dict.fromkeys(("cache", "past_key_values"), Kind("object", name="Cache")),
 }
 TENSOR_ATTRIBUTES = frozenset({"data", "T", "mT", "ndim", "is_cuda", "real", "imag", "itemsize"})
@@ -99,7 +102,7 @@ class AttributeTranslator:
         if kind == MODULE_DICT and name not in vars(dict):
             return Code(doc(receiver.operand(), f'["{name}"]'), UNKNOWN)
         tensorlike = kind.is_tensor or kind.is_unknown
-        if name == "device" or kind == DEVICE:
+        if name == "device" or kind == DEVICE or (tensorlike and name == "layout"):
             return Code(("None",), DEVICE)
         if name == "shape" and (tensorlike or kind.tag == "object"):
             self.module.note_rule("Tensor.shape")
@@ -121,6 +124,8 @@ class AttributeTranslator:
             return self.module.inference.attribute(info, name, torch=receiver.name)
         if receiver.tag in ("config", "py"):
             return PY
+        if receiver == DISTRIBUTION:
+            return FLOAT_TENSOR
         if receiver.tag in ("object", "unknown"):
             return OUTPUT_FIELDS.get(name, UNKNOWN)
         return UNKNOWN

@@ -8,7 +8,7 @@ import libcst as cst
 
 from keraform.translate.collisions import OWN
 from keraform.translate.imports import public_names
-from keraform.translate.kinds import BOOL, DTYPE, FLOAT, NONE, UNKNOWN, Kind
+from keraform.translate.kinds import BOOL, DTYPE, FLOAT, NONE, TUPLE, UNKNOWN, Kind
 from keraform.translate.rules.modules import layer_class
 from keraform.translate.rules.record import Code, Refusal
 from keraform.translate.rules.torch_names import DISTRIBUTIONS, DTYPES, canonical
@@ -33,8 +33,27 @@ PYTHON_CLASSES = {
     "nn.ModuleList": "list",
     "nn.ParameterList": "list",
     "nn.ModuleDict": "dict",
+    "nn.ParameterDict": "dict",
+}
+# Classes of torch that have a module of `keraform.runtime` of their own.
+RUNTIME_CLASSES = {
+    "torch.autograd.Function": ("keraform.runtime.gradients", "Function"),
+    "torch.autograd.function.Function": ("keraform.runtime.gradients", "Function"),
 }
 NUMBERS = frozenset({"torch.inf", "torch.pi", "torch.nan", "torch.e"})
+# Ways to lay out memory, which a port leaves to its backend.
+MEMORY = frozenset(
+    {
+        "torch.channels_last",
+        "torch.channels_last_3d",
+        "torch.contiguous_format",
+        "torch.legacy_contiguous_format",
+        "torch.preserve_format",
+        "torch.strided",
+    }
+)
+# Values that are the same in every port.
+CONSTANTS = {"torch.cuda.default_generators": "()"}
 NAMESPACES = frozenset(
     {"torch", "nn", "F", "torch.backends", "torch.cuda", "torch.jit", "torch.distributed"}
 )
@@ -87,10 +106,16 @@ class NameTranslator:
             return Code((f'"{DTYPES[name]}"',), DTYPE)
         if name in CLASSES:
             return Code((imports.need("keraform.runtime.layers", CLASSES[name]),), torch)
+        if name in RUNTIME_CLASSES:
+            return Code((imports.need(*RUNTIME_CLASSES[name]),), torch)
         if name.startswith(DISTRIBUTIONS) and name.split(".")[-1] in public_names(DISTRIBUTED_BY):
             return Code((imports.need(DISTRIBUTED_BY, name.split(".")[-1]),), torch)
         if name in PYTHON_CLASSES:
             return Code((PYTHON_CLASSES[name],), torch)
+        if name in MEMORY:
+            return Code(("None",), NONE)
+        if name in CONSTANTS:
+            return Code((CONSTANTS[name],), TUPLE)
         if name in NUMBERS:
             imports.plain("math")
             return Code((name.replace("torch", "math"),), FLOAT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DIM, FLOAT_TENSOR, UNKNOWN, Kind
+from keraform.translate.kinds import DIM, FLOAT_TENSOR, PY, UNKNOWN, Kind
 from keraform.translate.layout import Doc, Group, Item, begins, called, doc, flat
 from keraform.translate.rules.record import Code
 
@@ -141,6 +141,11 @@ class SubscriptTranslator:
         ):
             return self.plain(receiver, elements, UNKNOWN)
         return self.advanced(receiver, elements)
+
+    def of_container(self, node: cst.Subscript) -> Code:
+        """`x[key]` where the value is a Python container, so that `x` is no tensor."""
+        receiver = self.module.expressions(node.value)
+        return self.plain(receiver, self.elements(node), PY)
 
     def plain(self, receiver: Code, elements: list[Element], kind: Kind) -> Code:
         items = [Item(e.document) for e in elements]

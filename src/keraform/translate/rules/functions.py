@@ -29,6 +29,8 @@ ELEMENTWISE = tuple(
         ("rsqrt", "rsqrt", "same"), ("sin", "sin", "same"), ("cos", "cos", "same"), ("tan", "tan", "same"),
         ("asin", "arcsin", "same"), ("acos", "arccos", "same"), ("atan", "arctan", "same"), ("sinh", "sinh", "same"),
         ("cosh", "cosh", "same"), ("arcsin", "arcsin", "same"), ("arccos", "arccos", "same"),
+        ("asinh", "arcsinh", "same"), ("acosh", "arccosh", "same"), ("atanh", "arctanh", "same"),
+        ("erfinv", "erfinv", "same"), ("sinc", "sinc", "same"), ("conj", "conj", "same"),
         ("tanh", "tanh", "same"), ("sigmoid", "sigmoid", "same"), ("erf", "erf", "same"), ("sign", "sign", "same"),
         ("floor", "floor", "same"), ("ceil", "ceil", "same"), ("square", "square", "same"), ("neg", "negative", "same"),
         ("negative", "negative", "same"), ("reciprocal", "reciprocal", "same"), ("relu", "relu", "same"),
@@ -50,6 +52,7 @@ BINARY = tuple(
         ("not_equal", "not_equal", "tensor:bool"), ("logical_and", "logical_and", "tensor:bool"),
         ("logical_or", "logical_or", "tensor:bool"), ("logical_xor", "logical_xor", "tensor:bool"),
         ("bitwise_and", "bitwise_and", "same"), ("bitwise_or", "bitwise_or", "same"),
+        ("bitwise_xor", "bitwise_xor", "same"),
         ("bitwise_right_shift", "right_shift", "same"), ("bitwise_left_shift", "left_shift", "same"),
         ("dot", "dot", "same"), ("mul", "multiply", "same"), ("multiply", "multiply", "same"),
         ("logaddexp", "logaddexp", "same"), ("kron", "kron", "same"), ("fmod", "fmod", "same"),
@@ -58,9 +61,12 @@ BINARY = tuple(
     Rule("torch.angle", "input", "ops.arctan2(ops.imag({input}), ops.real({input}))", "tensor:float"),
     Rule("torch.xlogy", "input, other", "kf.xlogy({input}, {other})", "same"),
     Rule("torch.remainder", "input, other", "ops.mod({input}, {other})", "same"),
-    Rule("torch.add", "input, other, alpha?", "ops.add({input}, {other})", "same", _only_none("alpha", "alpha is not supported")),
-    Rule("torch.sub", "input, other, alpha?", "ops.subtract({input}, {other})", "same", _only_none("alpha", "alpha is not supported")),
     Rule("torch.subtract", "input, other", "ops.subtract({input}, {other})", "same"),
+    Rule("torch.addcmul", "input, tensor1, tensor2, value?", "kf.addcmul({input}, {tensor1}, {tensor2}, value={value})", "same"),
+    Rule("torch.addcdiv", "input, tensor1, tensor2, value?", "kf.addcdiv({input}, {tensor1}, {tensor2}, value={value})", "same"),
+    Rule("torch.logit", "input, eps?", "kf.logit({input}, eps={eps})", "same"),
+    Rule("torch.nan_to_num", "input, nan?, posinf?, neginf?", "ops.nan_to_num({input}, nan={nan}, posinf={posinf}, neginf={neginf})", "same"),
+    Rule("torch.equal", "input, other", "kf.equal({input}, {other})", "tensor:bool"),
     Rule("torch.div", "input, other, rounding_mode?", "kf.divide({input}, {other}, rounding_mode={rounding_mode})", "tensor"),
     Rule("torch.true_divide", "input, other", "kf.divide({input}, {other})", "tensor:float"),
     Rule("torch.floor_divide", "input, other", "ops.floor_divide({input}, {other})", "same"),
@@ -82,12 +88,16 @@ CREATION = (
     Rule("torch.rand", f"*size, generator!, {_TRIVIAL}", "kf.rand({size}, dtype={dtype})", "dtype:dtype|float"),
     Rule("torch.randn", f"*size, generator!, {_TRIVIAL}", "kf.randn({size}, dtype={dtype})", "dtype:dtype|float"),
     Rule("torch.randint", f"low, high, size, generator!, {_TRIVIAL}", "kf.randint({low}, {high}, {size}, dtype={dtype})", "dtype:dtype|int64"),
+    Rule("torch.randint_like", f"input, low, high, {_TRIVIAL}", "kf.randint_like({input}, {low}, {high}, dtype={dtype})", "dtype:dtype"),
     Rule("torch.randperm", f"n, generator!, {_TRIVIAL}", "kf.randperm({n})", "tensor:int64"),
-    Rule("torch.bernoulli", "input, generator!", "kf.bernoulli({input})", "same"),
+    Rule("torch.bernoulli", "input, p?, generator!, out^", "kf.bernoulli({input}, p={p})", "same"),
     Rule("torch.multinomial", "input, num_samples, replacement?", "kf.multinomial({input}, {num_samples}, replacement={replacement})", "tensor:int64"),
-    Rule("torch.normal", "mean, std, size, generator!, device!, out^", "kf.normal({mean}, {std}, {size})", "tensor:float"),
+    Rule("torch.normal", f"mean, std, size, generator!, {_TRIVIAL}", "kf.normal({mean}, {std}, {size}, dtype={dtype})", "dtype:dtype|float"),
     Rule("torch.eye", f"n, m?, {_TRIVIAL}", "ops.eye({n}, {m}, dtype={dtype})", "dtype:dtype|float"),
     Rule("torch.linspace", f"start, end, steps, {_TRIVIAL}", "ops.linspace({start}, {end}, {steps}, dtype={dtype})", "dtype:dtype|float"),
+    Rule("torch.scalar_tensor", f"s, {_TRIVIAL}", "kf.scalar_tensor({s}, dtype={dtype})", "dtype:dtype|float"),
+    Rule("torch.hann_window", f"window_length, periodic?, {_TRIVIAL}", "kf.hann_window({window_length}, periodic={periodic}, dtype={dtype})", "dtype:dtype|float"),
+    Rule("torch.kaiser_window", f"window_length, periodic?, beta?, {_TRIVIAL}", "kf.kaiser_window({window_length}, periodic={periodic}, beta={beta}, dtype={dtype})", "dtype:dtype|float"),
     Rule("torch.zeros_like", f"input, {_TRIVIAL}", "ops.zeros_like({input}, dtype={dtype})", "dtype:dtype"),
     Rule("torch.ones_like", f"input, {_TRIVIAL}", "ops.ones_like({input}, dtype={dtype})", "dtype:dtype"),
     Rule("torch.empty_like", f"input, {_TRIVIAL}", "ops.zeros_like({input}, dtype={dtype})", "dtype:dtype"),
@@ -96,6 +106,7 @@ CREATION = (
     Rule("torch.randn_like", f"input, {_TRIVIAL}", "kf.randn_like({input}, dtype={dtype})", "dtype:dtype|float"),
     Rule("torch.tril", "input, diagonal?", "ops.tril({input}, {diagonal})", "same"),
     Rule("torch.triu", "input, diagonal?", "ops.triu({input}, {diagonal})", "same"),
+    Rule("torch.diag_embed", "input, offset?, dim1?, dim2?", "kf.diag_embed({input}, offset={offset}, dim1={dim1}, dim2={dim2})", "same"),
     Rule("torch.meshgrid", "*tensors, indexing='ij'", "kf.meshgrid({tensors}, indexing={indexing})", "list:tensor"),
     Rule("torch.diag", "input, diagonal?", "ops.diag({input}, {diagonal})", "same"),
     Rule("torch.diagonal", "input, offset?, dim1?, dim2?", "ops.diagonal({input}, offset={offset}, axis1={dim1}, axis2={dim2})", "same"),
@@ -113,7 +124,12 @@ REDUCTIONS = (
     Rule("torch.norm", "input, p?, dim?, keepdim?", "kf.norm({input}, p={p}, dim={dim}, keepdim={keepdim})", "same"),
     Rule("torch.linalg.norm", "input, ord?, dim?, keepdim?", "kf.norm({input}, p={ord}, dim={dim}, keepdim={keepdim})", "same"),
     Rule("torch.linalg.vector_norm", "input, ord?, dim?, keepdim?", "kf.norm({input}, p={ord}, dim={dim}, keepdim={keepdim})", "same"),
-    Rule("torch.cumprod", "input, dim", "ops.cumprod({input}, axis={dim})", "same"),
+    Rule("torch.cummax", "input, dim", "kf.cummax({input}, dim={dim})", "tuple:same,tensor:int64"),
+    Rule("torch.cummin", "input, dim", "kf.cummin({input}, dim={dim})", "tuple:same,tensor:int64"),
+    Rule("torch.diff", "input, n?, dim?", "ops.diff({input}, n={n}, axis={dim})", "same"),
+    Rule("torch.masked.mean", "input, dim?, keepdim?, dtype^, mask", "kf.masked_mean({input}, {mask}, dim={dim}, keepdim={keepdim})", "same"),
+    Rule("torch.masked.var", "input, dim?, unbiased?, keepdim?, dtype^, mask", "kf.masked_var({input}, {mask}, dim={dim}, unbiased={unbiased}, keepdim={keepdim})", "same"),
+    Rule("torch._softmax_backward_data", "grad_output, output, dim, input_dtype!", "kf.softmax_gradient({grad_output}, {output}, {dim})", "same"),
     Rule("torch.histc", "input, bins=100, min=0, max=0", "kf.histc({input}, bins={bins}, min={min}, max={max})", "same"),
     Rule("torch.bincount", "input, weights?, minlength?", "kf.bincount({input}, weights={weights}, minlength={minlength})", "tensor:int64"),
     Rule("torch.unique_consecutive", "input", "kf.unique_consecutive({input})", "same"),
@@ -147,13 +163,27 @@ SHAPES = (
     Rule("torch.polar", "abs, angle", "kf.polar({abs}, {angle})", "tensor"),
     Rule("torch.view_as_complex", "input", "kf.view_as_complex({input})", "tensor"),
     Rule("torch.view_as_real", "input", "kf.view_as_real({input})", "tensor"),
-    Rule("torch.cdist", "x1, x2, p?", "kf.cdist({x1}, {x2}, p={p})", "same"),
-    Rule("torch.bucketize", "input, boundaries, right?, out_int32!", 'ops.cast(ops.reshape(ops.searchsorted({boundaries}, ops.ravel({input})), ops.shape({input})), "int64")', "tensor:int64", _only_none("right", "right=True is not supported")),
+    Rule("torch.argwhere", "input", "kf.nonzero({input})", "tensor:int64"),
+    Rule("torch.split_with_sizes", "input, split_sizes, dim=0", "kf.split({input}, {split_sizes}, dim={dim})", "list:same"),
+    Rule("torch.broadcast_tensors", "*tensors", "kf.broadcast_tensors(*{tensors})", "list:tensor"),
+    Rule("torch.unravel_index", "indices, shape", "ops.unravel_index({indices}, {shape})", "list:same"),
+    Rule("torch.as_strided", "input, size, stride, storage_offset?", "kf.as_strided({input}, {size}, {stride}, storage_offset={storage_offset})", "same"),
+    Rule("torch.detach", "input", "ops.stop_gradient({input})", "same"),
+    Rule("nn.utils.rnn.pad_sequence", "sequences, batch_first?, padding_value?, padding_side?", "kf.pad_sequence({sequences}, batch_first={batch_first}, padding_value={padding_value}, padding_side={padding_side})", "like:sequences"),
+    Rule("torch.searchsorted", "sorted_sequence, input, out_int32^, right?, side?", "kf.searchsorted({sorted_sequence}, {input}, right={right}, side={side})", "tensor:int64"),
+    Rule("torch.cdist", "x1, x2, p?, compute_mode!", "kf.cdist({x1}, {x2}, p={p})", "same"),
+    Rule("torch.bucketize", "input, boundaries, right?, out_int32^", "kf.bucketize({input}, {boundaries}, right={right})", "tensor:int64"),
     Rule("torch.addmm", "input, mat1, mat2, beta?, alpha?", "kf.addmm({input}, {mat1}, {mat2}, beta={beta}, alpha={alpha})", "same"),
     Rule("torch.baddbmm", "input, batch1, batch2, beta?, alpha?", "kf.baddbmm({input}, {batch1}, {batch2}, beta={beta}, alpha={alpha})", "same"),
     Rule("torch.numel", "input", "math.prod(ops.shape({input}))", "dim"),
     Rule("torch.is_tensor", "input", "ops.is_tensor({input})", "bool"),
     Rule("torch.is_floating_point", "input", "kf.is_floating_point({input})", "bool"),
+)  # fmt: skip
+
+_FOURIER = "input, n?, dim?, norm?"
+FOURIER = (
+    *(Rule(f"torch.fft.{name}", _FOURIER, f"kf.{name}({{input}}, n={{n}}, dim={{dim}}, norm={{norm}})", kind) for name, kind in (("fft", "tensor:complex"), ("ifft", "tensor:complex"), ("rfft", "tensor:complex"), ("irfft", "tensor:float"))),
+    Rule("torch.fft.fftn", "input, s?, dim?, norm?", "kf.fftn({input}, s={s}, dim={dim}, norm={norm})", "tensor:complex"),
 )  # fmt: skip
 
 FUNCTIONAL = (
@@ -181,6 +211,8 @@ FUNCTIONAL = (
     Rule("F.embedding", "input, weight, padding_idx!", "ops.take({weight}, {input}, axis=0)", "like:weight"),
     Rule("nn.Transformer.generate_square_subsequent_mask", "sz, device!, dtype!", "layers.Transformer.generate_square_subsequent_mask({sz})", "tensor:float"),
     Rule("F.one_hot", "input, num_classes", "kf.one_hot({input}, num_classes={num_classes})", "tensor:int64"),
+    *(Rule(f"F.dropout{n}d", "input, p?, training?, inplace!", "kf.dropout_channels({input}, p={p}, training={training})", "same") for n in (1, 2, 3)),
+    Rule("F.embedding_bag", "input, weight, offsets^, max_norm^, norm_type!, scale_grad_by_freq!, mode='mean', sparse!, per_sample_weights?", "kf.embedding_bag({input}, {weight}, mode={mode}, per_sample_weights={per_sample_weights})", "like:weight"),
     Rule("F.dropout", "input, p?, training?, inplace!", "kf.dropout({input}, p={p}, training={training})", "same"),
     Rule("F.layer_norm", "input, normalized_shape, weight?, bias?, eps?", "kf.layer_norm({input}, {normalized_shape}, {weight}, {bias}, eps={eps})", "same"),
     Rule("F.rms_norm", "input, normalized_shape, weight?, eps?", "kf.rms_norm({input}, {normalized_shape}, {weight}, eps={eps})", "same"),
@@ -199,12 +231,13 @@ FUNCTIONAL = (
     *(Rule(f"F.avg_pool{n}d", "input, kernel_size, stride?, padding?, ceil_mode?, count_include_pad?", f"kf.avg_pool{n}d({{input}}, {{kernel_size}}, stride={{stride}}, padding={{padding}}, ceil_mode={{ceil_mode}}, count_include_pad={{count_include_pad}})", "same") for n in (1, 2)),
     *(Rule(f"F.adaptive_avg_pool{n}d", "input, output_size", f"kf.adaptive_avg_pool{n}d({{input}}, {{output_size}})", "same") for n in (1, 2)),
     Rule("F.scaled_dot_product_attention", "query, key, value, attn_mask?, dropout_p?, is_causal?, scale?", "kf.scaled_dot_product_attention({query}, {key}, {value}, attn_mask={attn_mask}, dropout_p={dropout_p}, is_causal={is_causal}, scale={scale})", "same"),
+    Rule("F.multi_head_attention_forward", "query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn, dropout_p, out_proj_weight, out_proj_bias, training?, key_padding_mask?, need_weights?, attn_mask?, use_separate_proj_weight?, q_proj_weight?, k_proj_weight?, v_proj_weight?, static_k^, static_v^, average_attn_weights?, is_causal!", "kf.multi_head_attention_forward({query}, {key}, {value}, {embed_dim_to_check}, {num_heads}, {in_proj_weight}, {in_proj_bias}, {bias_k}, {bias_v}, {add_zero_attn}, {dropout_p}, {out_proj_weight}, {out_proj_bias}, training={training}, key_padding_mask={key_padding_mask}, need_weights={need_weights}, attn_mask={attn_mask}, use_separate_proj_weight={use_separate_proj_weight}, q_proj_weight={q_proj_weight}, k_proj_weight={k_proj_weight}, v_proj_weight={v_proj_weight}, average_attn_weights={average_attn_weights})", "tuple:tensor:float,tensor:float"),
     Rule("F.gumbel_softmax", "logits, tau?, hard?, eps!, dim?", "kf.gumbel_softmax({logits}, tau={tau}, hard={hard}, dim={dim})", "same"),
     Rule("F.cross_entropy", "input, target, weight?, size_average^, ignore_index?, reduce^, reduction?, label_smoothing?", "kf.cross_entropy({input}, {target}, weight={weight}, ignore_index={ignore_index}, reduction={reduction}, label_smoothing={label_smoothing})", "same"),
     Rule("F.nll_loss", "input, target, weight?, size_average^, ignore_index?, reduce^, reduction?", "kf.nll_loss({input}, {target}, weight={weight}, ignore_index={ignore_index}, reduction={reduction})", "same"),
     Rule("F.binary_cross_entropy", "input, target, weight?, size_average^, reduce^, reduction?", "kf.binary_cross_entropy({input}, {target}, weight={weight}, reduction={reduction})", "same"),
     Rule("F.binary_cross_entropy_with_logits", "input, target, weight?, size_average^, reduce^, reduction?, pos_weight?", "kf.binary_cross_entropy_with_logits({input}, {target}, weight={weight}, reduction={reduction}, pos_weight={pos_weight})", "same"),
-    Rule("F.mse_loss", "input, target, size_average^, reduce^, reduction?", "kf.mse_loss({input}, {target}, reduction={reduction})", "same"),
+    Rule("F.mse_loss", "input, target, size_average^, reduce^, reduction?, weight?", "kf.mse_loss({input}, {target}, reduction={reduction}, weight={weight})", "same"),
     Rule("F.l1_loss", "input, target, size_average^, reduce^, reduction?", "kf.l1_loss({input}, {target}, reduction={reduction})", "same"),
     Rule("F.smooth_l1_loss", "input, target, size_average^, reduce^, reduction?, beta?", "kf.smooth_l1_loss({input}, {target}, reduction={reduction}, beta={beta})", "same"),
     Rule("F.huber_loss", "input, target, reduction?, delta?", "kf.huber_loss({input}, {target}, reduction={reduction}, delta={delta})", "same"),
@@ -217,12 +250,12 @@ FUNCTIONAL = (
 AS_METHOD = frozenset(
     "sum max min any all amax amin topk sort argsort gather scatter scatter_add index_select index_add masked_fill "
     "masked_scatter cumsum squeeze flatten split chunk clamp clip nonzero select narrow unflatten take_along_dim "
-    "softmax log_softmax expand_as repeat index_copy put_along_axis scatter_reduce masked_select "
-    "tensor_split ravel logcumsumexp".split()
+    "softmax log_softmax cumprod expand_as repeat index_copy put_along_axis scatter_reduce masked_select "
+    "tensor_split ravel logcumsumexp clamp_min clamp_max".split()
 )
 
 FUNCTIONS: dict[str, Rule] = {}
-for _rule in (*ELEMENTWISE, *BINARY, *CREATION, *REDUCTIONS, *SHAPES, *FUNCTIONAL):
+for _rule in (*ELEMENTWISE, *BINARY, *CREATION, *REDUCTIONS, *SHAPES, *FOURIER, *FUNCTIONAL):
     if _rule.torch in FUNCTIONS:
         raise ValueError(f"two rules for {_rule.torch}")
     FUNCTIONS[_rule.torch] = _rule

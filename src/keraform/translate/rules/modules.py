@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from keraform.translate.rules.record import Rule
 
 
@@ -37,7 +39,7 @@ _NORM_TO = (
     "({num_features}, epsilon={eps}, momentum={momentum}, affine={affine}, "
     "track_running_stats={track_running_stats})"
 )
-_POOL = "kernel_size, stride?, padding?, dilation?, return_indices^, ceil_mode?"
+_POOL = "kernel_size, stride?, padding?, dilation?, return_indices?, ceil_mode?"
 _RECURRENT = "input_size, hidden_size, num_layers?, bias?, batch_first?, dropout?, bidirectional?"
 _RECURRENT_TO = (
     "({input_size}, {hidden_size}, num_layers={num_layers}, bias={bias}, batch_first={batch_first}, "
@@ -71,6 +73,7 @@ WEIGHTED = (
     _layer("TransformerEncoder", "encoder_layer, num_layers, norm?, enable_nested_tensor!, mask_check!", "TransformerEncoder({encoder_layer}, {num_layers}, norm={norm})"),
     _layer("TransformerDecoder", "decoder_layer, num_layers, norm?", "TransformerDecoder({decoder_layer}, {num_layers}, norm={norm})"),
     _layer("Transformer", "d_model?, nhead?, num_encoder_layers?, num_decoder_layers?, dim_feedforward?, dropout?, activation?, custom_encoder?, custom_decoder?, layer_norm_eps?, batch_first?, norm_first?, bias?", f"Transformer({{d_model}}, {{nhead}}, {{num_encoder_layers}}, {{num_decoder_layers}}, {_BLOCK_TO}, custom_encoder={{custom_encoder}}, custom_decoder={{custom_decoder}})"),
+    _layer("AdaptiveLogSoftmaxWithLoss", "in_features, n_classes, cutoffs, div_value?, head_bias?", "AdaptiveLogSoftmaxWithLoss({in_features}, {n_classes}, {cutoffs}, div_value={div_value}, head_bias={head_bias})"),
     _layer("PReLU", "num_parameters?, init?", "PReLU({num_parameters}, init={init})"),
 )  # fmt: skip
 
@@ -78,7 +81,7 @@ SHAPING = (
     _layer("Dropout", "p?, inplace!", "Dropout({p})"),
     *(_layer(f"Dropout{n}d", "p?, inplace!", f"Dropout{n}D({{p}})") for n in (1, 2, 3)),
     _layer("Identity", "unused!", "Identity()"),
-    *(_layer(f"MaxPool{n}d", _POOL, f"MaxPooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, dilation_rate={{dilation}}, ceil_mode={{ceil_mode}})") for n in (1, 2, 3)),
+    *(_layer(f"MaxPool{n}d", _POOL, f"MaxPooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, dilation_rate={{dilation}}, return_indices={{return_indices}}, ceil_mode={{ceil_mode}})") for n in (1, 2, 3)),
     *(_layer(f"AvgPool{n}d", "kernel_size, stride?, padding?, ceil_mode?, count_include_pad?", f"AveragePooling{n}D({{kernel_size}}, strides={{stride}}, padding={{padding}}, ceil_mode={{ceil_mode}}, count_include_pad={{count_include_pad}})") for n in (1, 2, 3)),
     *(_layer(f"AdaptiveAvgPool{n}d", "output_size", f"AdaptiveAveragePooling{n}D({{output_size}})") for n in (1, 2, 3)),
     *(_layer(f"AdaptiveMaxPool{n}d", "output_size", f"AdaptiveMaxPooling{n}D({{output_size}})") for n in (1, 2, 3)),
@@ -137,6 +140,12 @@ for _rule in (*WEIGHTED, *SHAPING, *ACTIVATIONS, *LOSSES):
 
 # Losses are plain callables: they take no `name`.
 NAMELESS = frozenset(rule.torch for rule in LOSSES)
+
+
+def keywords(torch: str) -> dict[str, str]:
+    """The parameters of a module whose names differ in its layer, by torch's names."""
+    named = re.findall(r"(\w+)=\{(\w+)\}", MODULES[torch].emit)
+    return {parameter: keyword for keyword, parameter in named if keyword != parameter}
 
 
 def layer_class(torch: str) -> str | None:

@@ -121,8 +121,14 @@ class Rule:
         return parse_signature(self.signature)
 
 
-# Torch accepts NumPy's names of some arguments.
-NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input"}
+# Torch accepts NumPy's names of some arguments, and a method may have others than the function.
+OTHER_NAMES = {
+    "axis": "dim",
+    "keepdims": "keepdim",
+    "x": "input",
+    "a": "input",
+    "split_size": "split_size_or_sections",
+}
 
 
 def bind(rule: Rule, arguments: Arguments) -> dict[str, Code]:
@@ -133,7 +139,7 @@ def bind(rule: Rule, arguments: Arguments) -> dict[str, Code]:
     cursor = 0
     for keyword, code in arguments:
         if keyword is not None:
-            keyword = NUMPY_NAMES.get(keyword, keyword) if keyword not in by_name else keyword
+            keyword = OTHER_NAMES.get(keyword, keyword) if keyword not in by_name else keyword
             if keyword not in by_name:
                 raise Refusal(rule.id, f"argument {keyword!r} is not known to the rule")
             bound[keyword] = code
@@ -173,6 +179,20 @@ def _complete(rule: Rule, parameter: Parameter, bound: dict[str, Code]) -> None:
         given = bound.pop(name)
         if parameter.refused and given.text not in ("None", "False"):
             raise Refusal(rule.id, f"argument {name!r} has no counterpart")
+
+
+def takes_torchs_arguments(rule: Rule) -> bool:
+    """Whether the target has torch's parameters by torch's names and in torch's order, as functions
+    of `keraform.ops` mostly have; then `*args` and `**kwargs` mean the same there.
+    """
+    found = re.fullmatch(r"kf\.\w+\((.*)\)", rule.emit)
+    if found is None:
+        return False
+    named = [re.fullmatch(r"(?:(\w+)=)?\{(\w+)\}", part) for part in found[1].split(", ")]
+    names = [each[2] for each in named if each is not None and each[1] in (None, each[2])]
+    kept = [parameter.name for parameter in rule.parameters if not parameter.dropped]
+    variadic = any(parameter.variadic for parameter in rule.parameters)
+    return not variadic and "self" not in names and names == kept and len(names) == len(named)
 
 
 def kind_of_literal(text: str) -> Kind:

@@ -82,7 +82,7 @@ DROPPED_NAMES = frozenset(
 # Decorators that vanish.
 DROPPED_DECORATORS = frozenset(
     "auto_docstring torch.no_grad use_kernel_forward_from_hub use_kernelized_func use_kernel_func_from_hub_with_fallback "
-    "force_accelerate_hooks torch.jit.script torch.jit.ignore torch.jit.unused torch.compile torch.compiler.disable "
+    "force_accelerate_hooks torch.jit.script torch.jit.script_if_tracing torch.jit.ignore torch.jit.unused torch.compile torch.compiler.disable "
     "torch.inference_mode torch._dynamo.disable torch.fx.wrap replace_return_docstrings "
     "add_start_docstrings add_start_docstrings_to_model_forward add_code_sample_docstrings "
     "torch.compiler.allow_in_graph torch.library.custom_op".split()
@@ -91,12 +91,12 @@ DROPPED_DECORATORS = frozenset(
 # Context managers that vanish: their body stands alone.
 DROPPED_CONTEXTS = frozenset(
     "torch.no_grad torch.autocast torch.amp.autocast torch.cuda.amp.autocast maybe_autocast torch.enable_grad "
-    "torch.inference_mode torch.cuda.device get_torch_context_manager_or_global_device "
+    "torch.nn.attention.sdpa_kernel nn.attention.sdpa_kernel torch.inference_mode torch.cuda.device get_torch_context_manager_or_global_device "
     "deepspeed.zero.GatheredParameters torch.backends.cudnn.flags torch.device torch.autograd.set_grad_enabled".split()
 )
 
 # Calls whose value is known in a port; tracing is answered with the branch that is safe in graphs.
-CONSTANT_CALLS: dict[str, bool] = {
+CONSTANT_CALLS: dict[str, bool | int] = {
     "is_deepspeed_zero3_enabled": False,
     "is_fsdp_managed_module": False,
     "is_torchdynamo_compiling": True,
@@ -109,8 +109,12 @@ CONSTANT_CALLS: dict[str, bool] = {
     "torch.onnx.is_in_onnx_export": True,
     "torch.is_autocast_enabled": False,
     "torch.cuda.is_available": False,
+    "torch.cuda.device_count": 0,
     "torch.distributed.is_initialized": False,
     "torch.distributed.is_available": False,
+    "torch.distributed.get_rank": 0,
+    "torch.distributed.get_world_size": 1,
+    "torch.are_deterministic_algorithms_enabled": False,
     "is_torch_flex_attn_available": False,
     "is_flash_attn_available": False,
     "is_accelerate_available": False,

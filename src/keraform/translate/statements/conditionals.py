@@ -7,9 +7,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.comments import leading
 from keraform.translate.expressions.conditions import constant
+from keraform.translate.kinds import Kind
 from keraform.translate.layout import WIDTH, Doc, called, doc, flat, statement
 from keraform.translate.rules.record import Code
 from keraform.translate.scope import join_names
@@ -44,8 +46,13 @@ class ConditionalTranslator:
                 return lines
             return self.otherwise(node.orelse, indent, word)
         before = dict(module.scope.names)
+        narrowed = _narrowed(node.test)
+        module.scope.names.update(narrowed)
         lines = self.first_branch(node, test, indent, word)
         after_body = module.scope.names
+        for name, kind in narrowed.items():
+            if after_body.get(name) is kind and name in before:
+                after_body[name] = before[name]
         module.scope.names = before
         lines += self.otherwise(node.orelse, indent, "elif")
         if _leaves(node.body):
@@ -123,6 +130,15 @@ def inline(module: ModuleTranslator, body: cst.BaseSuite, indent: str, word: str
     if [line.strip() for line in lines] == ["pass"]:
         return []
     return lines if word == "if" else [f"{indent}else:", *lines]
+
+
+def _narrowed(test: cst.BaseExpression) -> dict[str, Kind]:
+    """What `if isinstance(x, dict):` says of `x` in its block."""
+    pattern = m.Call(func=m.Name("isinstance"), args=[m.Arg(m.Name()), m.Arg(m.Name())])
+    if not m.matches(test, pattern):
+        return {}
+    name, kind = (arg.value.value for arg in test.args)  # type: ignore[attr-defined]
+    return {name: Kind(kind)} if kind in ("dict", "list", "tuple") else {}
 
 
 def _continues(lines: list[str]) -> bool:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from keraform.translate.rules.idioms import (
     arithmetic,
+    calls,
     containers,
     creation,
     dtypes,
@@ -40,6 +41,7 @@ FUNCTIONS = _table(
     shapes.FUNCTIONS,
     reductions.FUNCTIONS,
     arithmetic.FUNCTIONS,
+    calls.FUNCTIONS,
 )
 METHODS = _table(
     creation.METHODS,
@@ -50,6 +52,6 @@ METHODS = _table(
     arithmetic.METHODS,
 )
 MODULES = _table(containers.MODULES, weights.MODULES)
-SELF_METHODS = _table(containers.SELF_METHODS, weights.SELF_METHODS)
+SELF_METHODS = _table(calls.SELF_METHODS, containers.SELF_METHODS, weights.SELF_METHODS)
 
 __all__ = ["BUILTINS", "FUNCTIONS", "METHODS", "MODULES", "SELF_METHODS"]

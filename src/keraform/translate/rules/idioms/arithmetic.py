@@ -11,6 +11,7 @@ from keraform.translate.layout import Group, Item, doc
 from keraform.translate.rules.idioms.form import (
     FunctionIdiom,
     MethodIdiom,
+    as_function,
     bound_to,
     cast_first,
     emit,
@@ -98,22 +99,40 @@ def power(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     return emit(calls, "ops.power({self}, {exponent})", bound, like(receiver))
 
 
+def scaled(name: str, function: str) -> MethodIdiom:
+    """`x.add(y, alpha=a)` and `x.sub(y, alpha=a)`."""
+
+    def idiom(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+        bound = bound_to(f"Tensor.{name}", "other, alpha?, out^", arguments) | {"self": receiver}
+        tensor = receiver if receiver.kind.is_tensor else bound["other"]
+        if "alpha" not in bound:
+            return emit(calls, f"ops.{function}({{self}}, {{other}})", bound, like(tensor))
+        template = f"kf.{function}({{self}}, {{other}}, alpha={{alpha}})"
+        return emit(calls, template, bound, like(tensor))
+
+    return idiom
+
+
 def backward(_calls: CallTranslator, _receiver: Code, _arguments: Arguments) -> Code:
     """Refused."""
     raise Refusal("Tensor.backward", "gradients are Keras's matter")
 
 
-FUNCTIONS: dict[str, FunctionIdiom] = {
-    "torch.softmax": softmax_function("softmax"),
-    "torch.log_softmax": softmax_function("log_softmax"),
-    "torch.where": where,
-    "torch.einsum": einsum,
-}
 METHODS: dict[str, MethodIdiom] = {
     "softmax": softmax_method("softmax"),
     "log_softmax": softmax_method("log_softmax"),
     "clamp": clamp,
     "clip": clamp,
     "pow": power,
+    "add": scaled("add", "add"),
+    "sub": scaled("sub", "subtract"),
     "backward": backward,
+}
+FUNCTIONS: dict[str, FunctionIdiom] = {
+    "torch.softmax": softmax_function("softmax"),
+    "torch.log_softmax": softmax_function("log_softmax"),
+    "torch.where": where,
+    "torch.einsum": einsum,
+    "torch.add": as_function(METHODS["add"]),
+    "torch.sub": as_function(METHODS["sub"]),
 }

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import BOOL, DIM, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
+from keraform.translate.kinds import BOOL, DIM, DTYPE, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
 from keraform.translate.layout import called
 from keraform.translate.rules.idioms.form import BuiltinIdiom, emit
 from keraform.translate.rules.record import Code
+from keraform.translate.rules.torch_names import canonical
 
 if TYPE_CHECKING:
     from keraform.translate.calls import CallTranslator
+
+
+# Classes of which a port has no objects.
+FOREIGN_CLASSES = frozenset({"nn.attention.flex_attention.BlockMask", "nn.DataParallel"})
 
 
 def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
@@ -21,7 +26,7 @@ def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
     if name in ("torch.Tensor", "torch.FloatTensor", "torch.LongTensor"):
         value = calls.module.expressions(node.args[0].value)
         return calls.ops_call("is_tensor", [value], BOOL)
-    if name is not None and name.endswith(".BlockMask"):
+    if name is not None and canonical(name) in FOREIGN_CLASSES:
         return Code(("False",), BOOL)
     if name == "torch.Size":
         value = calls.module.expressions(node.args[0].value)
@@ -32,6 +37,8 @@ def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
 def len_(calls: CallTranslator, node: cst.Call) -> Code:
     """`len(x)` of a tensor."""
     value = calls.module.expressions(node.args[0].value)
+    if value.text == "()":
+        return Code(("0",), INT)
     if value.kind.is_tensor:
         return emit(calls, "ops.shape({self})[0]", {"self": value}, DIM)
     return Code(called("len", value.doc), INT if value.kind.tag == "size" else DIM)
@@ -68,7 +75,11 @@ def zip_(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 def getattr_(calls: CallTranslator, node: cst.Call) -> Code:
-    """`getattr(config, "x", default)`: a Python value; `getattr(self, name)(...)`: a layer."""
+    """`getattr(config, "x", default)`: a Python value; `getattr(self, name)(...)`: a layer;
+    `getattr(torch, "float32")`: the name of a dtype.
+    """
+    if calls.module.dotted(node.args[0].value) == "torch":
+        return Code(calls.module.expressions(node.args[1].value).doc, DTYPE)
     first = calls.module.expressions(node.args[0].value)
     kind = PY if first.kind.tag in ("config", "py") else UNKNOWN
     return calls.generic(Code(("getattr",)), node, kind=kind)

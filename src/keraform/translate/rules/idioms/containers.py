@@ -10,7 +10,7 @@ import libcst as cst
 from keraform.translate.kinds import MODULE_DICT, UNKNOWN, Kind
 from keraform.translate.layout import Group, Item, called, doc
 from keraform.translate.rules.idioms.form import FunctionIdiom
-from keraform.translate.rules.record import Code
+from keraform.translate.rules.record import Code, Refusal
 
 if TYPE_CHECKING:
     from keraform.translate.calls import CallTranslator
@@ -52,6 +52,14 @@ def sequential(calls: CallTranslator, node: cst.Call) -> Code:
         return calls.generic(Code(("layers.Sequential",)), node, extra, kind)
 
 
+def module(calls: CallTranslator, node: cst.Call) -> Code:
+    """`nn.Module()` only holds what is assigned to its attributes."""
+    if node.args:
+        raise Refusal("nn.Module", "a module of torch takes no arguments")
+    calls.module.imports.need("keraform.runtime.layers", "Layer")
+    return calls.generic(Code(("Layer",)), node, calls.construction.name_argument(), Kind("layer"))
+
+
 def add_module(calls: CallTranslator, node: cst.Call) -> Code:
     """`self.add_module(name, module)` sets an attribute."""
     items, _, _ = calls.arguments.items(node)
@@ -60,9 +68,11 @@ def add_module(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 MODULES: dict[str, FunctionIdiom] = {
+    "nn.Module": module,
     "nn.ModuleList": module_list,
     "nn.ParameterList": module_list,
     "nn.ModuleDict": module_dict,
+    "nn.ParameterDict": module_dict,
     "nn.Sequential": sequential,
 }
 SELF_METHODS: dict[str, FunctionIdiom] = {"add_module": add_module, "register_module": add_module}

@@ -45,14 +45,36 @@ def _is_integer(code: Code) -> bool:
     return code.kind.tag in ("int", "dim", "py") or code.kind.dtype_class == "int"
 
 
-def tensor_class(calls: CallTranslator, node: cst.Call) -> Code:
-    """`torch.Tensor(2, n)` is uninitialised, `torch.Tensor(data)` holds the data, as float32."""
-    codes = [code for _, code in calls.arguments(node)]
-    if len(codes) == 1 and codes[0].kind.tag not in ("int", "dim", "size") and not codes[0].star:
-        kind = Kind("tensor", "float32")
-        return emit(calls, 'kf.tensor({data}, dtype="float32")', {"data": codes[0]}, kind)
-    size = pack_tuple(Code((), source=codes))
-    return emit(calls, "ops.zeros({size})", {"size": size}, FLOAT_TENSOR)
+def tensor_class(dtype: str) -> FunctionIdiom:
+    """`torch.Tensor(2, n)` is uninitialised, `torch.Tensor(data)` holds the data, as float32; the
+    classes of other dtypes likewise.
+    """
+
+    def idiom(calls: CallTranslator, node: cst.Call) -> Code:
+        codes = [code for _, code in calls.arguments(node)]
+        sized = len(codes) != 1 or codes[0].kind.tag in ("int", "dim", "size") or codes[0].star
+        if not sized:
+            template = f'kf.tensor({{data}}, dtype="{dtype}")'
+            return emit(calls, template, {"data": codes[0]}, Kind("tensor", dtype))
+        size = pack_tuple(Code((), source=codes))
+        if dtype == "float32":
+            return emit(calls, "ops.zeros({size})", {"size": size}, FLOAT_TENSOR)
+        template = f'ops.zeros({{size}}, dtype="{dtype}")'
+        return emit(calls, template, {"size": size}, Kind("tensor", dtype))
+
+    return idiom
+
+
+# What the classes of tensors hold.
+TENSOR_CLASSES = {
+    "torch.Tensor": "float32",
+    "torch.FloatTensor": "float32",
+    "torch.DoubleTensor": "float64",
+    "torch.HalfTensor": "float16",
+    "torch.LongTensor": "int64",
+    "torch.IntTensor": "int32",
+    "torch.BoolTensor": "bool",
+}
 
 
 def new(name: str) -> MethodIdiom:
@@ -73,8 +95,7 @@ def new(name: str) -> MethodIdiom:
 
 FUNCTIONS: dict[str, FunctionIdiom] = {
     "torch.arange": arange,
-    "torch.Tensor": tensor_class,
-    "torch.FloatTensor": tensor_class,
+    **{name: tensor_class(dtype) for name, dtype in TENSOR_CLASSES.items()},
 }
 METHODS: dict[str, MethodIdiom] = {
     name: new(name) for name in ("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor")

@@ -31,6 +31,11 @@ def device(_calls: CallTranslator, _node: cst.Call) -> Code:
     return Code(("None",), DEVICE)
 
 
+def default_dtype(calls: CallTranslator, _node: cst.Call) -> Code:
+    """`torch.get_default_dtype()`."""
+    return emit(calls, "kf.get_default_dtype()", {}, DTYPE)
+
+
 def to(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     """`x.to(dtype)`, `x.to(device)`, `x.to(other)`: only the dtype remains."""
     dtype: Code | None = None
@@ -78,5 +83,6 @@ FUNCTIONS: dict[str, FunctionIdiom] = {
     "torch.finfo": limits("finfo"),
     "torch.iinfo": limits("iinfo"),
     "torch.device": device,
+    "torch.get_default_dtype": default_dtype,
 }
 METHODS: dict[str, MethodIdiom] = {"to": to, "type": type_}

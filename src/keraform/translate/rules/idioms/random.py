@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import INT
+from keraform.translate.kinds import INT, UNKNOWN
+from keraform.translate.layout import doc
 from keraform.translate.rules.functions import FUNCTIONS as FUNCTION_RULES
 from keraform.translate.rules.idioms.form import FunctionIdiom, MethodIdiom, bound_to, emit, like
-from keraform.translate.rules.record import Arguments, Code
+from keraform.translate.rules.record import Arguments, Code, Refusal
 
 if TYPE_CHECKING:
     from keraform.translate.calls import CallTranslator
@@ -24,6 +25,20 @@ def randint(calls: CallTranslator, node: cst.Call) -> Code:
     return calls.apply(FUNCTION_RULES["torch.randint"], arguments)
 
 
+def generator(calls: CallTranslator, _node: cst.Call) -> Code:
+    """`torch.Generator()` is a generator of seeds."""
+    calls.module.imports.plain("keras")
+    return Code(("keras.random.SeedGenerator()",), UNKNOWN)
+
+
+def manual_seed(_calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+    """`torch.Generator().manual_seed(seed)`."""
+    made, bracket, _ = receiver.text.rpartition("()")
+    if not bracket or not made.endswith("SeedGenerator"):
+        raise Refusal("Tensor.manual_seed", "a generator gets a new seed")
+    return Code(doc(f"{made}(", arguments[0][1].doc, ")"), UNKNOWN)
+
+
 def uniform(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     """`x.uniform_(low, high)`."""
     bound = bound_to("Tensor.uniform_", "low?, high?, generator!", arguments) | {"self": receiver}
@@ -35,5 +50,5 @@ def uniform(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code
     return emit(calls, "{low!o} + ({high!o} - {low!o}) * {draw}", bound, kind, 9)
 
 
-FUNCTIONS: dict[str, FunctionIdiom] = {"torch.randint": randint}
-METHODS: dict[str, MethodIdiom] = {"uniform": uniform}
+FUNCTIONS: dict[str, FunctionIdiom] = {"torch.randint": randint, "torch.Generator": generator}
+METHODS: dict[str, MethodIdiom] = {"uniform": uniform, "manual_seed": manual_seed}

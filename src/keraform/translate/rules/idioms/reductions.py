@@ -63,13 +63,27 @@ def plain_when_float(name: str, template: str) -> MethodIdiom:
     return idiom
 
 
+def unique(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+    """`x.unique()`, which may give the places and the counts of the values too."""
+    signature = "sorted!, return_inverse?, return_counts?, dim?"
+    bound = bound_to("Tensor.unique", signature, arguments) | {"self": receiver}
+    kind = like(receiver)
+    more = [name for name in ("return_inverse", "return_counts") if name in bound]
+    if more:
+        kind = Kind("tuple", items=(kind, *(INT_TENSOR for _ in more)))
+    rest = ", ".join(f"{name}={{{name}}}" for name in ("return_inverse", "return_counts", "dim"))
+    return emit(calls, f"kf.unique({{self}}, {rest})", bound, kind)
+
+
 METHODS: dict[str, MethodIdiom] = {
     "max": extremum("max"),
     "min": extremum("min"),
     "mean": mean,
     "sum": plain_when_float("sum", "ops.sum({self}, axis={dim}, keepdims={keepdim})"),
     "cumsum": plain_when_float("cumsum", "ops.cumsum({self}, axis={dim})"),
+    "cumprod": plain_when_float("cumprod", "ops.cumprod({self}, axis={dim})"),
+    "unique": unique,
 }
 FUNCTIONS: dict[str, FunctionIdiom] = {
-    f"torch.{name}": as_function(METHODS[name]) for name in ("max", "min", "mean")
+    f"torch.{name}": as_function(METHODS[name]) for name in ("max", "min", "mean", "unique")
 }
