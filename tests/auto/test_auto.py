@@ -13,6 +13,7 @@ import transformers
 import keraform
 from keraform.auto import AutoMainLayer, auto_names, class_modules
 from keraform.auto.tables import auto_tables
+from keraform.modeling.building import deferred_values, has_value
 from modeling import mini_bert
 
 # V4_SURFACE.md: the Auto classes that users had
@@ -136,6 +137,9 @@ def test_main_layers_for_models_inside_models():
     assert type(layer) is keraform.TFBertMainLayer
     head = AutoMainLayer.from_config(mini_bert.tiny_config(), auto_class="AutoModelForMaskedLM")
     assert type(head) is keraform.TFBertForMaskedLM
+    with deferred_values() as made:  # as within a model that is loaded: values come later
+        waiting = AutoMainLayer.from_config(mini_bert.tiny_config())
+    assert made and not any(has_value(variable) for variable in waiting.variables)
 
 
 def test_stubs_complete_names(tmp_path, monkeypatch):

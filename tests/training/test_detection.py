@@ -11,6 +11,7 @@ import torch
 from keras import ops
 from transformers.loss import loss_for_object_detection as upstream
 
+from keraform.runtime.matching import linear_sum_assignment
 from keraform.runtime.precision import lift_casts
 from keraform.training import detection
 from keraform.verify.lift import torch_precision
@@ -104,10 +105,12 @@ def test_the_matching_is_the_cheapest_also_in_a_graph():
     import tensorflow as tf
 
     cost = np.array([[3.0, 1.0], [2.0, 4.0], [0.5, 9.0]])
-    for call in (detection.matched, tf.function(detection.matched, autograph=False)):
+    for call in (linear_sum_assignment, tf.function(linear_sum_assignment, autograph=False)):
         queries, objects = call(ops.convert_to_tensor(cost))
         assert queries.numpy().tolist() == [0, 2]
         assert objects.numpy().tolist() == [1, 0]
+    dearest = linear_sum_assignment(ops.convert_to_tensor(cost), maximize=True)
+    assert [places.numpy().tolist() for places in dearest] == [[0, 2], [0, 1]]
 
 
 def test_overlaps_of_boxes():

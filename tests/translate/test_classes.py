@@ -362,3 +362,25 @@ def test_classes_of_flash_attention_have_no_place_in_a_port() -> None:
 def test_nothing_has_hooks_of_accelerate() -> None:
     ported = lines("def f(x):\n    if hasattr(x, '_hf_hook'):\n        return 1\n    return x\n")
     assert ported == ["def f(x):", "    return x"]
+
+
+def test_the_mixin_of_generation_comes_once() -> None:
+    ported = lines(
+        """
+        from ...modeling_utils import PreTrainedModel
+        from .generation_mini import MiniGenerationMixin, OtherGenerationMixin
+
+
+        class MiniForA(PreTrainedModel, MiniGenerationMixin):
+            def forward(self, x):
+                return x
+
+
+        class MiniForB(OtherGenerationMixin, MiniForA):
+            def forward(self, x):
+                return x
+        """,
+        module=MODULE,
+    )
+    assert "class TFMiniForA(PreTrainedModel, GenerationMixin, Model):" in ported
+    assert "class TFMiniForB(TFMiniForA):" in ported

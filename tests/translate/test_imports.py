@@ -103,6 +103,16 @@ def test_aliases_of_imports() -> None:
             "from keraform.models.vision_utils import get_vision_position_ids",
         ),
         (
+            "from ..auto.modeling_auto import AutoModelForCausalLM",
+            "AutoModelForCausalLM.from_pretrained('a')",
+            "from keraform import TFAutoModelForCausalLM",
+        ),
+        (
+            "from ..auto import AutoModel",
+            "AutoModel.from_config(1)",
+            "from keraform.auto import AutoMainLayer",
+        ),
+        (
             "from tqdm.auto import tqdm",
             "tqdm([1])",
             "from tqdm.auto import tqdm",

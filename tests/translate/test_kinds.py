@@ -222,3 +222,25 @@ def test_a_parameter_with_methods_of_caches_is_a_cache() -> None:
         return 0 if past is None else past.get_seq_length() + x.sum()
     """
     assert "past.get_seq_length()" in lines(source)[-1]
+
+
+def test_what_ends_in_a_layer_of_torch_is_no_tuple() -> None:
+    source = """
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.proj = nn.Linear(2, 3)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.proj(x)
+
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = Head()
+
+        def forward(self, x: torch.Tensor):
+            return self.head(x).squeeze(2)
+    """
+    assert lines(source)[-1].strip() == "return kf.squeeze(self.head(x), 2)"

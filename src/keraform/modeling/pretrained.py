@@ -173,6 +173,9 @@ class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
         for name in ("attn_implementation", "experts_implementation"):
             if name in kwargs:
                 setattr(config, f"_{name}", kwargs.pop(name))
+        if is_deferred():  # an inner model: whoever builds the outer one gives it its values
+            with dtype_scope(dtype):
+                return cls(config, **kwargs)
         with dtype_scope(dtype), deferred_values():
             model = cls(config, **kwargs)
         initialization.init_tree(model)

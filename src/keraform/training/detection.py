@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import keras
 import numpy as np
 from keras import ops
 
-from keraform.errors import explain
 from keraform.runtime import ops as kf
 from keraform.runtime.layers import Tensor
+from keraform.runtime.matching import linear_sum_assignment
 
 Labels: TypeAlias = list[dict[str, Tensor]]
 # For each image the matched queries and, in the same order, the objects they are matched with.
@@ -94,7 +93,7 @@ def _losses(
     logits: Tensor, boxes: Tensor, masks: Tensor | None, labels: Labels, config: Any
 ) -> Losses:
     matching = [
-        matched(_cost(logits[image], boxes[image], target, config))
+        linear_sum_assignment(_cost(logits[image], boxes[image], target, config))
         for image, target in enumerate(labels)
     ]
     count = sum(ops.shape(target["class_labels"])[0] for target in labels)
@@ -105,39 +104,6 @@ def _losses(
         "cardinality_error": _cardinality_error(logits, labels),
     }
     return losses if masks is None else losses | _mask_losses(masks, labels, matching, count)
-
-
-def matched(cost: Tensor) -> tuple[Tensor, Tensor]:
-    """The queries and objects that cost least together, by the costs [q, n]; no gradient."""
-    cost = ops.stop_gradient(cost)
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        pairs = tf.numpy_function(_assigned, [cost], tf.int64)
-        pairs.set_shape((2, None))
-    elif backend == "jax":
-        import jax
-
-        shape = jax.ShapeDtypeStruct((2, min(cost.shape)), kf.argmax(cost).dtype)
-        pairs = jax.pure_callback(lambda c: _assigned(c).astype(shape.dtype), shape, cost)
-    else:
-        pairs = ops.convert_to_tensor(_assigned(ops.convert_to_numpy(cost)))
-    return pairs[0], pairs[1]
-
-
-def _assigned(cost: Any) -> np.ndarray:
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        raise ImportError(
-            explain(
-                "scipy, whose linear_sum_assignment matches objects with queries",
-                str(error),
-                "pip install scipy",
-            )
-        ) from error
-    return np.stack(linear_sum_assignment(np.asarray(cost))).astype("int64")
 
 
 def _cost(logits: Tensor, boxes: Tensor, target: dict[str, Tensor], config: Any) -> Tensor:

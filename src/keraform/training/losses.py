@@ -6,6 +6,7 @@ NaN in torch.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -219,26 +220,23 @@ def ForCTCLoss(
     )
 
 
-def _refused(name: str) -> Loss:
-    """A loss that is in upstream's table and not here."""
+def _translated(module: str, name: str) -> Loss:
+    """A loss of upstream's that is translated as models are, when it is first called."""
 
-    def refuse(*args: Any, **kwargs: Any) -> Tensor:
-        raise NotImplementedError(
-            f"Expected a loss that this release has; {name} is not among them (detection other "
-            f"than DETR's, transducer and speech losses come later). Call the model without labels "
-            f"and compute the loss from its outputs, or set `model.loss_function` to your own."
-        )
+    def loss(*args: Any, **kwargs: Any) -> Any:
+        # ports come from a room above this one: ask the virtual package
+        port = importlib.import_module(f"keraform.models.loss.{module}")
+        return getattr(port, name)(*args, **kwargs)
 
-    refuse.__name__ = refuse.__qualname__ = name
-    return refuse
+    loss.__name__ = loss.__qualname__ = name
+    return loss
 
 
-_DETECTION = _refused("DeformableDetrForObjectDetectionLoss")
-_LW_DETR = _refused("LwDetrForObjectDetectionLoss")
-_RT_DETR = _refused("RTDetrForObjectDetectionLoss")
-_GROUNDING = _refused("GroundingDinoForObjectDetectionLoss")
-_SEGMENTATION = _refused("DeformableDetrForSegmentationLoss")
-_SPEECH = _refused("PocketTTSForConditionalGenerationLoss")
+_DETECTION = _translated("loss_deformable_detr", "DeformableDetrForObjectDetectionLoss")
+_LW_DETR = _translated("loss_lw_detr", "LwDetrForObjectDetectionLoss")
+_RT_DETR = _translated("loss_rt_detr", "RTDetrForObjectDetectionLoss")
+_GROUNDING = _translated("loss_grounding_dino", "GroundingDinoForObjectDetectionLoss")
+_SPEECH = _translated("loss_lsd", "PocketTTSForConditionalGenerationLoss")
 
 # upstream's table in upstream's order: the order decides which name is found in a class name
 LOSS_MAPPING: dict[str, Loss] = {
@@ -260,19 +258,21 @@ LOSS_MAPPING: dict[str, Loss] = {
     "DabDetrForObjectDetection": _DETECTION,
     "GroundingDinoForObjectDetection": _GROUNDING,
     "MMGroundingDinoForObjectDetection": _GROUNDING,
-    "ConditionalDetrForSegmentation": _SEGMENTATION,
+    "ConditionalDetrForSegmentation": _translated(
+        "loss_deformable_detr", "DeformableDetrForSegmentationLoss"
+    ),
     "RTDetrForObjectDetection": _RT_DETR,
     "RTDetrV2ForObjectDetection": _RT_DETR,
-    "DFineForObjectDetection": _refused("DFineForObjectDetectionLoss"),
-    "Deimv2ForObjectDetection": _refused("Deimv2ForObjectDetectionLoss"),
+    "DFineForObjectDetection": _translated("loss_d_fine", "DFineForObjectDetectionLoss"),
+    "Deimv2ForObjectDetection": _translated("loss_deimv2", "Deimv2ForObjectDetectionLoss"),
     "CsmForConditionalGeneration": ForCausalLMLoss,
     "LwDetrForObjectDetection": _LW_DETR,
     "PocketTTSForConditionalGeneration": _SPEECH,
     "GradiumPhononTTSForConditionalGeneration": _SPEECH,
-    "ParakeetForRNNT": _refused("ParakeetForRNNTLoss"),
-    "ParakeetForTDT": _refused("ParakeetForTDTLoss"),
+    "ParakeetForRNNT": _translated("loss_rnnt", "ParakeetForRNNTLoss"),
+    "ParakeetForTDT": _translated("loss_tdt", "ParakeetForTDTLoss"),
     "RfDetrForObjectDetection": _LW_DETR,
-    "RfDetrForInstanceSegmentation": _refused("RfDetrForSegmentationLoss"),
+    "RfDetrForInstanceSegmentation": _translated("loss_rf_detr", "RfDetrForSegmentationLoss"),
 }
 
 

@@ -12,6 +12,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location, spec_from_loader
 from types import CodeType, ModuleType
 
+from keraform.translate.rules.seams import SHARED_MODULES
 from keraform.translate.source import module_path, transformers_root
 
 PACKAGE = "keraform.models"
@@ -124,7 +125,7 @@ class PortFinder(MetaPathFinder):
         if not fullname.startswith(PACKAGE + "."):
             return None
         parts = fullname.removeprefix(PACKAGE + ".").split(".")
-        if len(parts) == 1 and (transformers_root() / "models" / parts[0]).is_dir():
+        if len(parts) == 1 and _is_folder(parts[0]):
             return spec_from_loader(fullname, FolderLoader(parts[0]), is_package=True)
         upstream = upstream_name(fullname)
         if upstream is None:
@@ -136,6 +137,12 @@ class PortFinder(MetaPathFinder):
             return spec_from_loader(fullname, MemoryLoader(made.code, f"<port of {upstream}>"))
         loader = PortLoader(fullname, str(made.path))
         return spec_from_file_location(fullname, made.path, loader=loader)
+
+
+def _is_folder(name: str) -> bool:
+    """Whether a name is that of a model, or of infrastructure that is translated (`loss`)."""
+    shared = any(module.startswith(f"transformers.{name}.") for module in SHARED_MODULES)
+    return shared or (transformers_root() / "models" / name).is_dir()
 
 
 def install() -> None:

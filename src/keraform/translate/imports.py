@@ -12,6 +12,7 @@ from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, FUNCTION, PY, UNKNOWN
 from keraform.translate.layout import Doc, flat, group, render
 from keraform.translate.rules.record import Refusal
 from keraform.translate.rules.seams import (
+    AUTO_CLASS,
     DROPPED_NAMES,
     GENERATION_MIXIN,
     GENERATION_MODULE,
@@ -121,6 +122,8 @@ class ImportTable:
         target = SEAM_NAMES.get(origin)
         if GENERATION_MODULE.fullmatch(module) and name.endswith("GenerationMixin"):
             target = GENERATION_MIXIN
+        if AUTO_CLASS.fullmatch(origin):
+            return self.need("keraform", f"TF{name}"), Kind("class")
         if target is not None:
             if target.rsplit(".", 1)[-1][0].isupper():
                 module, _, name = target.rpartition(".")

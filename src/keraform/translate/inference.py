@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.kinds import (
     BOOL,
@@ -149,7 +150,19 @@ class KindInference:
         if info is not None and info.torch_base and "forward" not in info.methods:
             return FLOAT_TENSOR
         forward = self.method(info, "forward")
-        return self.returned(forward) if forward is not None else UNKNOWN
+        if forward is None:
+            return UNKNOWN
+        kind = self.returned(forward)
+        return FLOAT_TENSOR if kind.tag == "tuple" and self.ends_in_layer(info, forward) else kind
+
+    def ends_in_layer(self, info: ClassInfo | None, function: cst.FunctionDef) -> bool:
+        """Whether a method returns what layers of torch give, whatever its annotation says."""
+        results = [node.value for node in m.findall(function.body, m.Return())]  # type: ignore[attr-defined]
+        call = m.Call(func=m.Attribute(value=m.Name("self")))
+        if not results or not all(m.matches(each, call) for each in results):
+            return False
+        names = [self.attribute(info, each.func.attr.value).name or "" for each in results]
+        return all(name.startswith("nn.") and name not in SEVERAL_RESULTS for name in names)
 
 
 def _assignments(body: cst.CSTNode) -> Iterator[cst.Assign | cst.AnnAssign]:

@@ -119,8 +119,10 @@ class ModuleTranslator:
 
     def of_generation(self, node: cst.BaseStatement) -> list[str]:
         """The lines of a statement in a module of generation, or none if something in it is
-        refused: models need little of these modules, such as caches.
+        refused: models need little of these modules, such as caches. Their mixins are Keraform's.
         """
+        if isinstance(node, cst.ClassDef) and node.name.value.endswith("GenerationMixin"):
+            return []
         first = len(self.refusals)
         lines = self.statements.statement(node, "")
         found = self.refusals[first:]

@@ -61,10 +61,12 @@ class ConstructionTranslator:
 
     def auto_from_config(self, dotted: str, node: cst.Call) -> Code:
         """`AutoModel.from_config(c)` inside a model makes the main layer of that type."""
-        suffix = dotted.split(".")[-2].removeprefix("AutoModel")
-        local = self.module.imports.need("keraform.auto", f"AutoMainLayer{suffix}")
+        auto = dotted.split(".")[-2]
+        local = self.module.imports.need("keraform.auto", "AutoMainLayer")
         function = Code((f"{local}.from_config",))
-        return self.module.calls.generic(function, node, self.name_argument(), Kind("layer"))
+        which: tuple[Doc, ...] = ((f'auto_class="{auto}"',),) if auto != "AutoModel" else ()
+        extra = (*which, *self.name_argument())
+        return self.module.calls.generic(function, node, extra, Kind("layer"))
 
     def super_call(self, name: str, node: cst.Call) -> Code:
         """`super().method(...)`; the constructor hands `**kwargs` up to Keras."""

@@ -47,7 +47,12 @@ class BaseTranslator:
     def names(self, node: cst.ClassDef, info: ClassInfo) -> list[str]:
         """The base classes in the port."""
         imports = self.module.imports
-        result = [self.name(base.value, info) for base in node.bases]
+        inherits = any(self.generates(base) for base in info.bases)
+        result = [
+            self.name(base.value, info)
+            for base in node.bases
+            if not (inherits and _is_generation_mixin(self.module.text(base.value)))
+        ]
         if self.needs_keras_base(info):
             if self.is_keras_model(info) and not info.is_split:
                 result.append(imports.need("keraform.modeling", "Model"))
@@ -55,6 +60,13 @@ class BaseTranslator:
             else:
                 result.append(imports.need("keraform.modeling", "MainLayer"))
         return result
+
+    def generates(self, name: str) -> bool:
+        """Whether a class of the file has a mixin of generation, which has to come once."""
+        info = self.module.classes.get(name)
+        return info is not None and any(
+            _is_generation_mixin(base) or self.generates(base) for base in info.bases
+        )
 
     def name(self, base: cst.BaseExpression, info: ClassInfo) -> str:
         """One base class in the port."""
@@ -65,3 +77,7 @@ class BaseTranslator:
         if other is None:
             return self.module.expressions(base).text
         return other.component_name if info.is_split or not info.is_public else other.port_name
+
+
+def _is_generation_mixin(name: str) -> bool:
+    return name.endswith("GenerationMixin")

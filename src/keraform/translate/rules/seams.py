@@ -43,7 +43,11 @@ SEAM_NAMES: dict[str, str] = {
     "transformers.utils.torch_int": "keraform.runtime.chunking",
     "transformers.utils.torch_float": "keraform.runtime.chunking",
     "transformers.integrations.use_experts_implementation": "keraform.runtime.experts",
+    "scipy.optimize.linear_sum_assignment": "keraform.runtime.matching",
 }
+
+# Upstream's Auto classes of models, which are the user's own in a port: `TFAutoModel` and so on.
+AUTO_CLASS = re.compile(r"transformers\.models\.auto\.(modeling_auto\.)?Auto(Model\w*|Backbone)")
 
 # Modules beside a model's own that hold how it generates, and what their mixins are in a port.
 GENERATION_MODULE = re.compile(r"transformers\.models\.\w+\.generation_(?!configuration)\w+")
@@ -61,6 +65,14 @@ FLASH_ATTENTION = "_flash_attention_forward"
 # Modules of Transformers' infrastructure that are translated as models are, and which of their classes.
 SHARED_MODULES: dict[str, str] = {
     "transformers.decision.modeling_utils": r"\w+",
+    **dict.fromkeys(
+        (
+            f"transformers.loss.loss_{name}"
+            for name in "d_fine deformable_detr deimv2 for_object_detection grounding_dino lsd lw_detr "
+            "rf_detr rnnt rt_detr tdt".split()
+        ),
+        r"\w+",
+    ),
     "transformers.modeling_layers": r"Generic\w+",
     "transformers.modeling_outputs": r"\w+",
     "transformers.time_series_utils": r"\w+",
@@ -99,6 +111,7 @@ DROPPED_CONTEXTS = frozenset(
 CONSTANT_CALLS: dict[str, bool | int] = {
     "is_deepspeed_zero3_enabled": False,
     "is_fsdp_managed_module": False,
+    "_is_torch_distributed_initialized": False,
     "is_torchdynamo_compiling": True,
     "is_torchdynamo_exporting": True,
     "is_tracing": True,
