@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from keraform.translate.analysis import import_origins
 from keraform.translate.comments import leading
 from keraform.translate.expressions.conditions import constant
+from keraform.translate.kinds import NONE, UNAVAILABLE
 from keraform.translate.layout import WIDTH, Doc, called, doc, flat, statement
 from keraform.translate.rules.record import Code
 from keraform.translate.scope import join_names
@@ -40,7 +43,11 @@ class ConditionalTranslator:
         if value is not None:
             if value:
                 return inline(module, node.body, indent, word)
-            return self.otherwise(node.orelse, indent, word)
+            lines = self.otherwise(node.orelse, indent, word)
+            for name in _imported(module, node.body):
+                if module.scope.names.get(name) == NONE:
+                    module.scope.names[name] = UNAVAILABLE
+            return lines
         before = dict(module.scope.names)
         lines = self.first_branch(node, test, indent, word)
         after_body = module.scope.names
@@ -121,6 +128,17 @@ def inline(module: ModuleTranslator, body: cst.BaseSuite, indent: str, word: str
     if [line.strip() for line in lines] == ["pass"]:
         return []
     return lines if word == "if" else [f"{indent}else:", *lines]
+
+
+def _imported(module: ModuleTranslator, body: cst.BaseSuite) -> list[str]:
+    """The names that the imports of a block bind."""
+    statements = [node.body for node in body.body if isinstance(node, cst.SimpleStatementLine)]
+    return [
+        name
+        for small in chain(*statements)
+        if isinstance(small, (cst.Import, cst.ImportFrom))
+        for name, _ in import_origins(small, module.source.module)
+    ]
 
 
 def _continues(lines: list[str]) -> bool:

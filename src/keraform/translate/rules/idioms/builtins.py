@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import BOOL, DIM, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
+from keraform.translate.kinds import BOOL, DIM, DTYPE, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
 from keraform.translate.layout import called
 from keraform.translate.rules.idioms.form import BuiltinIdiom, emit
 from keraform.translate.rules.record import Code
@@ -68,7 +68,13 @@ def zip_(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 def getattr_(calls: CallTranslator, node: cst.Call) -> Code:
-    """`getattr(config, "x", default)`: a Python value; `getattr(self, name)(...)`: a layer."""
+    """`getattr(config, "x", default)`: a Python value; `getattr(self, name)(...)`: a layer;
+    `getattr(torch, config.dtype)`: a dtype, which is its name.
+    """
+    if calls.module.dotted(node.args[0].value) == "torch" and len(node.args) == 2:
+        name = calls.module.expressions(node.args[1].value)
+        if "dtype" in name.text:
+            return Code(name.doc, DTYPE, name.precedence)
     first = calls.module.expressions(node.args[0].value)
     kind = PY if first.kind.tag in ("config", "py") else UNKNOWN
     return calls.generic(Code(("getattr",)), node, kind=kind)
