@@ -82,8 +82,7 @@ class InitialisationTranslator:
             return [Item(module.expressions(node).doc)]
         if isinstance(node, cst.IfExp):
             return self.either(node)
-        pattern = m.Call(func=m.Name("getattr"), args=[m.Arg(), m.Arg()])
-        if not m.matches(node, pattern):
+        if not _is_getattr(node):
             return None
         return [Item(module.expressions(each.value).doc) for each in node.args]  # type: ignore[attr-defined]
 
@@ -112,10 +111,11 @@ class InitialisationTranslator:
         function = self.module.scope.function
         if name is None or function is None or self.module.dotted(func) is not None:
             return None
-        if not isinstance(target, (cst.Attribute, cst.Subscript)):
+        if not isinstance(target, (cst.Attribute, cst.Subscript)) and not _is_getattr(target):
             return None
         weight = target.value if isinstance(target, cst.Subscript) else target
-        known = function.name.value != "forward" and self.weight(weight) is not None
+        named = _is_getattr(weight) or self.weight(weight) is not None
+        known = function.name.value != "forward" and named
         if not known and function.name.value not in INITIALISING:
             return None
         return self.call(name, node.with_changes(args=[cst.Arg(target), *node.args]))
@@ -157,6 +157,10 @@ class InitialisationTranslator:
             return called("layers.tie", *items[0], *items[1])
         if module.inference.makes_weight(value):
             value = value.args[0].value  # type: ignore[attr-defined]
+        if module.text(value) == "None" and weight[0].kind.tag == "layer":
+            module.imports.need("keraform.runtime", "layers")
+            module.note_rule("layers.remove_weight")
+            return called("layers.remove_weight", weight[0].doc, (f'"{weight[1]}"',))
         if isinstance(value, cst.Attribute) or module.text(value) == "None":
             return None  # another layer's weight, perhaps of another shape, or none
         return self.copied(weight, module.expressions(value).doc)
@@ -179,6 +183,11 @@ class InitialisationTranslator:
 
 def _is_data(node: cst.BaseExpression) -> bool:
     return isinstance(node, cst.Attribute) and node.attr.value == "data"
+
+
+def _is_getattr(node: cst.BaseExpression) -> bool:
+    """Whether a weight is named by an expression: `getattr(module, name)`."""
+    return m.matches(node, m.Call(func=m.Name("getattr"), args=[m.Arg(), m.Arg()]))
 
 
 def _seen_as_matrix(node: cst.BaseExpression) -> cst.BaseExpression | None:
