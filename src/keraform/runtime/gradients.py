@@ -1,14 +1,25 @@
-"""Functions whose gradient is given beside them (torch.autograd.Function)."""
+"""Where gradients are others than those of the code: given by hand, or none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from keras import ops
 
 from keraform.runtime.ops import dtypes
 from keraform.runtime.ops.tensors import is_tensor
+
+
+class no_grad(nullcontext[None]):
+    """A context whose results have no gradient; `left` takes it from them."""
+
+
+def left(context: Any, value: Any) -> Any:
+    """Returns what a block in `context` gave: without a gradient where that is `no_grad`."""
+    detached = isinstance(context, no_grad) and is_tensor(value)
+    return ops.stop_gradient(value) if detached else value
 
 
 class Context:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from keraform.translate.kinds import CONFIG, FLOAT_TENSOR, FUNCTION, PY, UNKNOWN, Kind
+from keraform.translate.kinds import CONFIG, CONTEXT, FLOAT_TENSOR, FUNCTION, PY, UNKNOWN, Kind
 from keraform.translate.layout import Doc, flat, group, render
 from keraform.translate.rules.record import Refusal
 from keraform.translate.rules.seams import (
@@ -31,6 +31,7 @@ CALL_KINDS: dict[str, Kind] = {
     "slice_logits_to_keep": FLOAT_TENSOR,
     "DynamicCache": Kind("object", name="Cache"),
     "EncoderDecoderCache": Kind("object", name="Cache"),
+    "nullcontext": CONTEXT,
     "get_activation": Kind("layer", name="nn.Module"),
 }
 STDLIB = frozenset(

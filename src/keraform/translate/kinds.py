@@ -123,6 +123,7 @@ TUPLE = Kind("tuple")
 DICT = Kind("dict")
 MODULE_DICT = Kind("dict", name="nn.ModuleDict")
 FUNCTION = Kind("function")
+CONTEXT = Kind("object", name="context")
 DISTRIBUTION = Kind("object", name="Distribution")
 
 

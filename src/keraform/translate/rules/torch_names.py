@@ -7,6 +7,7 @@ DTYPES: dict[str, str] = {
     "torch.bfloat16": "bfloat16", "torch.float64": "float64", "torch.double": "float64", "torch.int": "int32",
     "torch.int32": "int32", "torch.int64": "int64", "torch.long": "int64", "torch.int16": "int16",
     "torch.short": "int16", "torch.int8": "int8", "torch.uint8": "uint8", "torch.bool": "bool",
+    "torch.complex64": "complex64", "torch.cfloat": "complex64", "torch.complex128": "complex128",
 }  # fmt: skip
 
 # Before the name of a distribution; its module may stand between them.

@@ -9,11 +9,12 @@ import libcst as cst
 from keraform.translate.analysis import import_origins
 from keraform.translate.comments import leading
 from keraform.translate.imports import PACKAGES, STDLIB
-from keraform.translate.kinds import UNKNOWN
+from keraform.translate.kinds import CONTEXT, UNKNOWN
 from keraform.translate.layout import Doc, doc, statement
 from keraform.translate.rules.seams import DROPPED_CONTEXTS
 from keraform.translate.rules.torch_names import canonical
 from keraform.translate.statements.conditionals import inline
+from keraform.translate.statements.scans import assigned_names
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -34,7 +35,21 @@ class ContextTranslator:
         for number, part in enumerate(kept):
             document = doc(document, ", " if number else "", part)
         body = self.module.statements.block(node.body, indent + "    ")
-        return [indent + statement(doc(document, ":"), indent), *body]
+        lines = [indent + statement(doc(document, ":"), indent), *body]
+        return lines + [line for item in node.items for line in self.left(item.item, node, indent)]
+
+    def left(self, context: cst.BaseExpression, node: cst.With, indent: str) -> list[str]:
+        """What follows a block whose context perhaps is `torch.no_grad()`: its results have no
+        gradient then.
+        """
+        if not isinstance(context, cst.Name):
+            return []
+        names = self.module.scope.names
+        if names.get(context.value) != CONTEXT:
+            return []
+        results = [n for n in assigned_names(node.body) if n in names and not names[n].is_python]
+        self.module.imports.need("keraform.runtime", "gradients")
+        return [f"{indent}{name} = gradients.left({context.value}, {name})" for name in results]
 
     def is_dropped(self, node: cst.BaseExpression) -> bool:
         """Whether a context is of no use in a port."""

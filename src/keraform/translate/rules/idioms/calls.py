@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from keraform.translate.kinds import CONTEXT
 from keraform.translate.rules.idioms.form import FunctionIdiom
 from keraform.translate.rules.record import Code, Refusal
 
@@ -27,6 +28,12 @@ def checkpoint(calls: CallTranslator, node: cst.Call) -> Code:
     return calls.call(cst.Call(func=function.value, args=kept))
 
 
+def no_grad(calls: CallTranslator, _node: cst.Call) -> Code:
+    """`torch.no_grad()` that is perhaps entered: what its block gives is detached afterwards."""
+    calls.module.imports.need("keraform.runtime", "gradients")
+    return Code(("gradients.no_grad()",), CONTEXT)
+
+
 def conv_forward(calls: CallTranslator, node: cst.Call) -> Code:
     """`self._conv_forward(x, self.weight, self.bias)` is what the convolution itself does."""
     inputs, *weights = [calls.module.text(arg.value) for arg in node.args]
@@ -37,4 +44,7 @@ def conv_forward(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 SELF_METHODS: dict[str, FunctionIdiom] = {"_conv_forward": conv_forward}
-FUNCTIONS: dict[str, FunctionIdiom] = {"torch.utils.checkpoint.checkpoint": checkpoint}
+FUNCTIONS: dict[str, FunctionIdiom] = {
+    "torch.no_grad": no_grad,
+    "torch.utils.checkpoint.checkpoint": checkpoint,
+}

@@ -36,6 +36,11 @@ def default_dtype(calls: CallTranslator, _node: cst.Call) -> Code:
     return emit(calls, "kf.get_default_dtype()", {}, DTYPE)
 
 
+def autocast_dtype(_calls: CallTranslator, _node: cst.Call) -> Code:
+    """`torch.get_autocast_dtype(device)`, which nothing uses: autocasting is never on."""
+    return Code(('"bfloat16"',), DTYPE)
+
+
 def to(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     """`x.to(dtype)`, `x.to(device)`, `x.to(other)`: only the dtype remains."""
     dtype: Code | None = None
@@ -66,7 +71,7 @@ def _is_device(code: Code) -> bool:
 def _exact_dtype(calls: CallTranslator, dtype: Code) -> str | None:
     """The dtype that a literal names, or that of `x` in `x.dtype`."""
     name = dtype.text.strip('"')
-    if re.fullmatch(r"(b?float|u?int)\d*|bool", name):
+    if re.fullmatch(r"(b?float|u?int|complex)\d*|bool", name):
         return name
     kind = calls.module.scope.names.get(name.removesuffix(".dtype"))
     return kind.dtype if kind is not None and name.endswith(".dtype") else None
@@ -83,6 +88,7 @@ FUNCTIONS: dict[str, FunctionIdiom] = {
     "torch.finfo": limits("finfo"),
     "torch.iinfo": limits("iinfo"),
     "torch.device": device,
+    "torch.get_autocast_dtype": autocast_dtype,
     "torch.get_default_dtype": default_dtype,
 }
 METHODS: dict[str, MethodIdiom] = {"to": to, "type": type_}
