@@ -91,6 +91,13 @@ def test_quotes_and_braces_in_a_reason_do_not_break_the_file() -> None:
     assert len(made.refusals) == 1
 
 
+def test_a_method_that_tensors_do_not_have_stays_as_it_is() -> None:
+    """Torch raises there too, unless it is no tensor after all."""
+    made = port("def f(x: torch.Tensor):\n    return x.squeze(-1)\n")
+    assert made.refusals == []
+    assert "    return x.squeze(-1)\n" in made.code
+
+
 def test_what_is_not_reached_is_not_refused() -> None:
     made = port(
         """

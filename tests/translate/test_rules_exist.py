@@ -16,6 +16,7 @@ import pytest
 
 from keraform.translate.rules import functions, idioms, methods, modules
 from keraform.translate.rules.record import Rule
+from keraform.translate.rules.tensor_attributes import TENSOR_ATTRIBUTES
 from translate.rule_cases import all_cases
 
 ROOM = Path(functions.__file__).resolve().parents[1]
@@ -133,6 +134,13 @@ def misplaced_arguments(rule: Rule) -> list[str]:
 def test_positional_arguments_are_torchs() -> None:
     rules = [rule for rule in RULES.values() if not rule.id.startswith("Tensor.")]
     assert [problem for rule in rules for problem in misplaced_arguments(rule)] == []
+
+
+def test_attributes_of_tensors_are_torchs() -> None:
+    import torch
+
+    found = {name for name in dir(torch.Tensor) if not name.startswith("_")}
+    assert sorted(found - TENSOR_ATTRIBUTES) == []
 
 
 def test_rules_name_functions_that_torch_has() -> None:

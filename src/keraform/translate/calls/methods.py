@@ -26,6 +26,7 @@ from keraform.translate.rules import idioms, prefixes
 from keraform.translate.rules.methods import AMBIGUOUS, METHODS
 from keraform.translate.rules.record import Arguments, Code, Refusal
 from keraform.translate.rules.seams import TREE_METHODS
+from keraform.translate.rules.tensor_attributes import TENSOR_ATTRIBUTES
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -71,7 +72,8 @@ class MethodTranslator:
             return self.tree_walk(receiver, name, node)
         if name == "apply" and kind.tag == "layer":
             return self.tree_walk(receiver, name, node)
-        if kind.is_tensor or (kind.tag == "tuple" and _only_of_tensors(name)):
+        of_torch = kind.is_tensor and name in TENSOR_ATTRIBUTES
+        if of_torch or (kind.tag == "tuple" and _only_of_tensors(name)):
             return self.of_tensor(receiver, name, module.calls.arguments(node))
         if kind.is_unknown and (name.removesuffix("_") in METHODS or name in idioms.METHODS):
             if name in AMBIGUOUS:
