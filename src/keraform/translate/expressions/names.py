@@ -8,7 +8,7 @@ import libcst as cst
 
 from keraform.translate.collisions import OWN
 from keraform.translate.imports import public_names
-from keraform.translate.kinds import BOOL, DTYPE, FLOAT, NONE, TUPLE, UNKNOWN, Kind
+from keraform.translate.kinds import BOOL, DTYPE, FLOAT, NONE, PY, TUPLE, UNKNOWN, Kind
 from keraform.translate.rules.modules import layer_class
 from keraform.translate.rules.record import Code, Refusal
 from keraform.translate.rules.torch_names import DISTRIBUTIONS, DTYPES, canonical
@@ -113,7 +113,7 @@ class NameTranslator:
         if name in PYTHON_CLASSES:
             return Code((PYTHON_CLASSES[name],), torch)
         if name in MEMORY:
-            return Code(("None",), NONE)
+            return Code(("None",), PY)
         if name in CONSTANTS:
             return Code((CONSTANTS[name],), TUPLE)
         if name in NUMBERS:

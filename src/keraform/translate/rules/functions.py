@@ -66,7 +66,7 @@ BINARY = tuple(
     Rule("torch.addcdiv", "input, tensor1, tensor2, value?", "kf.addcdiv({input}, {tensor1}, {tensor2}, value={value})", "same"),
     Rule("torch.logit", "input, eps?", "kf.logit({input}, eps={eps})", "same"),
     Rule("torch.nan_to_num", "input, nan?, posinf?, neginf?", "ops.nan_to_num({input}, nan={nan}, posinf={posinf}, neginf={neginf})", "same"),
-    Rule("torch.equal", "input, other", "kf.equal({input}, {other})", "tensor:bool"),
+    Rule("torch.equal", "input, other", "kf.equal({input}, {other})", "unknown"),
     Rule("torch.div", "input, other, rounding_mode?", "kf.divide({input}, {other}, rounding_mode={rounding_mode})", "tensor"),
     Rule("torch.true_divide", "input, other", "kf.divide({input}, {other})", "tensor:float"),
     Rule("torch.floor_divide", "input, other", "ops.floor_divide({input}, {other})", "same"),
@@ -182,8 +182,8 @@ SHAPES = (
 
 _FOURIER = "input, n?, dim?, norm?"
 FOURIER = (
-    *(Rule(f"torch.fft.{name}", _FOURIER, f"kf.{name}({{input}}, n={{n}}, dim={{dim}}, norm={{norm}})", kind) for name, kind in (("fft", "tensor:complex"), ("ifft", "tensor:complex"), ("rfft", "tensor:complex"), ("irfft", "tensor:float"))),
-    Rule("torch.fft.fftn", "input, s?, dim?, norm?", "kf.fftn({input}, s={s}, dim={dim}, norm={norm})", "tensor:complex"),
+    *(Rule(f"torch.fft.{name}", _FOURIER, f"kf.{name}({{input}}, n={{n}}, dim={{dim}}, norm={{norm}})", kind) for name, kind in (("fft", "tensor"), ("ifft", "tensor"), ("rfft", "tensor"), ("irfft", "tensor:float"))),
+    Rule("torch.fft.fftn", "input, s?, dim?, norm?", "kf.fftn({input}, s={s}, dim={dim}, norm={norm})", "tensor"),
 )  # fmt: skip
 
 FUNCTIONAL = (
