@@ -277,6 +277,22 @@ def test_add_parameter_keeps_value_and_dtype() -> None:
     assert not isinstance(np.ones(2), layers.Tensor)
 
 
+def test_a_parameter_belongs_to_the_layer_it_is_assigned_to() -> None:
+    class Table(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = layers.parameter(ops.arange(3, dtype="float32"), trainable=False)
+            self.places = layers.parameter(ops.arange(2, dtype="int64"))
+
+    with keras.StatelessScope():
+        waiting = Table()
+    assert [variable.shape for variable in waiting.non_trainable_variables] == [(3,), (2,)]
+    table = Table()
+    assert [weight.key for weight in named_weights(table)] == ["table", "places"]
+    assert table.places.dtype == "int64" and not table.trainable_variables
+    assert np.asarray(read(table.table)).tolist() == [0, 1, 2]
+
+
 def test_tf_function_needs_no_autograph() -> None:
     tf = pytest.importorskip("tensorflow")
     block = Block(3)

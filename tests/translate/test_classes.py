@@ -384,3 +384,38 @@ def test_the_mixin_of_generation_comes_once() -> None:
     )
     assert "class TFMiniForA(PreTrainedModel, GenerationMixin, Model):" in ported
     assert "class TFMiniForB(TFMiniForA):" in ported
+
+
+def test_a_parameter_without_a_layer_belongs_to_the_one_it_is_assigned_to() -> None:
+    ported = lines(
+        """
+        class Table(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table = self.make(3)
+
+            @staticmethod
+            def make(n):
+                return nn.Parameter(torch.zeros(3, 2), requires_grad=False)
+
+            def forward(self, x):
+                return x
+        """
+    )
+    assert "        return layers.parameter(ops.zeros((3, 2)), trainable=False)" in ported
+
+
+def test_a_docstring_that_loads_a_file_is_no_loading_of_files() -> None:
+    ported = lines(
+        """
+        class Block(nn.Module):
+            def forward(self, x):
+                \"\"\"Example: torch.load("batch.pt").\"\"\"
+                return x
+
+            def load_weights(self, path):
+                return torch.load(path)
+        """
+    )
+    assert "    def call(self, x):" in ported
+    assert "load_weights" not in "".join(ported)

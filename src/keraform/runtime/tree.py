@@ -95,6 +95,18 @@ class TorchTree(NameOwner):
         return own_variable(self, attribute)
 
 
+def parameter(value: Any, trainable: bool = True) -> keras.Variable:
+    """A weight that starts as the tensor `value`, of the layer that it will be assigned to."""
+    is_float = keras.backend.is_float_dtype(getattr(value, "dtype", None) or "float32")
+    own = keras.config.dtype_policy().variable_dtype
+    return keras.Variable(
+        _Constant(value),
+        shape=tuple(value.shape),
+        dtype=own if is_float else keras.backend.standardize_dtype(value.dtype),
+        trainable=trainable and is_float,
+    )
+
+
 class _Constant:
     """An initialiser that gives one tensor, so that weights with a value can be deferred too."""
 

@@ -16,6 +16,7 @@ _TABLE = {
         "buffer",
         "call_context",
         "keywords",
+        "parameter",
     ),
     "transformer": (
         "Transformer",

@@ -15,6 +15,7 @@ from keras.src.distribution import distribution_lib
 
 from keraform.runtime import observe
 from keraform.runtime.tree import TorchTree, read
+from keraform.runtime.tree import parameter as parameter  # of the layers' public table
 
 # AutoGraph calls a function that carries this mark as it stands
 _UNCONVERTED: dict[str, Any] = {}

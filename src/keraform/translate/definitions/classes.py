@@ -113,4 +113,5 @@ class ClassDefinitionTranslator:
         """
         if self.differentiates(node):
             return True
-        return node.name.value in TORCH_ONLY_METHODS or "torch.load(" in self.module.text(node.body)
+        _, body = split_docstring(node.body)
+        return node.name.value in TORCH_ONLY_METHODS or "torch.load(" in self.module.text(body)

@@ -33,12 +33,21 @@ DATA = frozenset({"tensor", "list", "tuple", "numpy"})
 
 
 def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> Code:
-    """`nn.Parameter(torch.ones(n))` is a weight with an initializer, any other value is computed."""
+    """`nn.Parameter(torch.ones(n))` is a weight with an initializer, any other value is computed;
+    where there is no layer, it belongs to the one that it is assigned to.
+    """
     value = node.args[0].value
-    self_name = calls.module.scope.self_name or "self"
+    self_name = calls.module.scope.self_name
     name = [Item(each) for each in calls.construction.name_argument()]
     frozen = not trainable or _option(calls, node, "requires_grad") == "False"
     fixed = [Item(("trainable=False",))] if frozen else []
+    if self_name is None:
+        with calls.module.scope.assigned_to(None):
+            code = calls.module.expressions(value)
+        calls.module.imports.need("keraform.runtime", "layers")
+        return Code(
+            called("layers.parameter", code.doc, *(each.doc for each in fixed)), FLOAT_TENSOR
+        )
     initial = _initial_value(calls, value) if isinstance(value, cst.Call) else None
     if initial is not None:
         items, kind = initial
