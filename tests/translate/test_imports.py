@@ -78,6 +78,16 @@ def test_aliases_of_imports() -> None:
             "from keraform.models.modeling_outputs import TFBaseModelOutput",
         ),
         (
+            "from ...modeling_outputs import ModelOutput",
+            "ModelOutput()",
+            "from keraform.runtime.outputs import ModelOutput",
+        ),
+        (
+            "from ..clip.modeling_clip import CLIPVisionConfig",
+            "CLIPVisionConfig()",
+            "from transformers.models.clip.configuration_clip import CLIPVisionConfig",
+        ),
+        (
             "from ..llama.modeling_llama import LlamaRMSNorm, rotate_half",
             "LlamaRMSNorm(rotate_half(2))",
             "from keraform.models.llama.modeling_llama import TFLlamaRMSNorm, rotate_half",

@@ -244,3 +244,75 @@ def test_what_ends_in_a_layer_of_torch_is_no_tuple() -> None:
             return self.head(x).squeeze(2)
     """
     assert lines(source)[-1].strip() == "return kf.squeeze(self.head(x), 2)"
+
+
+def test_a_parameter_that_some_function_unpacks_is_no_tensor() -> None:
+    code = lines(
+        """
+        def f(x: torch.Tensor, rotary: torch.Tensor, cache: torch.Tensor, y: torch.Tensor):
+            return g(x, rotary) + rotary.size(0) + cache.get_seq_length() + y.size(0)
+
+        def g(x: torch.Tensor, rotary: torch.Tensor):
+            cos, sin = rotary
+            return x.size(0)
+
+        def h(y: tuple[torch.Tensor, torch.Tensor]):
+            return y.to("cpu")
+        """
+    )
+    assert "cache.get_seq_length()" in code[1]
+    assert "return y" in code[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("attention_mask", "mask"), ("position_ids", "mixed"), ("hidden", None)]
+)
+def test_names_tell_what_may_be_of_integers(name: str, dtype: str | None) -> None:
+    source = f"import torch\n\n\ndef f({name}: torch.Tensor):\n    return {name}\n"
+    _, found = map_source(source, filename="modeling_mini.py")
+    assert Kind("tensor", dtype) in found.kinds.values()
+
+
+def test_a_result_that_is_returned_as_several_is_no_tensor() -> None:
+    code = lines(
+        """
+        def f(x: torch.Tensor) -> torch.Tensor:
+            return x, x
+
+        def g(x: torch.Tensor):
+            y = f(x)
+            return y.size(0)
+        """
+    )
+    assert code[-1] == "    return kf.dynamic.size(y, 0)"
+
+
+def test_a_result_that_is_a_sum_is_no_tuple() -> None:
+    code = lines(
+        """
+        def f(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            x = x + 1
+            return x
+
+        def g(x: torch.Tensor):
+            y = f(x)
+            return y.size(0)
+        """
+    )
+    assert code[-1] == "    return kf.dynamic.size(y, 0)"
+
+
+def test_an_import_that_ports_do_without_is_none_there() -> None:
+    source = (
+        "from transformers.utils.import_utils import is_mambapy_available\n\n\n"
+        "def f(x):\n"
+        "    if is_mambapy_available():\n"
+        "        from mambapy.pscan import pscan\n"
+        "    else:\n"
+        "        pscan = None\n"
+        "    if x is not None and pscan is not None:\n"
+        "        x = pscan(x)\n"
+        "    return x\n"
+    )
+    _, found = map_source(source, filename="modeling_mini.py")
+    assert Kind("none", name="unavailable") in found.kinds.values()

@@ -135,10 +135,16 @@ class KindInference:
         return next((owner.methods[name] for owner in owners if name in owner.methods), None)
 
     def returned(self, function: cst.FunctionDef) -> Kind:
-        """What the annotation of a function's result says."""
+        """What the annotation of a function's result says, unless its `return` says otherwise."""
         if function.returns is None:
             return UNKNOWN
-        return self.module.annotations.kind(function.returns.annotation)
+        kind = self.module.annotations.kind(function.returns.annotation)
+        values = list(_returns(function.body))
+        if kind.is_tensor and any(isinstance(value, cst.Tuple) for value in values):
+            return UNKNOWN
+        if kind.tag == "tuple" and all(_is_sum(value, function) for value in values):
+            return UNKNOWN
+        return kind
 
     def called(self, name: str | None) -> Kind:
         """What calling a layer gives."""
@@ -172,3 +178,31 @@ def _assignments(body: cst.CSTNode) -> Iterator[cst.Assign | cst.AnnAssign]:
             yield child
         elif isinstance(child, (cst.BaseStatement, cst.BaseSuite, cst.Else)):
             yield from _assignments(child)
+
+
+def _is_sum(value: cst.BaseExpression, function: cst.FunctionDef) -> bool:
+    """Whether a value is a name that was last bound to the result of an operator, as tensors are
+    (`hidden_states = residual + hidden_states`).
+    """
+    if not isinstance(value, cst.Name):
+        return False
+    bound = [
+        node
+        for node in _assignments(function.body)
+        if isinstance(node, cst.Assign) and node.targets[0].target.deep_equals(value)
+    ]
+    last = bound[-1].value if bound else None
+    return isinstance(last, cst.BinaryOperation) and not any(
+        isinstance(side, (cst.Tuple, cst.List)) for side in (last.left, last.right)
+    )
+
+
+def _returns(body: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """The values that a function returns."""
+    for child in body.children:
+        if isinstance(child, cst.Return) and child.value is not None:
+            yield child.value
+        elif isinstance(child, (cst.BaseStatement, cst.BaseSuite, cst.Else)) and not isinstance(
+            child, (cst.FunctionDef, cst.ClassDef)
+        ):
+            yield from _returns(child)

@@ -20,8 +20,9 @@ class Kind:
             value that is no tensor), `int`, `float`, `bool`, `str`, `none`, `tuple`, `list`,
             `dict`, `layer`, `layers` (a list of layers), `class`, `function`, `object`, `numpy`,
             `dtype`, `device`, `config`, `torch` (a name of torch), or `unknown`.
-        dtype: for tensors, the exact dtype, `float` for the model's own, `int`, `bool`, or `mixed`
-            where runs differ; None when not known.
+        dtype: for tensors, the exact dtype, `float` for the model's own, `int`, `bool`, `mixed`
+            where runs differ, or `mask` for what is either added or multiplied by; None when not
+            known.
         rank: for tensors, the number of axes, None when not known.
         items: for tuples and lists, the kinds of the elements, or one kind for all.
         name: for layers, classes, objects and torch names, the name of the class or the dotted
@@ -112,6 +113,7 @@ FLOAT = Kind("float")
 BOOL = Kind("bool")
 STR = Kind("str")
 NONE = Kind("none")
+UNAVAILABLE = Kind("none", name="unavailable")  # what torch's side may have imported
 NUMPY = Kind("numpy")
 DTYPE = Kind("dtype")
 DEVICE = Kind("device")

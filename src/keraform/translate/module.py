@@ -36,6 +36,7 @@ from keraform.translate.scope import Scope
 from keraform.translate.source import Source
 from keraform.translate.statements import StatementTranslator
 from keraform.translate.targets import TargetTranslator
+from keraform.translate.uses import ParameterUses
 
 # Where the cache puts its banner, which needs the rules' version.
 BANNER = ("#", "# KERAFORM-BANNER", "#")
@@ -53,6 +54,7 @@ class ModuleTranslator:
         self.analysis: Analysis = analyse(self.tree, source.module)
         self.classes = self.analysis.classes
         self.functions = self.analysis.functions
+        self.uses = ParameterUses(self.tree)
         self.recorded = RecordedKinds(facts or {}, self.positions)
         self.inference = KindInference(self)
         self.globals: dict[str, Kind] = {}

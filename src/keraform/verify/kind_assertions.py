@@ -17,7 +17,7 @@ import torch
 import transformers
 from torch import nn
 
-from keraform.translate.kinds import Kind
+from keraform.translate.kinds import UNAVAILABLE, Kind
 from keraform.verify.drives import torch_values
 from keraform.verify.instrument import HOOK, instrument
 from keraform.verify.kinds import kind_of
@@ -122,7 +122,7 @@ def kinds_of_module(module: str) -> KindAssertions:
 
 def agrees(kind: Kind, value: Any) -> bool:
     """Whether a value is of a kind; None always may be, since every kind can be optional."""
-    if value is None:
+    if value is None or kind == UNAVAILABLE:
         return True
     check = CHECKS.get(kind.tag)
     return check is None or check(kind, value)
@@ -164,7 +164,7 @@ def _tensor(kind: Kind, value: Any) -> bool:
 
 def _dtype(kind: Kind, dtype: torch.dtype) -> bool:
     """Whether a dtype is the kind's: `float` follows the model, `int` is any of them."""
-    if kind.dtype is None or kind.dtype == "mixed":
+    if kind.dtype in (None, "mixed", "mask"):
         return True
     if kind.dtype == "float":
         return dtype == torch.float32
@@ -209,7 +209,7 @@ CHECKS: dict[str, Callable[[Kind, Any], bool]] = {
     "size": _of(*SEQUENCES),
     "tuple": _of(*SEQUENCES),  # Keras's operations give lists where torch's give tuples
     "list": _of(*SEQUENCES, Iterator),  # and what walks over layers
-    "dict": _of(dict, nn.ModuleDict),
+    "dict": _of(Mapping, nn.ModuleDict),
     "layer": _layer,
     "layers": _layers,
     "class": _of(type),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from keraform.runtime.caches.cache import Cache
@@ -159,6 +159,9 @@ class KVSharingDict(dict):
     """Keys and values that one layer leaves for another, by name."""
 
     is_keraform_cache = True
+
+    def __init__(self, shared: Mapping[str, Any] | None = None) -> None:
+        super().__init__(shared or {})
 
     def to(self, *args: Any, **kwargs: Any) -> KVSharingDict:
         """Itself: Keras places tensors."""

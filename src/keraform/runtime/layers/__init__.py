@@ -33,7 +33,7 @@ _TABLE = {
         "RMSNormalization",
     ),
     "batch_normalization": ("BatchNormalization", "InstanceNormalization"),
-    "container": ("Sequential",),
+    "container": ("LayerDict", "LayerList", "Sequential"),
     "convolution": ("Conv1D", "Conv2D", "Conv3D"),
     "padding": (
         "CircularPadding1D",
@@ -114,7 +114,7 @@ _TABLE = {
     "recurrent": ("GRU", "GRUCell", "LSTM", "LSTMCell"),
     "resampling": ("Flatten", "PixelShuffle", "PixelUnshuffle", "Unflatten", "Unfold", "Upsample"),
     "transposed_convolution": ("ConvTranspose1D", "ConvTranspose2D", "ConvTranspose3D"),
-    "tying": ("tie",),
+    "tying": ("remove_weight", "tie"),
 }
 _ROOMS = {name: room for room, names in _TABLE.items() for name in names}
 __all__ = sorted(_ROOMS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -85,6 +85,93 @@ class Sequential(Layer):
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         return cls(dict(zip(names, steps, strict=True)), **config)
+
+
+class LayerList(Layer):
+    """A list of layers that is a layer itself: the base of what torch derives from `ModuleList`.
+
+    Args:
+        steps: the first layers.
+    """
+
+    def __init__(self, steps: Iterable[Any] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._steps = list(steps)
+
+    def append(self, layer: Any) -> LayerList:
+        self._steps.append(layer)
+        return self
+
+    def extend(self, steps: Iterable[Any]) -> LayerList:
+        for layer in steps:
+            self.append(layer)
+        return self
+
+    def torch_children(self) -> Iterator[tuple[str, Any]]:
+        yield from ((str(index), layer) for index, layer in enumerate(self._steps))
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._steps))
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._steps[index]
+
+
+class LayerDict(Layer):
+    """A dict of layers that is a layer itself: the base of what torch derives from `ModuleDict`.
+
+    Args:
+        steps: the first layers, by name.
+    """
+
+    def __init__(self, steps: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._names: list[str] = []
+        self._steps: list[Any] = []
+        for name, layer in (steps or {}).items():
+            self[name] = layer
+
+    def torch_children(self) -> Iterator[tuple[str, Any]]:
+        yield from self.items()
+
+    def keys(self) -> list[str]:
+        return list(self._names)
+
+    def values(self) -> list[Any]:
+        return list(self._steps)
+
+    def items(self) -> list[tuple[str, Any]]:
+        return list(zip(self._names, self._steps, strict=True))
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Any:
+        return self._steps[self._names.index(name)]
+
+    def __setitem__(self, name: str, layer: Any) -> None:
+        if name in self._names:
+            raise KeyError(
+                f"expected a new name; got {name!r}, which {type(self).__name__} '{self.name}' "
+                "has; use keraform.runtime.tree.replace_child to put another layer in its place."
+            )
+        self._names.append(name)
+        self._steps.append(layer)
 
 
 def _same(value: Any) -> Any:

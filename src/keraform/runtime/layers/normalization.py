@@ -48,6 +48,7 @@ class LayerNormalization(TorchLayer, keras.layers.LayerNormalization):
         epsilon: added to the variance.
         elementwise_affine: whether there is a scale (and a bias).
         use_bias: whether there is a bias.
+        eps: torch's name of `epsilon`, for a model that chooses the class at run time.
     """
 
     torch_weights: ClassVar = {"gamma": WeightSpec("weight"), "beta": WeightSpec("bias")}
@@ -60,9 +61,11 @@ class LayerNormalization(TorchLayer, keras.layers.LayerNormalization):
         epsilon: float = 1e-5,
         elementwise_affine: bool = True,
         use_bias: bool = True,
+        eps: float | None = None,
         **kwargs: Any,
     ) -> None:
         normalized = as_shape(shape)
+        epsilon = epsilon if eps is None else eps
         super().__init__(
             axis=list(range(-len(normalized), 0)),
             epsilon=epsilon,
@@ -99,6 +102,7 @@ class RMSNormalization(TorchLayer, keras.layers.RMSNormalization):
         shape: sizes of the normalised axes.
         epsilon: added to the mean square; None means the dtype's machine epsilon.
         elementwise_affine: whether there is a scale.
+        eps: torch's name of `epsilon`, for a model that chooses the class at run time.
     """
 
     torch_weights: ClassVar = {"scale": WeightSpec("weight")}
@@ -109,8 +113,10 @@ class RMSNormalization(TorchLayer, keras.layers.RMSNormalization):
         shape: int | Sequence[int],
         epsilon: float | None = None,
         elementwise_affine: bool = True,
+        eps: float | None = None,
         **kwargs: Any,
     ) -> None:
+        epsilon = epsilon if eps is None else eps
         super().__init__(axis=-1, epsilon=epsilon or 0.0, **kwargs)
         self.normalized_shape = as_shape(shape)
         self.eps = epsilon

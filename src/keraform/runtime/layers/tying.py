@@ -87,6 +87,13 @@ def tie(layer: Any, name: str, source: Any, source_name: str) -> None:
         put_derived(layer, attribute, Tie(owner, own_axes(layer, attribute)))
 
 
+def remove_weight(layer: Any, name: str) -> None:
+    """Let `layer` have no weight `name` (torch's name) from now on: torch's `layer.bias = None`."""
+    for attribute, spec in layer.torch_weights.items():
+        if spec.name == name and own_variable(layer, attribute) is not None:
+            drop_variable(layer, attribute)
+
+
 def own_axes(layer: Any, attribute: str) -> tuple[int, ...] | None:
     """The axes that the layer's class states for `attribute`."""
     return layer.torch_weights.get(attribute, WeightSpec(attribute)).axes

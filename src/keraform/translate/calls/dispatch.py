@@ -27,6 +27,7 @@ from keraform.translate.kinds import (
 )
 from keraform.translate.layout import Doc, Group, Item, begins, called, doc
 from keraform.translate.rules import idioms
+from keraform.translate.rules.modules import MODULES
 from keraform.translate.rules.record import (
     Arguments,
     Code,
@@ -140,6 +141,8 @@ class CallTranslator:
             kind = module.imports.call_kind(module.origins[name])
         if function.kind.tag == "layer":
             kind = module.inference.called(function.kind.name)
+        if function.kind.tag == "torch" and function.kind.name in MODULES:  # `Norm = nn.LayerNorm`
+            return self.construction.torch_module(function.kind.name, node)
         return self.generic(function, node, kind=kind)
 
     # Calls that are written

@@ -112,10 +112,11 @@ class InitialisationTranslator:
         function = self.module.scope.function
         if name is None or function is None or self.module.dotted(func) is not None:
             return None
-        if not isinstance(target, (cst.Attribute, cst.Subscript)):
+        if not isinstance(target, (cst.Attribute, cst.Subscript)) and not _is_getattr(target):
             return None
         weight = target.value if isinstance(target, cst.Subscript) else target
-        known = function.name.value != "forward" and self.weight(weight) is not None
+        named = _is_getattr(weight) or self.weight(weight) is not None
+        known = function.name.value != "forward" and named
         if not known and function.name.value not in INITIALISING:
             return None
         return self.call(name, node.with_changes(args=[cst.Arg(target), *node.args]))
@@ -157,6 +158,10 @@ class InitialisationTranslator:
             return called("layers.tie", *items[0], *items[1])
         if module.inference.makes_weight(value):
             value = value.args[0].value  # type: ignore[attr-defined]
+        if module.text(value) == "None" and weight[0].kind.tag == "layer":
+            module.imports.need("keraform.runtime", "layers")
+            module.note_rule("layers.remove_weight")
+            return called("layers.remove_weight", weight[0].doc, (f'"{weight[1]}"',))
         if isinstance(value, cst.Attribute) or module.text(value) == "None":
             return None  # another layer's weight, perhaps of another shape, or none
         return self.copied(weight, module.expressions(value).doc)
@@ -190,3 +195,9 @@ def _seen_as_matrix(node: cst.BaseExpression) -> cst.BaseExpression | None:
     listed = m.Call(func=view, args=[m.Arg(m.List(sizes) | m.Tuple(sizes))])
     plain = m.Call(func=view, args=[m.Arg(size), m.Arg(rest)])
     return node.func.value if m.matches(node, listed | plain) else None  # type: ignore[attr-defined]
+
+
+def _is_getattr(node: cst.BaseExpression) -> bool:
+    """Whether a weight is named by an expression: `getattr(module, name)`."""
+    called = isinstance(node, cst.Call) and isinstance(node.func, cst.Name)
+    return called and node.func.value == "getattr" and len(node.args) == 2  # type: ignore[attr-defined]

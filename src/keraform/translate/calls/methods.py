@@ -35,6 +35,8 @@ TREE_WALKS = frozenset({*TREE_METHODS, "children", "modules"})
 UNCHANGED_SIZE = frozenset({"clone", "detach", "item", "to", "contiguous", "cpu"})
 # Methods of Python's containers that tensors do not have.
 OF_CONTAINERS = frozenset({"append", "extend", "insert", "items", "keys", "update", "setdefault"})
+# Methods that place a module; its dtype may stay, since Keras's operations promote.
+PLACING = frozenset({"to", "cpu", "cuda"})
 # Attributes that hold an activation (`self.act_fn(x)`).
 ACTIVATIONS = frozenset({"act", "act_fn", "activation", "activation_fn", "intermediate_act_fn"})
 
@@ -69,7 +71,7 @@ class MethodTranslator:
             return self.tree_walk(receiver, name, node)
         if name == "apply" and kind.tag == "layer":
             return self.tree_walk(receiver, name, node)
-        if kind.is_tensor:
+        if kind.is_tensor or (kind.tag == "tuple" and _only_of_tensors(name)):
             return self.of_tensor(receiver, name, module.calls.arguments(node))
         if kind.is_unknown and (name.removesuffix("_") in METHODS or name in idioms.METHODS):
             if name in AMBIGUOUS:
@@ -109,6 +111,8 @@ class MethodTranslator:
         """A method of a layer, a size, or a Python object."""
         module, kind = self.module, receiver.kind
         if kind.tag in ("dim", "int") and name in UNCHANGED_SIZE:
+            return receiver
+        if kind.tag == "layer" and name in PLACING:
             return receiver
         if kind.tag == "size" and name == "numel":
             return Code(called("kf.prod", receiver.doc), DIM)
@@ -189,6 +193,11 @@ class MethodTranslator:
             return Code(walk, Kind("list", items=(pair,)))
         walk = called(f"tree.{TREE_METHODS[f'named_{name}']}", receiver.doc)
         return Code(doc("[layer for _, layer in ", walk, "]"), Kind("layers"))
+
+
+def _only_of_tensors(name: str) -> bool:
+    """Whether a method belies the annotation `tuple`."""
+    return (name in METHODS or name in idioms.METHODS) and not hasattr(tuple, name)
 
 
 def _is_super(node: cst.BaseExpression) -> bool:

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
 
 
+# Torch's base classes of modules, as classes of `keraform.runtime.layers`.
+CONTAINERS = {
+    "nn.Module": "Layer",
+    "nn.ModuleList": "LayerList",
+    "nn.ModuleDict": "LayerDict",
+}
+
+
 class BaseTranslator:
     """Translates the bases of classes."""
 
@@ -71,8 +79,9 @@ class BaseTranslator:
     def name(self, base: cst.BaseExpression, info: ClassInfo) -> str:
         """One base class in the port."""
         dotted = self.module.dotted(base)
-        if dotted is not None and canonical(dotted) == "nn.Module":
-            return self.module.imports.need("keraform.runtime.layers", "Layer")
+        torch = canonical(dotted) if dotted is not None else None
+        if torch in CONTAINERS:
+            return self.module.imports.need("keraform.runtime.layers", CONTAINERS[torch])
         other = self.module.classes.get(self.module.text(base))
         if other is None:
             return self.module.expressions(base).text

@@ -6,25 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 import libcst as cst
-import libcst.matchers as m
 
 from keraform.translate.comments import split_comments
 from keraform.translate.definitions.bases import BaseTranslator
-from keraform.translate.kinds import CONFIG, DEVICE, DICT, PY, TENSOR, TUPLE, UNKNOWN, Kind
+from keraform.translate.kinds import CONFIG, DEVICE, DICT, PY, TUPLE, UNKNOWN
 from keraform.translate.layout import Doc, Item, doc, flat
 from keraform.translate.scope import ClassInfo, Scope
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
-
-# Methods by which a parameter without annotation is known to be a tensor.
-TENSOR_METHODS = frozenset(
-    "size dim view reshape transpose permute unsqueeze squeeze flatten contiguous detach float "
-    "long masked_fill expand repeat_interleave chunk unbind softmax new_zeros new_ones "
-    "numel".split()
-)
-# Methods by which a parameter is known to be a cache, whatever its annotation says.
-CACHE_METHODS = frozenset({"get_seq_length", "get_max_cache_shape", "get_mask_sizes"})
 
 
 class ParameterTranslator:
@@ -78,10 +68,7 @@ class ParameterTranslator:
             text = doc(text, " = " if node.annotation is not None else "=", default.whole)
             if kind.is_unknown and default.kind.tag in ("int", "float", "bool", "str"):
                 kind = PY
-        if kind.is_unknown and scope.function is not None and scope.owner is not None:
-            kind = _seen(scope.function, name)
-        if kind.is_tensor and scope.function is not None and _is_cache(scope.function, name):
-            kind = Kind("object", name="Cache", optional=kind.optional)
+        kind = module.uses.refine(scope.function, name, kind)
         scope.names[name] = module.recorded.refine_parameter(scope.function, name, kind)
         return text
 
@@ -108,22 +95,6 @@ class ParameterTranslator:
             name = re.match(r"\**(\w*)", flat(document)).group(1)  # type: ignore[union-attr]
             items.append(Item(document, tuple(above.get(name, ())), beside.get(name, "")))
         return items
-
-
-def _seen(function: cst.FunctionDef, name: str) -> Kind:
-    """A parameter of `forward` that has a method of tensors called on it is a tensor."""
-    if function.name.value != "forward":
-        return UNKNOWN
-    methods = m.OneOf(*(m.Name(each) for each in TENSOR_METHODS))
-    call = m.Call(func=m.Attribute(value=m.Name(name), attr=methods))
-    return TENSOR if m.findall(function.body, call) else UNKNOWN
-
-
-def _is_cache(function: cst.FunctionDef, name: str) -> bool:
-    """Whether a parameter has a method of caches called on it."""
-    methods = m.OneOf(*(m.Name(each) for each in CACHE_METHODS))
-    call = m.Call(func=m.Attribute(value=m.Name(name), attr=methods))
-    return bool(m.findall(function.body, call))
 
 
 def _comments_after(parameter: cst.Param) -> tuple[str, list[str]]:

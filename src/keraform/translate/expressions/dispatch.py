@@ -16,7 +16,7 @@ from keraform.translate.expressions.names import NameTranslator
 from keraform.translate.expressions.operators import OperatorTranslator
 from keraform.translate.kinds import UNKNOWN
 from keraform.translate.layout import doc
-from keraform.translate.rules.record import Code, Refusal
+from keraform.translate.rules.record import ATOM, Code, Refusal
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -78,7 +78,7 @@ class ExpressionTranslator:
             code.doc,
             self.module.recorded.refine(node, code.kind),
             code.precedence,
-            parenthesized and not isinstance(node, cst.Tuple),
+            parenthesized and not isinstance(node, cst.Tuple) and not _became_call(node, code),
             code.star,
         )
 
@@ -88,3 +88,8 @@ class ExpressionTranslator:
 
     def verbatim(self, node: cst.BaseExpression) -> Code:
         return Code((self.module.text(node),), UNKNOWN)
+
+
+def _became_call(node: cst.BaseExpression, code: Code) -> bool:
+    """Whether an operator is a function in the port, which needs no parentheses around it."""
+    return isinstance(node, (cst.BinaryOperation, cst.Comparison)) and code.precedence == ATOM

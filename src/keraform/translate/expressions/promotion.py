@@ -4,6 +4,8 @@ otherwise than torch's.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keraform.translate.kinds import DIM, FLOAT, LIST, PERHAPS_DIM, STR, UNKNOWN, Kind, join, whole
 
 ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "**"})
@@ -72,6 +74,7 @@ def needs_function(symbol: str, left: Kind, right: Kind) -> bool:
     """
     if symbol == "@":
         return False
+    left, right = _as_tensor(left), _as_tensor(right)
     if left.is_tensor and right.is_tensor:
         return _differs_on_tensors(symbol, left, right)
     if left.is_tensor:
@@ -79,10 +82,18 @@ def needs_function(symbol: str, left: Kind, right: Kind) -> bool:
     return right.is_tensor and _differs_on_number(symbol, right, left)
 
 
+def _as_tensor(kind: Kind) -> Kind:
+    """A value of unknown kind that has a dtype by its name is a tensor, for arithmetic."""
+    return replace(kind, tag="tensor") if kind.is_unknown and kind.dtype is not None else kind
+
+
 def _differs_on_tensors(symbol: str, left: Kind, right: Kind) -> bool:
     a, b = left.dtype_class, right.dtype_class
     if "mixed" in (left.dtype, right.dtype):
         return symbol in "+-*/%//**"
+    if "mask" in (left.dtype, right.dtype):
+        # a mask that is added has the model's dtype
+        return symbol == "*" or (symbol in ARITHMETIC and "float32" in (left.dtype, right.dtype))
     if a and b and a != b:
         return True
     if a == b == "int" and left.dtype != right.dtype and symbol not in "<<>>":
@@ -91,19 +102,26 @@ def _differs_on_tensors(symbol: str, left: Kind, right: Kind) -> bool:
         return True
     if a == b == "bool" and symbol in ("+", "*"):
         return True
-    if (a is None) != (b is None) and "float" not in (a, b) and symbol in ARITHMETIC:
-        return True  # the unknown one may be of floats
+    if (a is None) != (b is None) and symbol in ARITHMETIC:
+        if "float" not in (a, b) or "float32" in (left.dtype, right.dtype):
+            return True  # the unknown one may be of floats, or of the model's own
     return symbol == "/" and "float" not in (a, b)
 
 
 def _differs_on_number(symbol: str, tensor: Kind, number: Kind) -> bool:
     kind = tensor.dtype_class
+    if number.is_unknown and (
+        tensor.dtype == "mixed" or (tensor.dtype == "mask" and symbol == "*")
+    ):
+        return symbol in ARITHMETIC  # a tensor, perhaps
     if number.tag == "dim" and symbol in ARITHMETIC:
         return kind != "int" or tensor.dtype == "int64" or symbol == "/"
     if symbol == "/":
         return kind != "float"
     if kind == "bool" and symbol in ("+", "-", "*"):
         return True
+    if tensor.dtype in ("mixed", "mask") and number.is_fraction:
+        return symbol in ARITHMETIC
     return kind == "int" and number.tag == "float"
 
 

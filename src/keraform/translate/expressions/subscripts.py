@@ -189,8 +189,10 @@ class SubscriptTranslator:
 
     @staticmethod
     def tensor_kind(kind: Kind, elements: list[Element]) -> Kind:
+        """The kind of a part of a tensor; only tensors have an index such as `[:, None]`."""
         if not kind.is_tensor:
-            return UNKNOWN
+            parts = any(e.sort in ("slice", "none", "ellipsis") for e in elements)
+            return Kind("tensor", kind.dtype) if parts and len(elements) > 1 else UNKNOWN
         rank = kind.rank
         if rank is not None:
             rank += sum((e.sort == "none") - (e.sort in ("int", "dim")) for e in elements)

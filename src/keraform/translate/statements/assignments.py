@@ -64,7 +64,7 @@ class AssignmentTranslator:
         for target in targets:
             module.targets.bind(target, value.kind)
             document = doc(document, module.targets.document(target), " = ")
-        if isinstance(first, cst.Name) and len(targets) == 1 and value.text == first.value:
+        if len(targets) == 1 and value.text == module.text(first):
             return None  # `x = x.to(device)`
         return doc(document, value.doc)
 

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import libcst as cst
 import libcst.matchers as m
 
+from keraform.translate.analysis import import_origins
 from keraform.translate.comments import leading
 from keraform.translate.expressions.conditions import constant
-from keraform.translate.kinds import Kind
+from keraform.translate.kinds import NONE, UNAVAILABLE, Kind
+
 from keraform.translate.layout import WIDTH, Doc, called, doc, flat, statement
 from keraform.translate.rules.record import Code
 from keraform.translate.scope import join_names
@@ -44,7 +47,11 @@ class ConditionalTranslator:
                 lines = inline(module, node.body, indent, word)
                 module.statements.left = word == "if" and _leaves(node.body)
                 return lines
-            return self.otherwise(node.orelse, indent, word)
+            lines = self.otherwise(node.orelse, indent, word)
+            for name in _imported(module, node.body):
+                if module.scope.names.get(name) == NONE:
+                    module.scope.names[name] = UNAVAILABLE
+            return lines
         before = dict(module.scope.names)
         narrowed = _narrowed(node.test)
         module.scope.names.update(narrowed)
@@ -139,6 +146,17 @@ def _narrowed(test: cst.BaseExpression) -> dict[str, Kind]:
         return {}
     name, kind = (arg.value.value for arg in test.args)  # type: ignore[attr-defined]
     return {name: Kind(kind)} if kind in ("dict", "list", "tuple") else {}
+
+
+def _imported(module: ModuleTranslator, body: cst.BaseSuite) -> list[str]:
+    """The names that the imports of a block bind."""
+    statements = [node.body for node in body.body if isinstance(node, cst.SimpleStatementLine)]
+    return [
+        name
+        for small in chain(*statements)
+        if isinstance(small, (cst.Import, cst.ImportFrom))
+        for name, _ in import_origins(small, module.source.module)
+    ]
 
 
 def _continues(lines: list[str]) -> bool:

@@ -9,7 +9,7 @@ import libcst as cst
 from keraform.translate.kinds import DTYPE, FLOAT_TENSOR, NONE, TENSOR, UNKNOWN, Kind
 from keraform.translate.layout import Group, Item, called, doc
 from keraform.translate.rules.idioms.form import FunctionIdiom, bound_to
-from keraform.translate.rules.record import Code, Refusal, parse_kind
+from keraform.translate.rules.record import Arguments, Code, Refusal, fill, parse_kind
 
 if TYPE_CHECKING:
     from keraform.translate.calls import CallTranslator
@@ -20,7 +20,16 @@ INITIALIZERS = {
     "torch.zeros": "zeros",
     "torch.empty": "zeros",
     "torch.FloatTensor": "zeros",
+    "torch.Tensor": "zeros",
 }
+# Methods that draw the values of a new weight, as initializers of Keras: their class, the
+# parameters of the method, and the arguments that it has by default.
+DRAWN = {
+    "uniform_": ("RandomUniform", "low=0.0, high=1.0, generator!", "({low}, {high})"),
+    "normal_": ("RandomNormal", "mean=0.0, std=1.0, generator!", "({mean}, {std})"),
+}
+# Kinds of what `torch.Tensor(x)` takes for the values; others are a size.
+DATA = frozenset({"tensor", "list", "tuple", "numpy"})
 
 
 def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> Code:
@@ -30,8 +39,9 @@ def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> 
     name = [Item(each) for each in calls.construction.name_argument()]
     frozen = not trainable or _option(calls, node, "requires_grad") == "False"
     fixed = [Item(("trainable=False",))] if frozen else []
-    if isinstance(value, cst.Call) and calls.module.torch_callee(value) in INITIALIZERS:
-        items, kind = _initial_value(calls, value)
+    initial = _initial_value(calls, value) if isinstance(value, cst.Call) else None
+    if initial is not None:
+        items, kind = initial
         group = Group("(", [*items, *fixed, *name], ")")
         return Code(doc(f"{self_name}.add_weight", group), kind)
     with calls.module.scope.assigned_to(None):
@@ -41,21 +51,51 @@ def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> 
     return Code(doc(f"{self_name}.add_parameter", group), kind)
 
 
-def _initial_value(calls: CallTranslator, value: cst.Call) -> tuple[list[Item], Kind]:
-    """`torch.ones(n)` as the arguments of a weight; the kind of the weight."""
+def _initial_value(calls: CallTranslator, value: cst.Call) -> tuple[list[Item], Kind] | None:
+    """`torch.ones(n)` and `torch.empty(n).normal_()` as the arguments of a weight, and the kind of
+    the weight; None where the value is computed.
+    """
+    drawn = None
+    if isinstance(value.func, cst.Attribute) and value.func.attr.value in DRAWN:
+        made = value.func.value
+        if not isinstance(made, cst.Call):
+            return None
+        drawn, value = value, made
     name = calls.module.torch_callee(value)
-    bound = bound_to(name, "*size, device!, dtype?, requires_grad!", calls.arguments(value))
+    if name not in INITIALIZERS:
+        return None
+    arguments = calls.arguments(value)
+    if name.endswith("Tensor") and _is_data(arguments):
+        return None
+    bound = bound_to(name, "*size, device!, dtype?, requires_grad!", arguments)
     if name == "torch.FloatTensor":  # float32 whatever the model's dtype
         bound["dtype"] = Code(('"float32"',), DTYPE)
     shape = bound.get("size") or Code(("()",))
     items = [
         Item(doc("shape=", shape.doc)),
-        Item((f'initializer="{INITIALIZERS[name]}"',)),
+        Item(doc("initializer=", _initializer(calls, name, drawn).doc)),
     ]
     if "dtype" not in bound:
         return items, FLOAT_TENSOR
     items.append(Item(doc("dtype=", bound["dtype"].doc)))
     return items, parse_kind("dtype:dtype|float", bound)
+
+
+def _is_data(arguments: Arguments) -> bool:
+    """Whether the arguments of `torch.Tensor` are values, not a size."""
+    codes = [code for _, code in arguments]
+    return len(codes) == 1 and codes[0].kind.tag in DATA and not codes[0].star
+
+
+def _initializer(calls: CallTranslator, name: str, drawn: cst.Call | None) -> Code:
+    """The initializer of a weight."""
+    if drawn is None:
+        return Code((f'"{INITIALIZERS[name]}"',))
+    method = drawn.func.attr.value  # type: ignore[attr-defined]
+    initializer, signature, template = DRAWN[method]
+    bound = bound_to(f"Tensor.{method}", signature, calls.arguments(drawn))
+    calls.module.imports.need("keras", "initializers")
+    return Code(fill(f"initializers.{initializer}{template}", bound))
 
 
 def buffer(calls: CallTranslator, node: cst.Call) -> Code:

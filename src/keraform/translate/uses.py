@@ -1,0 +1,111 @@
+"""What the functions of a file do with their parameters, which tells what these are where their
+annotations are missing or wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+import libcst as cst
+
+from keraform.translate.kinds import TENSOR, UNKNOWN, Kind
+
+# Methods by which a parameter is known to be a tensor.
+TENSOR_METHODS = frozenset(
+    "size dim view reshape transpose permute unsqueeze squeeze flatten contiguous detach float "
+    "long masked_fill expand repeat_interleave chunk unbind softmax new_zeros new_ones "
+    "numel to".split()
+)
+# Methods by which a parameter is known to be a cache.
+CACHE_METHODS = frozenset({"get_seq_length", "get_max_cache_shape", "get_mask_sizes"})
+# Names of what may be of integers.
+INTEGERS = re.compile(
+    r"(^|_)(ids?|idx|index|indices|pos|positions?|labels?|lengths?|lens?|timesteps?)$"
+)
+
+
+@dataclass(slots=True)
+class FunctionUses:
+    """The methods that a function calls on its parameters, and which of these it unpacks."""
+
+    parameters: frozenset[str]
+    methods: dict[str, set[str]] = field(default_factory=dict)
+    unpacked: set[str] = field(default_factory=set)
+
+    def calls(self, name: str, methods: frozenset[str]) -> bool:
+        """Whether one of these methods is called on a parameter."""
+        return not methods.isdisjoint(self.methods.get(name, ()))
+
+
+class ParameterUses:
+    """The uses in all functions of a file; a name means the same in all of them."""
+
+    def __init__(self, tree: cst.Module):
+        collector = _Collector()
+        tree.visit(collector)
+        self.functions = collector.found
+
+    def refine(self, function: cst.FunctionDef | None, name: str, kind: Kind) -> Kind:
+        """The kind of a parameter, given that of its annotation."""
+        own = self.functions.get(function) if function is not None else None
+        if own is not None:
+            kind = self._refined(own, name, kind)
+        if (kind.is_tensor or kind.is_unknown) and kind.dtype is None:
+            kind = replace(kind, dtype=_dtype_by_name(name))
+        return kind
+
+    def _refined(self, own: FunctionUses, name: str, kind: Kind) -> Kind:
+        if kind.is_unknown:
+            return TENSOR if own.calls(name, TENSOR_METHODS - {"to"}) else kind
+        if kind.is_tensor:
+            if own.calls(name, CACHE_METHODS):
+                return Kind("object", name="Cache", optional=kind.optional)
+            elsewhere = any(name in each.unpacked for each in self._with(name))
+            return UNKNOWN if elsewhere and not own.calls(name, TENSOR_METHODS) else kind
+        if kind.tag == "tuple" and any(e.calls(name, TENSOR_METHODS) for e in self._with(name)):
+            return UNKNOWN
+        return kind
+
+    def _with(self, name: str) -> list[FunctionUses]:
+        """The functions that have a parameter of this name."""
+        return [each for each in self.functions.values() if name in each.parameters]
+
+
+class _Collector(cst.CSTVisitor):
+    """Walks a file; a function inside another one tells of the parameters of both."""
+
+    def __init__(self) -> None:
+        self.found: dict[cst.FunctionDef, FunctionUses] = {}
+        self.open: list[FunctionUses] = []
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
+        every = (*node.params.posonly_params, *node.params.params, *node.params.kwonly_params)
+        uses = FunctionUses(frozenset(each.name.value for each in every))
+        self.found[node] = uses
+        self.open.append(uses)
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef) -> None:
+        self.open.pop()
+
+    def visit_Call(self, node: cst.Call) -> None:
+        func = node.func
+        if isinstance(func, cst.Attribute) and isinstance(func.value, cst.Name):
+            for uses in self.open:
+                if func.value.value in uses.parameters:
+                    uses.methods.setdefault(func.value.value, set()).add(func.attr.value)
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        if isinstance(node.targets[0].target, cst.Tuple) and isinstance(node.value, cst.Name):
+            for uses in self.open:
+                if node.value.value in uses.parameters:
+                    uses.unpacked.add(node.value.value)
+
+
+def _dtype_by_name(name: str) -> str | None:
+    """What the names that Transformers uses everywhere say: masks and positions come as integers as
+    well as floats.
+    """
+    if name.endswith("mask"):
+        return "mask"
+    return "mixed" if INTEGERS.search(name) else None
