@@ -81,8 +81,8 @@ class ConditionTranslator:
         return Code(document, kind, precedence)
 
     def makes_cache(self, node: cst.BooleanOperation) -> bool:
-        """Whether `past_key_values is None and not is_tracing()` asks if a cache has to be made, which
-        a port does in graphs too.
+        """Whether `past_key_values is None and not is_tracing()` asks if a cache has to be made,
+        which a port does in graphs too.
         """
         left = node.left.right if isinstance(node.left, cst.BooleanOperation) else node.left
         return isinstance(node.operator, cst.And) and bool(

@@ -14,7 +14,6 @@ from keraform.translate.analysis import import_origins
 from keraform.translate.comments import leading
 from keraform.translate.expressions.conditions import constant
 from keraform.translate.kinds import NONE, UNAVAILABLE, Kind
-
 from keraform.translate.layout import WIDTH, Doc, called, doc, flat, statement
 from keraform.translate.rules.record import Code
 from keraform.translate.scope import join_names
