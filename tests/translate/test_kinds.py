@@ -35,6 +35,8 @@ from translate.porting import body, lines
         (TENSOR, NONE, Kind("tensor", optional=True)),
         (INT, DIM, DIM),
         (INT, FLOAT, PY),
+        (DIM, FLOAT, Kind("dim", "mixed")),
+        (Kind("dim", "float"), FLOAT, Kind("dim", "float")),
         (INT, STR, PY),
         (TENSOR, INT, UNKNOWN),
         (TENSOR, UNKNOWN, UNKNOWN),
@@ -316,3 +318,31 @@ def test_an_import_that_ports_do_without_is_none_there() -> None:
     )
     _, found = map_source(source, filename="modeling_mini.py")
     assert Kind("none", name="unavailable") in found.kinds.values()
+
+
+def test_dtypes_reach_functions_through_calls_and_results() -> None:
+    code = lines(
+        """
+        def scaled(x: torch.Tensor, w: torch.Tensor, y: torch.Tensor):
+            return x * w + y
+
+        class Gate(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return x, F.softmax(x, dim=-1, dtype=torch.float32)
+
+        class Experts(nn.Module):
+            def forward(self, x: torch.Tensor, w: torch.Tensor, **kwargs):
+                return scaled(x, w, x)
+
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.gate = Gate()
+                self.experts = Experts()
+
+            def forward(self, x: torch.Tensor, **kwargs):
+                x, w = self.gate(x)
+                return self.experts(x, w=w, **kwargs)
+        """
+    )
+    assert code[1] == "    return ops.add(ops.multiply(x, w), y)"

@@ -135,6 +135,10 @@ class KindInference:
         return next((owner.methods[name] for owner in owners if name in owner.methods), None)
 
     def returned(self, function: cst.FunctionDef) -> Kind:
+        """What a function gives: what its annotation says, and what it was seen to return."""
+        return self.module.learned.result(self.module.line_of(function), self.annotated(function))
+
+    def annotated(self, function: cst.FunctionDef) -> Kind:
         """What the annotation of a function's result says, unless its `return` says otherwise."""
         if function.returns is None:
             return UNKNOWN

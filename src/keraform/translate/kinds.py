@@ -137,7 +137,8 @@ def join(a: Kind, b: Kind) -> Kind:
         return replace(a, optional=True)
     optional = a.optional or b.optional
     if "dim" in (a.tag, b.tag) and {a.tag, b.tag} <= NUMBERS:
-        dtype = None if whole(a, b) else a.dtype if a.dtype == b.dtype else "mixed"
+        fractions = a.is_fraction and b.is_fraction
+        dtype = None if whole(a, b) else "float" if fractions else "mixed"
         return Kind("dim", dtype, optional=optional)
     if a.tag == b.tag:
         if a.tag == "tensor":

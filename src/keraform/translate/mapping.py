@@ -87,10 +87,6 @@ class MappingTranslator(ModuleTranslator):
         finally:
             self.open.pop()
 
-    def line_of(self, node: cst.CSTNode) -> int:
-        """The line of a statement in the source."""
-        return self.positions[node].start.line
-
     def number(self, code: str) -> None:
         """Gives each statement its lines in the finished port. Between the translated lines and
         those of the file, blank lines may have gone, and others have come above.

@@ -26,6 +26,7 @@ from keraform.translate.generation_only import generation_only
 from keraform.translate.imports import ImportTable
 from keraform.translate.inference import KindInference
 from keraform.translate.kinds import Kind
+from keraform.translate.learned import Learned
 from keraform.translate.overrides import load_override
 from keraform.translate.recorded_kinds import RecordedKinds
 from keraform.translate.report import RefusalRecord, Stats, Translation
@@ -60,6 +61,7 @@ class ModuleTranslator:
         self.globals: dict[str, Kind] = {}
         self.scope = Scope()
         self.main_layer = False
+        self.learned = Learned()
         # What is collected
         self.stats = Stats()
         self.refusals: list[RefusalRecord] = []
@@ -85,7 +87,9 @@ class ModuleTranslator:
     # The whole file
 
     def translate(self) -> Translation:
-        """Translates the file."""
+        """Translates the file; a first time to learn, unless everything was recorded."""
+        if not self.recorded.facts:
+            self.learned = learn(self.source)
         for info in self.classes.values():
             self.inference.learn_attributes(info)
         header = "\n".join(leading(self.tree.header, "")).rstrip()
@@ -201,6 +205,10 @@ class ModuleTranslator:
 
     # Text and names
 
+    def line_of(self, node: cst.CSTNode) -> int:
+        """The line of a statement in the source."""
+        return self.positions[node].start.line
+
     def text(self, node: cst.CSTNode) -> str:
         """The source text of a node."""
         return self.tree.code_for_node(node)
@@ -244,6 +252,16 @@ class ModuleTranslator:
             yield
         finally:
             self.scope.names = saved
+
+
+def learn(source: Source) -> Learned:
+    """What a first translation of a file tells of its functions."""
+    module = ModuleTranslator(source)
+    for info in module.classes.values():
+        module.inference.learn_attributes(info)
+    module.lines(module.module_docstring()[1])
+    module.learned.solve()
+    return module.learned
 
 
 def _parse(source: Source) -> cst.Module:

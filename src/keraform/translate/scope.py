@@ -49,12 +49,14 @@ def main_layer_name(name: str) -> str:
 class Scope:
     """Local variables of a function and what surrounds it.
 
-    `borrowed` are the parameters of a plain function that still are the caller's tensors.
+    `parameters` are the kinds of the function's own parameters as it begins; `borrowed` are those
+    of a plain function that still are the caller's tensors.
     `assigning` is the attribute of self whose value is being translated, which names a layer;
     `unpacking` is the number of names that a value is unpacked into.
     """
 
     names: dict[str, Kind] = field(default_factory=dict)
+    parameters: dict[str, Kind] = field(default_factory=dict)
     owner: ClassInfo | None = None
     function: cst.FunctionDef | None = None
     self_name: str | None = None

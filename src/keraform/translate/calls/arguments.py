@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.comments import split_comments
-from keraform.translate.kinds import DEVICE
+from keraform.translate.kinds import DEVICE, Kind
 from keraform.translate.layout import Item, doc
 from keraform.translate.rules.record import Arguments, Code
 
@@ -20,6 +20,7 @@ class ArgumentTranslator:
 
     def __init__(self, module: ModuleTranslator):
         self.module = module
+        self.kinds: list[Kind] = []  # of the call whose items were made last
 
     def __call__(self, node: cst.Call) -> Arguments:
         """The arguments with their keywords, as `bind` takes them."""
@@ -43,16 +44,21 @@ class ArgumentTranslator:
         comments = self.module.comments
         outer = comments.take()
         comments.keep(node.whitespace_before_args)
-        items = [item for item in map(self.item, node.args) if item is not None]
+        kinds: list[Kind] = []
+        items = [item for arg in node.args if (item := self.item(arg, kinds)) is not None]
+        self.kinds = kinds
         footer = tuple(comments.take())
         comments.pending.extend(outer)
         return items, bool(items) and _one_a_line(node), footer
 
-    def item(self, arg: cst.Arg) -> Item | None:
-        """One argument; the comments of one that is left out go to the next."""
+    def item(self, arg: cst.Arg, kinds: list[Kind]) -> Item | None:
+        """One argument, whose kind is added to `kinds`; the comments of one that is left out go to
+        the next.
+        """
         comments = self.module.comments
         above = tuple(comments.take())
         code = self.module.expressions(arg.value)
+        kinds.append(code.kind)
         beside = ""
         if isinstance(arg.comma, cst.Comma):
             beside, rest = split_comments(arg.comma.whitespace_after)

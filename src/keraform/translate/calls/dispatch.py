@@ -152,6 +152,7 @@ class CallTranslator:
     ) -> Code:
         """A call that stays a call; `extra` arguments come last (before `**kwargs`)."""
         items, exploded, footer = self.arguments.items(node)
+        self.note_arguments(function.kind, node)
         if len(items) == 1 and not extra and _is_sole_generator(node.args[0].value):
             inner = items[0].doc[0]
             assert isinstance(inner, Group)
@@ -164,6 +165,25 @@ class CallTranslator:
         starred = len(items) == 1 and begins(items[0].doc, "*")
         group = Group("(", items, ")", exploded, not starred, footer)
         return Code(doc(function.operand(), group), kind)
+
+    def note_arguments(self, function: Kind, node: cst.Call) -> None:
+        """Tells what a function of the file is called with."""
+        module, target = self.module, None
+        if isinstance(node.func, cst.Name) and node.func.value not in module.scope.names:
+            target = module.functions.get(node.func.value)
+        elif function.tag == "layer":
+            info = module.classes.get(function.name or "")
+            target = module.inference.method(info, "forward")
+        elif isinstance(node.func, cst.Attribute) and _is_self(module, node.func.value):
+            target = module.inference.method(module.scope.owner, node.func.attr.value)
+        if target is None or any(arg.star == "*" for arg in node.args):
+            return
+        given = [
+            (arg.keyword.value if arg.keyword else place, kind, arg.value)
+            for place, (arg, kind) in enumerate(zip(node.args, self.arguments.kinds, strict=True))
+            if not arg.star
+        ]
+        module.learned.note_call(module, target, given)
 
     def ops_call(
         self, function: str, arguments: list[Code], kind: Kind, prefix: str = "ops"
@@ -203,6 +223,10 @@ class CallTranslator:
         ]
         function = rule.emit.partition("(")[0]
         return Code(doc(function, Group("(", items, ")")), TENSOR)
+
+
+def _is_self(module: ModuleTranslator, node: cst.BaseExpression) -> bool:
+    return isinstance(node, cst.Name) and node.value == module.scope.self_name
 
 
 def _is_sole_generator(node: cst.BaseExpression) -> bool:

@@ -69,6 +69,9 @@ class ParameterTranslator:
             if kind.is_unknown and default.kind.tag in ("int", "float", "bool", "str"):
                 kind = PY
         kind = module.uses.refine(scope.function, name, kind)
+        if scope.function is not None:
+            kind = module.learned.parameter(module.line_of(scope.function), name, kind)
+        scope.parameters[name] = kind
         scope.names[name] = module.recorded.refine_parameter(scope.function, name, kind)
         return text
 

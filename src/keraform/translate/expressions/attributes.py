@@ -10,6 +10,7 @@ from keraform.translate.kinds import (
     BOOL,
     CONFIG,
     DEVICE,
+    DICT,
     DISTRIBUTION,
     DTYPE,
     FLOAT_TENSOR,
@@ -57,6 +58,7 @@ OUTPUT_FIELDS: dict[str, Kind] = {
     ),
     "saved_tensors": Kind("tuple", items=(TENSOR,)),
     **dict.fromkeys(("cache", "past_key_values"), Kind("object", name="Cache")),
+    "is_updated": DICT,
 }
 TENSOR_ATTRIBUTES = frozenset({"data", "T", "mT", "ndim", "is_cuda", "real", "imag", "itemsize"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -69,7 +70,7 @@ class ConditionTranslator:
         self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)
         folded = fold(word, left, right)
         if folded is not None:
-            return folded
+            return left if self.makes_cache(node) else folded
         if self.for_graph:
             function = "both" if word == "and" else "either"
             return self.module.calls.ops_call(function, [left, right], BOOL, "kf")
@@ -78,6 +79,15 @@ class ConditionTranslator:
         )
         kind = BOOL if left.kind == right.kind == BOOL else join(left.kind, right.kind)
         return Code(document, kind, precedence)
+
+    def makes_cache(self, node: cst.BooleanOperation) -> bool:
+        """Whether `past_key_values is None and not is_tracing()` asks if a cache has to be made,
+        which a port does in graphs too.
+        """
+        left = node.left.right if isinstance(node.left, cst.BooleanOperation) else node.left
+        return isinstance(node.operator, cst.And) and bool(
+            re.fullmatch(r"(cache|past_key_values) is None", self.module.text(left))
+        )
 
     def comparison(self, node: cst.Comparison) -> Code:
         """`a < b`, `a < b < c`, `a is b`, `a in b`."""

@@ -44,6 +44,8 @@ def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
     classes = {kind.dtype_class for kind in tensors}
     ranks = [kind.rank for kind in (left, right) if kind.is_tensor or kind.is_unknown]
     rank = None if None in ranks else max(rank for rank in ranks if rank is not None)
+    if "mixed" in (left.dtype, right.dtype) and "float32" not in (left.dtype, right.dtype):
+        return Kind("tensor", "mixed", rank)
     if "float" in classes or symbol == "/" or left.is_fraction or right.is_fraction:
         floats = {kind.dtype for kind in tensors if kind.dtype_class == "float"}
         if floats == {"float", "float32"}:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.analysis import import_origins
+from keraform.translate.calls.methods import PLACING
 from keraform.translate.kinds import DEVICE
 from keraform.translate.layout import WIDTH, Doc, doc, statement
 from keraform.translate.rules.seams import DROPPED_CALLS, HOOKS
@@ -75,7 +76,8 @@ class SimpleStatementTranslator:
             if document is not None:
                 return document
         code = self.module.expressions(value)
-        return None if code.kind == DEVICE else code.doc
+        placed = isinstance(value, cst.Call) and code.kind.tag == "layer" and _is_place(value.func)
+        return None if placed or code.kind == DEVICE else code.doc
 
     def is_dropped(self, func: cst.BaseExpression) -> bool:
         """Whether a call is of no use in a port."""
@@ -96,7 +98,11 @@ class SimpleStatementTranslator:
     def return_(self, node: cst.Return) -> Doc:
         if node.value is None:
             return ("return",)
-        return doc("return ", self.module.expressions(node.value).doc)
+        value = self.module.expressions(node.value)
+        function = self.module.scope.function
+        if function is not None:
+            self.module.learned.note_result(self.module.line_of(function), value.kind)
+        return doc("return ", value.doc)
 
     def raise_(self, node: cst.Raise) -> Doc:
         if node.exc is None:
@@ -121,3 +127,8 @@ class SimpleStatementTranslator:
 
     def del_(self, node: cst.Del) -> Doc:
         return doc("del ", self.module.expressions(node.target).doc)
+
+
+def _is_place(func: cst.BaseExpression) -> bool:
+    """Whether a call only moves a module to a device or a dtype."""
+    return isinstance(func, cst.Attribute) and func.attr.value in PLACING
