@@ -199,9 +199,3 @@ def _seen_as_matrix(node: cst.BaseExpression) -> cst.BaseExpression | None:
     listed = m.Call(func=view, args=[m.Arg(m.List(sizes) | m.Tuple(sizes))])
     plain = m.Call(func=view, args=[m.Arg(size), m.Arg(rest)])
     return node.func.value if m.matches(node, listed | plain) else None  # type: ignore[attr-defined]
-
-
-def _is_getattr(node: cst.BaseExpression) -> bool:
-    """Whether a weight is named by an expression: `getattr(module, name)`."""
-    called = isinstance(node, cst.Call) and isinstance(node.func, cst.Name)
-    return called and node.func.value == "getattr" and len(node.args) == 2  # type: ignore[attr-defined]
