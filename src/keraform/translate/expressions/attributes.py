@@ -10,6 +10,7 @@ from keraform.translate.kinds import (
     BOOL,
     CONFIG,
     DEVICE,
+    DICT,
     DISTRIBUTION,
     DTYPE,
     FLOAT_TENSOR,
@@ -58,6 +59,8 @@ OUTPUT_FIELDS: dict[str, Kind] = {
     "saved_tensors": Kind("tuple", items=(TENSOR,)),
     **dict.fromkeys(("cache", "past_key_values"), Kind("object", name="Cache")),
 }
+# Fields of caches.
+CACHE_FIELDS: dict[str, Kind] = {"is_updated": DICT}
 TENSOR_ATTRIBUTES = frozenset({"data", "T", "mT", "ndim", "is_cuda", "real", "imag", "itemsize"})
 
 
@@ -127,7 +130,7 @@ class AttributeTranslator:
         if receiver == DISTRIBUTION:
             return FLOAT_TENSOR
         if receiver.tag in ("object", "unknown"):
-            return OUTPUT_FIELDS.get(name, UNKNOWN)
+            return OUTPUT_FIELDS.get(name) or CACHE_FIELDS.get(name, UNKNOWN)
         return UNKNOWN
 
     def of_tensor(self, receiver: Code, name: str) -> Code:
