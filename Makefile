@@ -73,7 +73,7 @@ support: $(READY)  ## compute the support table, all types or TYPES="a b", and w
 
 proofs: $(READY)  ## prove again what is generated differently than in the support table, and the core
 	$(BIN)/keraform matrix --rungs 1-5 --jobs $(WORKERS) --baseline $(SUPPORT)
-	$(BIN)/keraform matrix --rungs 1-5 --jobs $(WORKERS) --baseline $(SUPPORT) --again $(CORE:%=--types %)
+	$(BIN)/keraform matrix --rungs 1-5 --jobs $(WORKERS) --baseline $(SUPPORT) $(CORE:%=--types %) --again
 
 detector: $(READY)  ## seed faults into good ports and publish how many are found (docs/detector.md)
 	$(BIN)/python -m tests.mutations.score --workers $(WORKERS)

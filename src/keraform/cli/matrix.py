@@ -38,7 +38,7 @@ def matrix(
         typer.Option(
             "--baseline",
             metavar="F.json",
-            help="Compute only what is generated differently than for these results.",
+            help="Compute only what is generated differently than for these results, of their types.",
         ),
     ] = None,
     again: Annotated[
@@ -72,7 +72,7 @@ def matrix(
     known = _read(out) if out is not None and out.is_file() else before
     from keraform.verify.matrix import Matrix, summarise
 
-    wanted = named or list(folders())
+    wanted = named or list(folders() if baseline is None else before["types"])
     found = Matrix(wanted, asked, jobs, known, versions(), again)
     table: dict[str, Any] = {}
     with console.steps(quiet=as_json) as step:
