@@ -38,7 +38,7 @@ def matrix(
         typer.Option(
             "--baseline",
             metavar="F.json",
-            help="Compute only what is generated differently than for these results, of their types.",
+            help="Compute what is generated differently than for these results, of their types.",
         ),
     ] = None,
     again: Annotated[
