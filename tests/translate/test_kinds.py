@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from keraform.translate import map_source, translate_source
@@ -346,3 +348,22 @@ def test_dtypes_reach_functions_through_calls_and_results() -> None:
         """
     )
     assert code[1] == "    return ops.add(ops.multiply(x, w), y)"
+
+
+def test_self_is_a_layer_whatever_methods_it_has() -> None:
+    source = """
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.flatten = nn.Flatten()
+
+        def forward(self, x, cache):
+            cache.is_updated[self.index] = True
+            return self.flatten(x) if self.training else self.scale
+    """
+    text = f"import torch\nfrom torch import nn\n\n\n{textwrap.dedent(source)}"
+    made, found = map_source(text, filename="modeling_mini.py")
+    statement = "        cache.is_updated[self.index] = True"
+    assert statement in made.code
+    line, column = text.split("\n").index(statement) + 1, statement.index("self")
+    assert found.kinds[f"{line}:{column}:{line}:{column + 4}"].tag == "layer"

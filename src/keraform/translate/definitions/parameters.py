@@ -58,6 +58,8 @@ class ParameterTranslator:
         """One parameter with its annotation and default."""
         module = self.module
         name = node.name.value
+        if name == scope.self_name == "self":
+            return (name,)  # the layer, whatever methods it shares with tensors
         kind = CONFIG if name == "config" else UNKNOWN
         text: Doc = (name,)
         if node.annotation is not None:
