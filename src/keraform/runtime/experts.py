@@ -38,8 +38,8 @@ def _first_names(self: Any) -> tuple[str, str]:
 def _activated(self: Any, projected: Tensor) -> Tensor:
     """The gate or activation, on rows [n, i] as the model wrote it.
 
-    Unobserved: upstream activates the rows of one expert at a time, so these are no stages of the
-    model.
+    Unobserved, as the norm after it: upstream computes the rows of one expert at a time, so these
+    are no stages of the model.
     """
     lead, width = ops.shape(projected)[:-1], projected.shape[-1]
     rows = ops.reshape(projected, (-1, width))
@@ -49,7 +49,10 @@ def _activated(self: Any, projected: Tensor) -> Tensor:
 
 
 def _normed(self: Any, outputs: Tensor) -> Tensor:
-    return self.post_expert_norm(outputs) if self.has_post_expert_norm else outputs
+    if not self.has_post_expert_norm:
+        return outputs
+    with unobserved():
+        return self.post_expert_norm(outputs)
 
 
 def dense_experts_forward(

@@ -142,18 +142,25 @@ def join(a: Kind, b: Kind) -> Kind:
         return Kind("dim", dtype, optional=optional)
     if a.tag == b.tag:
         if a.tag == "tensor":
-            dtype = (
-                a.dtype
-                if a.dtype == b.dtype
-                else (a.dtype_class if a.dtype_class == b.dtype_class else None)
-            )
-            return Kind("tensor", dtype, a.rank if a.rank == b.rank else None, optional=optional)
+            rank = a.rank if a.rank == b.rank else None
+            return Kind("tensor", _joined_dtype(a, b), rank, optional=optional)
         if a.tag in ("tuple", "list") and len(a.items) == len(b.items):
             return Kind(a.tag, items=tuple(map(join, a.items, b.items)), optional=optional)
         return Kind(a.tag, optional=optional)
     if a.is_python and b.is_python:
         return Kind("py", optional=optional)
-    return UNKNOWN
+    differs = {a.tag, b.tag} == {"tensor", "unknown"} and _joined_dtype(a, b) == "mixed"
+    return Kind("unknown", "mixed") if differs else UNKNOWN
+
+
+def _joined_dtype(a: Kind, b: Kind) -> str | None:
+    """The dtype of one of two tensors; float32 on one path alone is one that differs."""
+    dtypes = {a.dtype, b.dtype}
+    if len(dtypes) == 1:
+        return a.dtype
+    if "mixed" in dtypes or ("float32" in dtypes and not dtypes.isdisjoint({None, "float"})):
+        return "mixed"
+    return a.dtype_class if a.dtype_class == b.dtype_class else None
 
 
 def whole(*kinds: Kind) -> bool:

@@ -56,7 +56,7 @@ class Learned:
     def note_result(self, line: int, kind: Kind) -> None:
         """Notes what a function returns."""
         known = self.results.get(line)
-        self.results[line] = kind if known is None else _either(known, kind)
+        self.results[line] = kind if known is None else join(known, kind)
 
     def solve(self) -> None:
         """Hands dtypes on from parameter to parameter."""
@@ -95,14 +95,6 @@ def _own_parameter(module: ModuleTranslator, value: cst.BaseExpression) -> Place
     if kind is None or scope.names.get(value.value) != kind:
         return None
     return module.line_of(scope.function), value.value
-
-
-def _either(a: Kind, b: Kind) -> Kind:
-    """The kind of one of two results; float32 on one path alone is a dtype that differs."""
-    kind = join(a, b)
-    if a.is_tensor and b.is_tensor and a.dtype != b.dtype and "float32" in (a.dtype, b.dtype):
-        return replace(kind, dtype="mixed")
-    return kind
 
 
 def _refined(kind: Kind, found: Kind) -> Kind:

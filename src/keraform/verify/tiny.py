@@ -60,6 +60,7 @@ SIZES: Table = (
     (r"mamba_d_ssm", 48),
     (r"(mamba_)?chunk_size", 5),
     (r"moe_intermediate_size", 19),
+    (r"moe_hidden_size", 22),
     (r"shared(_expert)?_intermediate_size", 23),
     (r"n_routed_experts|moe_num_experts", 6),
     (r"n_group", 2),

@@ -96,7 +96,8 @@ def power(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     bound = bound_to("Tensor.pow", "exponent", arguments) | {"self": receiver}
     if bound["exponent"].text == "2":
         return emit(calls, "ops.square({self})", bound, like(receiver))
-    return emit(calls, "ops.power({self}, {exponent})", bound, like(receiver))
+    tensor = receiver if receiver.kind.is_tensor else bound["exponent"]
+    return emit(calls, "ops.power({self}, {exponent})", bound, like(tensor))
 
 
 def scaled(name: str, function: str) -> MethodIdiom:
