@@ -1,13 +1,12 @@
 """Fitting: the config and the inputs that torch's own model takes."""
 
-import numpy as np
 import pytest
 import torch
 
 from keraform.verify.classes import classes_of
 from keraform.verify.fit import fit
 from keraform.verify.inputs import make_inputs
-from keraform.verify.scaled import ratio_of, scaled_config
+from keraform.verify.scaled import ratios_of, scaled_config
 
 
 def fitted(model_type, class_name):
@@ -63,12 +62,34 @@ def test_what_does_not_run_says_why():
 
 def test_a_scaled_config_keeps_what_is_equal_equal():
     config_class = classes_of("clip")[0].config_class
-    ratio = ratio_of(config_class)
+    ratio = ratios_of(config_class)[0]
     config = scaled_config(config_class, ratio)
     whole = config_class()
     for part in ("text_config", "vision_config"):
         small, large = getattr(config, part), getattr(whole, part)
-        assert small.hidden_size * ratio == large.hidden_size
-        assert small.num_attention_heads * ratio == large.num_attention_heads
-        assert small.intermediate_size * ratio == large.intermediate_size
-    assert ratio > 1 and np.gcd(8, 12) % ratio == 0
+        assert small.hidden_size * ratio.widths == large.hidden_size
+        assert small.num_attention_heads * ratio.heads == large.num_attention_heads
+        assert small.intermediate_size * ratio.widths == large.intermediate_size
+    assert ratio.widths > ratio.heads > 1 and ratio.images
+
+
+def test_series_have_a_past_and_a_future():
+    found = fitted("time_series_transformer", "TimeSeriesTransformerModel")
+    assert found.problem is None
+    inputs = make_inputs(found.scene())
+    past = found.config.context_length + max(found.config.lags_sequence)
+    assert inputs["past_values"].shape == (3, past)
+    assert inputs["future_time_features"].shape == (3, found.config.prediction_length, 2)
+
+
+def test_an_argument_that_a_model_may_do_without_is_left_out_first():
+    found = fitted("blip_2_qformer", "Blip2QFormerModel")
+    assert found.forms["encoder_hidden_states"] == 1
+    width = found.config.encoder_hidden_size
+    assert make_inputs(found.scene())["encoder_hidden_states"].shape[-1] == width
+
+
+def test_a_backbone_of_timm_has_one_of_transformers_own_in_its_place():
+    found = fitted("dab-detr", "DabDetrModel")
+    assert found.problem is None
+    assert found.config.backbone_config.model_type == "resnet"

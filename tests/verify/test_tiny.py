@@ -15,6 +15,7 @@ from keraform.verify.drives import torch_values
 from keraform.verify.inputs import make_inputs, make_labels, padding, resized_inputs, scene_of
 from keraform.verify.tiny import EXCEPTIONS, VARIANTS, shrink_config, tiny_config
 from keraform.verify.twin import random_twin
+from keraform.verify.widths import narrow
 
 
 def test_sizes_that_meet_in_one_array_differ():
@@ -86,6 +87,26 @@ def test_a_backbone_has_a_layer_for_each_output():
 def test_equal_fields_of_two_parts_stay_equal():
     config = tiny_config("granite_docling")
     assert config.vision_config.out_hidden_size == config.text_config.hidden_size
+
+
+def test_a_tiny_model_has_a_layer_of_each_kind():
+    config = tiny_config("qwen3_next")
+    assert set(config.layer_types) == {"linear_attention", "full_attention"}
+    assert config.num_hidden_layers == len(config.layer_types) <= 4
+
+
+def test_rotary_sections_fill_half_a_head():
+    config = tiny_config("glm4v_text")
+    rope = config.rope_parameters
+    size = config.hidden_size // config.num_attention_heads
+    assert sum(rope["mrope_section"]) == int(size * rope.get("partial_rotary_factor", 1)) // 2
+
+
+def test_widths_of_no_known_size_are_divided():
+    assert narrow("decoder_hidden_size", 512) == 32
+    assert narrow("neck_hidden_sizes", [48, 96, 192]) == [3, 6, 12]
+    assert narrow("positional_encoding_temperature", 10000) is None
+    assert narrow("lqe_hidden_dim", 64) is None
 
 
 def test_padding_on_both_sides_and_a_masked_row():

@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice, product
 from typing import Any
 
@@ -29,13 +30,13 @@ from keraform.verify.inputs import (
     several_forms,
 )
 from keraform.verify.lift import torch_precision
-from keraform.verify.scaled import ratio_of, scaled_config
+from keraform.verify.scaled import ratios_of, scaled_config
 from keraform.verify.tiny import by_class, round_config, shrink_config
 from keraform.verify.twin import Twin, outputs_of, random_twin
 
 RECORDED = {"output_hidden_states": True, "output_attentions": True}
-TRIALS = 24
-PARAMETERS = 40_000_000
+TRIALS = 32
+PARAMETERS = 4_000_000
 MODALITIES = ("image", "video", "audio")
 
 
@@ -108,10 +109,8 @@ def _plans(torch_class: type) -> Iterator[Callable[[], PreTrainedConfig]]:
     config_class = config_class_of(torch_class)
     yield lambda: shrink_config(config_class, torch_class.__name__)
     yield lambda: round_config(config_class, torch_class.__name__)
-    ratio = ratio_of(config_class)
-    yield lambda: scaled_config(config_class, ratio, **by_class(torch_class.__name__))
-    if ratio > 1:
-        yield lambda: scaled_config(config_class, 1, **by_class(torch_class.__name__))
+    for ratio in ratios_of(config_class):
+        yield partial(scaled_config, config_class, ratio, **by_class(torch_class.__name__))
 
 
 def _fit(torch_class: type, plan: Callable[[], PreTrainedConfig]) -> Fit:
@@ -126,8 +125,7 @@ def _fit(torch_class: type, plan: Callable[[], PreTrainedConfig]) -> Fit:
     except Exception as error:
         return Fit(torch_class, config, problem=error)
     problem = None
-    for chosen in islice(product(*(range(count) for count in counts.values())), TRIALS):
-        forms = dict(zip(counts, chosen, strict=True))
+    for forms in islice(_every_form(model, config, counts), TRIALS):
         try:
             found = Fit(torch_class, config, twin, forms, _placeholders(model, config, forms))
             _run(model, make_inputs(found.scene()), RECORDED)
@@ -140,6 +138,52 @@ def _fit(torch_class: type, plan: Callable[[], PreTrainedConfig]) -> Fit:
             return replace(found, bare=False)
         return found
     return Fit(torch_class, config, twin, problem=problem)
+
+
+def _every_form(
+    model: nn.Module, config: PreTrainedConfig, counts: dict[str, int]
+) -> Iterator[dict[str, int]]:
+    """Which form of each argument: those first that the model's own parts take
+    (`get_image_features` and its like), then those with the fewest changes.
+    """
+    taken = _forms_of_parts(model, config, counts)
+    others = {name: count for name, count in counts.items() if name not in taken}
+    for forms in _combinations(others):
+        yield {**taken, **forms}
+    if any(taken.values()):
+        yield from _combinations(counts)
+
+
+def _forms_of_parts(
+    model: nn.Module, config: PreTrainedConfig, counts: dict[str, int]
+) -> dict[str, int]:
+    """The forms of images, videos and audio with which the model gives their features."""
+    found: dict[str, int] = {}
+    for modality in MODALITIES:
+        features = _method(model, f"get_{modality}_features")
+        if features is None:
+            continue
+        parameters = inspect.signature(features).parameters
+        own = {k: count for k, count in counts.items() if k in parameters and k != "attention_mask"}
+        for forms in islice(_combinations(own), TRIALS):
+            try:
+                scene = scene_of(type(model), config, forms={**found, **forms})
+                given = _given(features, torch_values(make_inputs(scene), torch.float32))
+                if given:
+                    with torch.no_grad(), torch_precision("float32", lift=False):
+                        features(**given)
+                    found |= forms
+                    break
+            except Exception:
+                continue
+    return found
+
+
+def _combinations(counts: dict[str, int]) -> list[dict[str, int]]:
+    """All combinations of forms, those with the fewest changes first."""
+    every = product(*(range(count) for count in counts.values()))
+    ordered = sorted(every, key=lambda forms: sum(form > 0 for form in forms))
+    return [dict(zip(counts, forms, strict=True)) for forms in ordered]
 
 
 def _run(model: nn.Module, inputs: Inputs, flags: Mapping[str, Any]) -> None:
@@ -185,8 +229,10 @@ def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
     """Those of the inputs that a function takes; none where it wants more."""
     if function is None or not required_names(function) <= inputs.keys():
         return {}
-    parameters = inspect.signature(function).parameters
-    return {k: v for k, v in inputs.items() if k in parameters and k != "input_ids"}
+    required, parameters = required_names(function), inspect.signature(function).parameters
+    return {
+        k: v for k, v in inputs.items() if k in parameters and (k != "input_ids" or k in required)
+    }
 
 
 def _tokens(features: Any) -> int:

@@ -1,5 +1,5 @@
-"""Scaled configs: a class's own defaults with fewer heads, fewer layers and a small vocabulary.
-Every width is divided by what the heads are, so that what is equal, or a multiple of something
+"""Scaled configs: a class's own defaults with fewer and smaller heads, fewer layers and a small
+vocabulary. All widths are divided by one number, so that what is equal, or a multiple of something
 else, stays so.
 
 They take the place of the tiny configs (tiny.py), whose sizes all differ, where a class does not
@@ -10,32 +10,61 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedConfig
 
-from keraform.verify.tiny import defaults_of, size_of, special_tokens_of, sub_configs_of
+from keraform.verify.tiny import (
+    consistent,
+    defaults_of,
+    size_of,
+    special_tokens_of,
+    split_overrides,
+    sub_configs_of,
+)
+from keraform.verify.widths import divided, is_width, numbers
 
-HEADS = re.compile(r"((num|n|encoder|decoder)_)?(attention_)?heads?|num_key_value_heads")
-WIDTH = re.compile(
-    r"(.*_)?(hidden_size|d_model|n_embd|embed_dim|d_ff|ffn_dim|intermediate_size|mlp_dim|n_inner)"
-    r"|((out|output|hidden)_)?dim"
-)
+HEADS = re.compile(r"(.*_)?heads|n_head")
+HEAD = re.compile(r"(.*_)?(head_dim|head_size|dim_head|d_kv|d_head|kv_channels|rotary_dim)")
 SHRUNK = re.compile(
-    r"vocab_size|(num_)?(hidden_|encoder_|decoder_|blocks_|mlp_)?layers|n_layers?|depths?"
+    r"(.*_)?vocab_size(_.*)?|(num_)?(hidden_|encoder_|decoder_|blocks_|mlp_)?layers|n_layers?|depths?"
     r"|max_position_embeddings|n_positions|sliding_window|num_(local_)?experts|n_routed_experts"
+    r"|num_queries|attention_chunk_size|num_experts_per_tok|n_group|topk_group"
+    r"|num_denoising"
 )
+PATCHES = 4  # a side of a small image
+IMAGE = 64  # where there are no patches
+NARROWEST = 8
+WIDE = 64  # a narrower width need not be divisible
+WIDEST_DIVISOR = 64
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """What sizes are divided by.
+
+    Args:
+        heads: the numbers of heads.
+        widths: all widths; the size of a head by `widths // heads`.
+        images: whether images are small too.
+    """
+
+    heads: int
+    widths: int
+    images: bool = False
 
 
 def scaled_config(
-    config_class: type[PreTrainedConfig], ratio: int, **given: Any
+    config_class: type[PreTrainedConfig], ratio: Ratio, **given: Any
 ) -> PreTrainedConfig:
     """The config with its heads and widths divided by `ratio`, but for what is given."""
+    given, inner = split_overrides(given)
     defaults = {**defaults_of(config_class), **given}
     subs = sub_configs_of(config_class)
     values = dict(given)
     for name, (part, part_given) in subs.items():
-        values[name] = scaled_config(part, ratio, **part_given)
+        values[name] = scaled_config(part, ratio, **{**part_given, **inner.get(name, {})})
     for name, default in defaults.items():
         if name in given or name in subs:
             continue
@@ -43,39 +72,70 @@ def scaled_config(
             size = size_of(name, default, 0)
             if size is not None:
                 values[name] = size
-        elif HEADS.fullmatch(name) and isinstance(default, int):
-            values[name] = max(1, default // ratio)
-        elif WIDTH.fullmatch(name):
-            values[name] = _divided(default, ratio)
+        elif name == "image_size" and ratio.images and isinstance(default, int):
+            patch = defaults.get("patch_size")
+            values[name] = min(default, PATCHES * patch if isinstance(patch, int) else IMAGE)
+        elif HEADS.fullmatch(name):
+            values[name] = divided(default, ratio.heads, 1)
+        elif HEAD.fullmatch(name):
+            values[name] = divided(default, ratio.widths // ratio.heads, 2)
+        elif is_width(name):
+            values[name] = divided(default, ratio.widths, 1)
     values.update(special_tokens_of(values, defaults))
-    return config_class(**values)
+    return consistent(config_class, values)
 
 
-def ratio_of(config_class: type[PreTrainedConfig]) -> int:
-    """What leaves every part of a model at least two heads."""
-    heads = _heads(config_class)
-    if not heads:
-        return 1
-    common = math.gcd(*heads)
-    return max(
-        (n for n in range(1, common + 1) if common % n == 0 and min(heads) // n >= 2), default=1
+def ratios_of(config_class: type[PreTrainedConfig]) -> list[Ratio]:
+    """The ratios to try, the largest first: what leaves every part of a model at least two heads,
+    with heads of at least eight and small images, then with whole images, then with whole heads,
+    then without a change.
+    """
+    heads, widths = _sizes(config_class)
+    common = math.gcd(*heads) if heads else 1
+    fewer = max((n for n in range(1, common + 1) if _leaves_two(heads, common, n)), default=1)
+    powers = (2**n for n in range(7))
+    narrower = max(
+        (
+            n
+            for n in powers
+            if fewer * n <= WIDEST_DIVISOR
+            and all(w % (fewer * n) == 0 and w // (fewer * n) >= NARROWEST for w in widths)
+        ),
+        default=1,
     )
+    found = [
+        Ratio(fewer, fewer * narrower, images=True),
+        Ratio(fewer, fewer * narrower),
+        Ratio(fewer, fewer),
+        Ratio(1, 1),
+    ]
+    return list(dict.fromkeys(found))
 
 
-def _heads(config_class: type[PreTrainedConfig]) -> list[int]:
-    own = [
-        value
-        for name, value in defaults_of(config_class).items()
-        if HEADS.fullmatch(name) and "key_value" not in name and isinstance(value, int) and value
+def _leaves_two(heads: list[int], common: int, divisor: int) -> bool:
+    return common % divisor == 0 and min(heads, default=2) // divisor >= 2
+
+
+def _sizes(config_class: type[PreTrainedConfig]) -> tuple[list[int], list[int]]:
+    """Numbers of heads, and sizes that are divided by more than these: widths for each head, and
+    widths of what has no heads.
+    """
+    defaults = defaults_of(config_class)
+    heads = [
+        number
+        for name, value in defaults.items()
+        if HEADS.fullmatch(name) and "key_value" not in name
+        for number in numbers(value)
+        if number
+    ]
+    widths = [
+        number
+        for name, value in defaults.items()
+        if is_width(name)
+        for number in numbers(value)
+        if number >= WIDE
     ]
     for part, _ in sub_configs_of(config_class).values():
-        own += _heads(part)
-    return own
-
-
-def _divided(value: Any, ratio: int) -> Any:
-    if isinstance(value, list | tuple):
-        return [_divided(each, ratio) for each in value]
-    if isinstance(value, int) and not isinstance(value, bool) and value % ratio == 0:
-        return value // ratio
-    return value
+        part_heads, part_widths = _sizes(part)
+        heads, widths = heads + part_heads, widths + part_widths
+    return heads, widths

@@ -13,6 +13,9 @@ from typing import Any
 from transformers import PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from keraform.verify.exceptions import EXCEPTIONS
+from keraform.verify.widths import narrow
+
 Table = tuple[tuple[str, Any], ...]
 
 # First match wins. A value may be a callable of (default, salt); salt is 0 for the outermost config
@@ -27,13 +30,14 @@ SIZES: Table = (
         lambda default, salt: 37 + 2 * salt,
     ),
     (r"decoder_ffn_dim", 41),
-    (r"(num_)?decoder_layers|num_hidden_layers|n_layers?", 2),
+    (r"(num_)?decoder_layers|(decoder_)?num_hidden_layers|n_layers?", 2),
     (
         r"encoder_layers|num_layers",
         3,
     ),  # never fewer than the decoder's: BartForCausalLM sizes its cache by them
-    (r"(num_attention|encoder_attention|num|n)_heads?", 4),
-    (r"decoder_attention_heads", 6),
+    (r"((num_|encoder_)?attention|num|n)_heads?", 4),
+    # six where they divide the width
+    (r"decoder_attention_heads", lambda default, salt: 6 if salt % 3 == 0 else 4),
     (r"num_key_value_heads", 2),
     (r"head_dim|d_kv", 10),
     (r"num_hidden_groups", 1),
@@ -44,7 +48,7 @@ SIZES: Table = (
     (r"sliding_window", 5),
     (r"relative_attention_num_buckets", 8),
     (r"relative_attention_max_distance", 20),
-    (r"num_local_experts|num_experts", 5),
+    (r"num_local_experts|num_experts", lambda default, salt: 5 if default > 1 else default),
     (r"num_experts_per_tok", 2),
     (r"image_size", 32),
     (r"patch_size", 4),
@@ -52,7 +56,9 @@ SIZES: Table = (
     (r"num_channels", 5),
     (r"projection_dim", 18),
     (r"pooler_output_size", 22),
-    (r"window_size", 3),
+    (r"window_size", lambda default, salt: 3 if default < 100 else 16),  # or pixels
+    (r"fullatt_block_indexes|global_attn_indexes", [1]),
+    (r"deepstack_visual_indexes", [0, 1]),
     (r"num_mel_bins", 10),
     (r"num_queries", 9),
     (r"(ssm_)?state_size|mamba_d_state", 5),
@@ -95,6 +101,24 @@ SIZES: Table = (
     (r"xvector_output_dim", 17),
     (r"tdnn_dim", [7, 8, 9, 10, 15]),
     (r"hidden_sizes", lambda default, salt: [8 + 4 * i for i in range(len(default))]),
+    (r"base_channels", 32),  # a norm of 32 groups is written in the code
+    (r"channel_multiplier", [1, 2]),
+    (r"num_res_blocks", 1),
+    (r"num_embeddings", 33),
+    (r"num_groups", 4),
+    (r"num_filters", 6),
+    (r"prediction_length", 5),
+    (r"num_denoising", 4),
+    (r"mm_tokens_per_image", 16),
+    (r"zero_expert_num", 2),
+    (r"n_window", 8),
+    (r"n_window_infer", 32),
+    (r"linear_num_heads", 4),
+    (r"linear_head_dim", 10),
+    (r"global_head_dim", 12),
+    (r"(mamba_)?n_groups", lambda default, salt: 2 if default > 1 else default),
+    (r".*_heads", 4),
+    (r"(.*_)?vocab_size(_.*)?|.*_vocab", lambda default, salt: min(default, 99 + 4 * salt)),
     (r"depths", lambda default, salt: [1, 2, *[1] * (len(default) - 2)]),
 )
 
@@ -110,6 +134,10 @@ COUPLED: tuple[tuple[str, str], ...] = (
     ("adapter_input_size", "hidden_size"),
     ("adapter_in_dim", "hidden_size"),
     ("vocab_size", "decoder_config.vocab_size"),
+    ("upsample_groups", "hidden_size"),
+    ("vision_config.fpn_hidden_size", "mask_decoder_config.hidden_size"),
+    ("prompt_encoder_config.hidden_size", "mask_decoder_config.hidden_size"),
+    ("decoder_config.cross_hidden_size", "encoder_config.hidden_size"),
 )
 
 # Composite models whose parts have to be equally wide.
@@ -117,109 +145,10 @@ SAME_WIDTH = frozenset({"t5gemma2", "tipsv2"})
 
 # Fields that get a size even where the class would derive them: groups of heads must not be
 # trivial.
-GIVEN = frozenset({"num_key_value_heads"})
+GIVEN = frozenset({"num_key_value_heads", "prediction_length"})
 
 # Fields that a round config sets even where they are None.
 NOT_LEFT_OUT = GIVEN | {"num_experts_per_tok"}
-
-# Rules of one model type, each with its reason; they come before the general ones. `None` keeps the
-# default.
-EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
-    "esmc": (
-        ("num_key_value_heads", 4, "it has no groups of heads"),
-    ),
-    "glm5_next_text": (
-        ("qk_rope_head_dim", 0, "nothing is rotated"),
-        ("num_key_value_heads", 4, "it has no groups of heads"),
-    ),
-    "dots3_note_text": (
-        ("num_key_value_heads", 4, "it has no groups of heads"),
-    ),
-    "granite_speech5_encoder": (
-        ("context_size", 6, "at most as long as the positions"),
-    ),
-    "dia_decoder": (
-        ("num_channels", 9, "one for each entry of the delay pattern"),
-    ),
-    "dots3_note_vision_encoder": (
-        ("per_layer_config", {}, "its keys are layers of the full depth"),
-    ),
-    "gpt_neo": (
-        ("attention_types", [[["global", "local", "local"], 1]], "one for each of three layers"),
-    ),
-    "lw_detr_vit": (
-        ("num_windows", 4, "windows of windows have to divide the image"),
-    ),
-    "bamba": (
-        ("attn_layer_indices", [1], "an attention layer and one of Mamba"),
-    ),
-    "bailing_hybrid": (
-        ("layer_group_size", 2, "an attention layer comes last in each group"),
-    ),
-    "cvt": (
-        ("depth", [1, 2, 3], "a stage's rates of dropped paths are as many as its blocks"),
-    ),
-    "mamba2": (
-        ("head_dim", 12, "heads times this is twice the width"),
-    ),
-    "neomme": (
-        ("head_dim", 16, "a quarter of it is rotated, by two axes"),
-    ),
-    "muse_spark_audio": (
-        ("num_hidden_layers", 4, "one for each entry of the lists of patches and widths"),
-    ),
-    "cosmos3_edge_text": (
-        ("rope_parameters", {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 1]},
-         "sections of half a head of 10"),
-    ),
-    "efficientloftr": (
-        ("out_features", [8, 8, 12, 24], "the last one is the width"),
-    ),
-    "depth_pro": (
-        ("patch_size", 32, "the image size of its three encoders"),
-    ),
-    "molmo2_adapter": (
-        ("vision_feature_layer", [-1, -2], "layers of the tiny encoder"),
-    ),
-    "zamba": (
-        ("num_hidden_layers", 6, "an attention layer comes after four of Mamba"),
-    ),
-    "zamba2": (
-        ("layers_block_type", ["mamba", "hybrid"], "the default list is of 54 layers"),
-    ),
-    "zaya": (
-        ("num_experts_per_tok", 1, "it supports no other number"),
-    ),
-    "swin": (
-        ("depths", [2, 2], "shifted windows need pairs of blocks; two stages show a merging"),
-        ("num_heads", [2, 4], "one entry for each stage"),
-        ("patch_size", 2, "16 windows' positions on a side, padded to whole windows of 3"),
-    ),
-    "detr": (
-        ("backbone_config",
-         {"model_type": "resnet", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
-         "the default backbone is timm's; Transformers' own residual network needs no package"),
-        ("d_model", 64, "the mask head divides the width by 64"),
-        ("encoder_attention_heads", 8, "the mask head wants width plus heads divisible by 8"),
-        ("decoder_attention_heads", 4, "divides the width of 64"),
-    ),
-    "t5": (
-        ("initializer_factor", 0.5, "its initial weights are large: with the twin's noise on top, a"
-         " gated layer is 6e-6 from its float64 in torch itself, and 1e-5 is the limit"),
-        ("decoder_start_token_id", 0, "every published config has it; the class gives no default"),
-    ),
-    "deberta-v2": (
-        ("relative_attention", True, "every published checkpoint has it; not the default"),
-        ("pos_att_type", ["p2c", "c2p"], "as in every published checkpoint"),
-        ("position_buckets", 4, "as in every published checkpoint, shrunk from 256"),
-        ("norm_rel_ebd", "layer_norm", "as in every published checkpoint"),
-        ("share_att_key", True, "as in every published checkpoint"),
-        ("position_biased_input", False, "as in every published checkpoint"),
-    ),
-    "convnext": (
-        ("layer_scale_init_value", 0.5, "1e-6 would hide the blocks behind their residuals"),
-    ),
-}  # fmt: skip
 
 # Further configs of a model type that reach code its tiny config leaves out.
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -254,9 +183,18 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
 # What a class needs of its config, by the end of its name.
 BY_CLASS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("ForQuestionAnswering", {"num_labels": 2}, "the head splits its labels into start and end"),
+    ("T5GemmaEncoderModel", {"is_encoder_decoder": False}, "it refuses the other half"),
+    ("ReformerModelWithLMHead", {"is_decoder": True}, "it asks for it"),
+    ("Blip2ForImageTextRetrieval", {"qformer_config.use_qformer_text_input": True},
+     "its text goes through the Q-former"),
+    ("Blip2TextModelWithProjection", {"qformer_config.use_qformer_text_input": True},
+     "its text goes through the Q-former"),
+    ("BeitForMaskedImageModeling", {"num_labels": 6, "use_mask_token": True},
+     "it masks only where asked to"),
+    ("ForQuestionAnsweringSimple", {"num_labels": 2}, "the head splits its labels in two"),
     ("ForSequenceClassification", {"num_labels": 6}, "differs from batch, heads and lengths"),
     ("", {"num_labels": 6}, "differs from batch, heads and lengths"),
-)
+)  # fmt: skip
 
 
 def tiny_config(model_type: str, class_name: str = "", **overrides: Any) -> PreTrainedConfig:
@@ -312,9 +250,10 @@ def _shrink(
     defaults = {**own, **given}
     values: dict[str, Any] = dict(given)
     subs = sub_configs_of(config_class)
+    overrides, inner = split_overrides(overrides)
     step = 0 if rounded or config_class.model_type in SAME_WIDTH else 1
     for order, (name, (sub, sub_given)) in enumerate(subs.items()):
-        values[name] = _shrink(sub, salt + step * order, {}, sub_given, rounded)
+        values[name] = _shrink(sub, salt + step * order, inner.get(name, {}), sub_given, rounded)
     # What is rotated has to have even heads, of which there are four; round ones are of eight.
     width = 2 if rounded else 2 * salt if "rope_parameters" in own else salt
     for name, default in defaults.items():
@@ -325,12 +264,118 @@ def _shrink(
             )
         elif rounded and name in ROUND and (isinstance(default, int) or name in NOT_LEFT_OUT):
             values[name] = ROUND[name]
-        elif name not in subs and (size := size_of(name, default, width)) is not None:
-            values[name] = size
+        elif name not in subs:
+            size = size_of(name, default, width)
+            size = narrow(name, default) if size is None else size
+            if size is not None:
+                values[name] = size
     values.update({name: value for name, value in exceptions.items() if name not in defaults})
+    values.update({k: value(values) for k, value in values.items() if callable(value)})
     _couple(values, defaults)
     values.update(special_tokens_of(values, defaults))
-    return config_class(**{**values, **overrides})
+    return consistent(config_class, {**values, **overrides})
+
+
+def consistent(config_class: type[PreTrainedConfig], values: dict[str, Any]) -> PreTrainedConfig:
+    """The config of some values, with what follows from them: one layer of each kind, and rotary
+    sections that fill a head.
+    """
+    config = config_class(**values)
+    found = layer_kinds(config_class, config, values) | _rotary_sections(config, values)
+    return config_class(**{**values, **found}) if found else config
+
+
+def _rotary_sections(config: PreTrainedConfig, values: dict[str, Any]) -> dict[str, Any]:
+    """Three sections of half a head, for time, height and width, where the class has such."""
+    ignored = getattr(config, "ignore_keys_at_rope_validation", None) or ()
+    rope = getattr(config, "rope_parameters", None)
+    if "mrope_section" not in ignored or not isinstance(rope, dict) or "rope_parameters" in values:
+        return {}
+    return {"rope_parameters": _with_sections(config, rope)}
+
+
+def _with_sections(config: PreTrainedConfig, rope: dict[str, Any]) -> dict[str, Any]:
+    if "rope_theta" not in rope:  # one for each kind of layer
+        return {
+            kind: _with_sections(config, each) if isinstance(each, dict) else each
+            for kind, each in rope.items()
+        }
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    half = int(size * rope.get("partial_rotary_factor", 1.0)) // 2
+    third = half // 3
+    return {**rope, "mrope_section": [half - 2 * third, third, third]}
+
+
+def split_overrides(
+    overrides: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The overrides of a config, and by part those that are written `part.field`."""
+    own, inner = {}, {}  # type: dict[str, Any], dict[str, dict[str, Any]]
+    for name, value in overrides.items():
+        part, _, field = name.partition(".")
+        if field:
+            inner.setdefault(part, {})[field] = value
+        else:
+            own[name] = value
+    return own, inner
+
+
+LAYER_KINDS = ("layer_types", "mlp_layer_types", "layers_block_type")
+
+
+def layer_kinds(
+    config_class: type[PreTrainedConfig], config: PreTrainedConfig, values: dict[str, Any]
+) -> dict[str, Any]:
+    """One layer of each kind that the class's own config has, where the tiny one lacks a kind.
+
+    Args:
+        config_class: the class.
+        config: the tiny config.
+        values: what it was made with.
+
+    Returns:
+        The lists of kinds and their length; empty where nothing is lacking.
+    """
+    own = defaults_of(config_class)
+    lists = [
+        name
+        for name in LAYER_KINDS
+        if name in own and _is_list(config, name) and not values.get(name)
+    ]
+    said = {name for name, _, _ in EXCEPTIONS.get(config_class.model_type, ())}
+    if not lists or not isinstance(getattr(config, "num_hidden_layers", None), int):
+        return {}
+    if "num_hidden_layers" in said:
+        return {}
+    whole = config_class()
+    lists = [name for name in lists if _is_list(whole, name)]
+    if all(set(getattr(whole, name)) <= set(getattr(config, name)) for name in lists):
+        return {}
+    layers = list(dict.fromkeys(zip(*(getattr(whole, name) for name in lists), strict=False)))
+    layers = _covering(layers)
+    layers += layers[-1:] * (2 - len(layers))
+    columns = zip(*layers, strict=True)
+    return {
+        "num_hidden_layers": len(layers),
+        **{name: list(column) for name, column in zip(lists, columns, strict=True)},
+    }
+
+
+def _is_list(config: PreTrainedConfig, name: str) -> bool:
+    return isinstance(getattr(config, name, None), list | tuple)
+
+
+def _covering(layers: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The layers that bring a kind which none before them has, or a new pair, up to four."""
+    seen: set[tuple[int, str]] = set()
+    needed = []
+    for layer in layers:
+        kinds = set(enumerate(layer))
+        if not kinds <= seen:
+            needed.append(layer)
+        seen |= kinds
+    extra = [layer for layer in layers if layer not in needed][: max(0, 4 - len(needed))]
+    return [layer for layer in layers if layer in needed or layer in extra]
 
 
 def _tiny_stages(given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any] | None:
@@ -378,11 +423,33 @@ def sub_configs_of(
     specs = getattr(config_class, "sub_configs_defaults", {})
     whole = config_class()
     parts = {name: getattr(whole, name, None) for name in config_class.sub_configs}
+    parts |= {name: _optional(specs[name]) for name in specs if parts.get(name, 0) is None}
     return {
-        name: (type(part), dict(specs[name].init_kwargs) if name in specs else {})
+        name: _here(part, dict(specs[name].init_kwargs) if name in specs else {})
         for name, part in parts.items()
         if isinstance(part, PreTrainedConfig)
     }
+
+
+def _optional(spec: Any) -> PreTrainedConfig | None:
+    """A part that the class leaves out by default, where Transformers has it itself."""
+    if not spec.optional or "timm" in (spec.model_type or ""):
+        return None
+    config_class = CONFIG_MAPPING[spec.model_type] if spec.model_type else spec.config_class
+    return config_class()
+
+
+def _here(
+    part: PreTrainedConfig, given: dict[str, Any]
+) -> tuple[type[PreTrainedConfig], dict[str, Any]]:
+    """The class of a part and what is asked of it; Transformers' own residual network, which needs
+    no package, in place of a convolutional backbone of timm's.
+    """
+    if part.model_type != "timm_backbone":
+        return type(part), given
+    stages = getattr(part, "out_indices", None) or [-1]
+    wanted = [f"stage{index if index > 0 else 5 + index}" for index in stages]
+    return CONFIG_MAPPING["resnet"], {"out_features": wanted}
 
 
 def _nested(value: dict[str, Any], salt: int) -> PreTrainedConfig:
@@ -419,18 +486,17 @@ def special_tokens_of(values: dict[str, Any], defaults: dict[str, Any]) -> dict[
     none. Those of a composite model fit the vocabulary of its text part, and are none of that
     part's own.
     """
-    vocab = values.get("vocab_size", defaults.get("vocab_size"))
-    if isinstance(vocab, int):
-        return _special_tokens(defaults, vocab, vocab - 1)
     for name in TEXT_PARTS:
         nested = getattr(values.get(name), "vocab_size", None)
         if isinstance(nested, int):
             return _special_tokens(defaults, nested, nested // 2)
-    return {}
+    vocab = values.get("vocab_size", defaults.get("vocab_size"))
+    return _special_tokens(defaults, vocab, vocab - 1) if isinstance(vocab, int) else {}
 
 
 TEXT_PARTS = ("text_config", "language_config", "llm_config", "thinker_config", "decoder")
 SPECIAL = ("_token_id", "_token_index")
+PLACEHOLDERS = tuple(f"{part}{end}" for part in ("image", "video", "audio") for end in SPECIAL)
 
 
 def _special_tokens(defaults: dict[str, Any], vocab: int, highest: int) -> dict[str, Any]:
@@ -444,6 +510,10 @@ def _special_tokens(defaults: dict[str, Any], vocab: int, highest: int) -> dict[
     tokens: dict[str, Any] = {name: moved.get(value, value) for name, value in given.items()}
     if "pad_token_id" in defaults and defaults["pad_token_id"] is None:
         tokens["pad_token_id"] = highest - len(large)
+    free = highest - len(large) - 1
+    for name in (each for each in PLACEHOLDERS if each in defaults and defaults[each] is None):
+        tokens[name] = free
+        free -= 1
     for name, value in defaults.items():
         if name.endswith("suppress_tokens") and value:
             tokens[name] = [token for token in value if token < vocab]

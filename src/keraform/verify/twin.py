@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def _noisy(key: str, value: np.ndarray, seed: int) -> torch.Tensor:
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     if key.endswith("running_var"):
         return torch.from_numpy(rng.uniform(1.0, 4.0, value.shape).astype("float32"))
-    scale = 0.2 if value.ndim < 2 else 0.5 / np.sqrt(max(1, value[0].size))
+    scale = 0.2 if value.ndim < 2 else 0.5 / np.sqrt(max(1, math.prod(value.shape[1:])))
     return torch.from_numpy(np.asarray(value + scale * rng.normal(size=value.shape), "float32"))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from keraform.verify.inputs.scene import Scene
+from keraform.verify.inputs.scene import Scene, parts
 
 FRAMES_PER_POSITION = 2  # Whisper halves its frames
 FRAMES = 64
 CODES = 7
 
 _BANDS = ("num_mel_bins", "n_mels", "mel_dim", "feature_size", "input_feat_per_channel",
-          "feature_projection_input_dim", "input_size", "input_dim", "num_mels")  # fmt: skip
+          "feature_projection_input_dim", "input_size", "input_dim", "num_mels",
+          "input_feat_size")  # fmt: skip
 
 
 def bands(scene: Scene) -> int:
@@ -49,9 +50,35 @@ def spectrogram(scene: Scene) -> np.ndarray | None:
     return scene.rng.normal(size=(scene.batch, length, bands(scene)))
 
 
+# Models whose samples come in frames of a certain length, or that need many of them.
+SAMPLES = {"moonshine": 1215, "moonshine_streaming": 640, "muse_spark_audio": 3840}
+
+
+def sample_count(scene: Scene) -> int:
+    """Of a wave."""
+    types = [config.model_type for config in parts(scene.config, "audio")]
+    return next((SAMPLES[each] for each in types if each in SAMPLES), scene.samples)
+
+
 def samples(scene: Scene) -> np.ndarray:
     """A wave: `[batch, samples]`."""
-    return scene.rng.normal(size=(scene.batch, scene.samples))
+    return scene.rng.normal(size=(scene.batch, sample_count(scene)))
+
+
+def decoder_frames(scene: Scene) -> np.ndarray:
+    """Frames of a spectrogram that a decoder has made: `[batch, frames, bands]`."""
+    return scene.rng.normal(size=(scene.batch, scene.decoder_length, bands(scene)))
+
+
+def padded_frames(scene: Scene) -> np.ndarray:
+    """True = padding."""
+    return frame_mask(scene) == 0
+
+
+def speaker(scene: Scene) -> np.ndarray | None:
+    """Who speaks: `[batch, width]`."""
+    width = scene.get("speaker_embedding_dim")
+    return None if width is None else scene.rng.normal(size=(scene.batch, width))
 
 
 def samples_with_channel(scene: Scene) -> np.ndarray:
@@ -59,7 +86,7 @@ def samples_with_channel(scene: Scene) -> np.ndarray:
     count = scene.find("audio", "audio_channels", "num_channels", "channels", default=1)
     stride = int(np.prod(scene.find("audio", "downsampling_ratios", "upsampling_ratios",
                                     default=[8])))  # fmt: skip
-    length = max(scene.samples, 2 * stride)
+    length = max(sample_count(scene), 2 * stride)
     return scene.rng.normal(size=(scene.batch, count if isinstance(count, int) else 1, length))
 
 
@@ -67,7 +94,7 @@ def sample_mask(scene: Scene) -> np.ndarray:
     """Counts of samples; no empty row, since its count of frames would be -1, which torch's own
     losses refuse.
     """
-    mask = np.ones((scene.batch, scene.samples), "int64")
+    mask = np.ones((scene.batch, sample_count(scene)), "int64")
     mask[0, -60:] = 0
     if scene.batch > 1:
         mask[1, :37] = 0
@@ -82,9 +109,14 @@ def frame_mask(scene: Scene) -> np.ndarray:
     return mask
 
 
+def frame_flags(scene: Scene) -> np.ndarray:
+    """True = a real frame."""
+    return frame_mask(scene).astype(bool)
+
+
 def feature_frames(scene: Scene) -> int:
     """What a feature extractor makes of the samples."""
-    length = scene.samples
+    length = sample_count(scene)
     for kernel, stride in zip(scene.config.conv_kernel, scene.config.conv_stride, strict=False):
         length = (length - kernel) // stride + 1
     return length
@@ -111,3 +143,9 @@ def audio_codes(scene: Scene) -> np.ndarray:
     books = scene.find("audio", "num_codebooks", "num_quantizers", "n_codebooks", default=1)
     size = scene.find("audio", "codebook_size", default=32)
     return scene.rng.integers(0, size, (scene.batch, books, CODES))
+
+
+def latents(scene: Scene) -> np.ndarray:
+    """What a decoder of audio is given: `[batch, width, frames]`."""
+    width = scene.find("audio", "hidden_size", "latent_size", "codebook_dim")
+    return scene.rng.normal(size=(scene.batch, width, CODES))

@@ -7,7 +7,15 @@ import numpy as np
 from keraform.verify.inputs.scene import Scene, parts
 
 # Of a model that takes any size; odd and even lengths at each level of a convolutional one.
-ANY_IMAGE_SIZE = {"convnext": (72, 44), "resnet": (70, 44), "detr": (102, 68)}
+# Gemma 4 pools three patches on a side; Depth Pro makes its image four times smaller.
+ANY_IMAGE_SIZE = {
+    "convnext": (72, 44),
+    "resnet": (70, 44),
+    "detr": (102, 68),
+    "gemma4_vision": (48, 96),
+    "depth_pro": (128, 128),
+    "layoutlmv3": (32, 32),
+}
 ANY_SIZE = (64, 96)
 IMAGES = 2
 FRAMES = 2
@@ -21,7 +29,8 @@ def image_shape(scene: Scene) -> tuple[int, int]:
     size = scene.find("image", "image_size", "img_size", "pretrain_image_size", default=ANY_SIZE)
     if isinstance(size, dict):
         size = size.get("height", size.get("longest_edge")), size.get("width")
-    return (size, size) if isinstance(size, int) else (size[0], size[-1] or size[0])
+    height, width = (size, size) if isinstance(size, int) else (size[0], size[-1] or size[0])
+    return (height // 2, width) if "prompt_pixel_values" in scene.names else (height, width)
 
 
 def channels(scene: Scene) -> int:
@@ -82,9 +91,112 @@ def flat_patches(scene: Scene) -> np.ndarray | None:
     if not {"image_grid_thw", "grid_thw", "video_grid_thw", "image_grid_hws"} & set(scene.names):
         return None
     tall, wide = patch_size(scene)
-    depth = scene.find("image", "temporal_patch_size", default=1)
     count = int(grid(scene).prod(-1).sum())
-    return scene.rng.normal(size=(count, channels(scene) * depth * tall * wide))
+    return scene.rng.normal(size=(count, channels(scene) * patch_depth(scene) * tall * wide))
+
+
+def patch_depth(scene: Scene) -> int:
+    """How many frames a patch has."""
+    return int(scene.find("image", "temporal_patch_size", "patch_temporal", default=1))
+
+
+def square_patches(scene: Scene) -> np.ndarray | None:
+    """All patches of all images: `[patches, channels, height, width]`."""
+    flat = flat_patches(scene)
+    tall, wide = patch_size(scene)
+    return None if flat is None else flat.reshape(len(flat), -1, tall, wide)
+
+
+def packed_patches(scene: Scene) -> np.ndarray | None:
+    """All patches of all images as one row: `[1, patches, channels, height, width]`."""
+    square = square_patches(scene)
+    return None if square is None else square[None]
+
+
+def rows_of_patches(scene: Scene) -> np.ndarray:
+    """Each image as a row of flat patches: `[batch, patches, pixels of a patch]`."""
+    tall, wide = patch_size(scene)
+    return scene.rng.normal(size=(scene.batch, patches(scene), channels(scene) * tall * wide))
+
+
+def strip(scene: Scene) -> np.ndarray:
+    """All patches of all images side by side: `[1, channels, height, patches * width]`."""
+    tall, wide = patch_size(scene)
+    count = scene.batch * patches(scene)
+    return scene.rng.normal(size=(1, channels(scene), tall, count * wide))
+
+
+def merged_patches(scene: Scene) -> np.ndarray | None:
+    """As many pixels as stand for one token: `[tokens, height, width, channels]`."""
+    if flat_patches(scene) is None:
+        return None
+    tall, wide = patch_size(scene)
+    merge = scene.find("image", "spatial_merge_size", "merge_size", default=2)
+    size = (int(grid(scene).prod(-1).sum()), merge * tall, merge * wide, channels(scene))
+    return scene.rng.normal(size=size)
+
+
+def flat_rows(scene: Scene) -> np.ndarray:
+    """All patches of all images, one image after the other: `[patches, pixels of a patch]`."""
+    rows = rows_of_patches(scene)
+    return rows.reshape(-1, rows.shape[-1])
+
+
+def patch_mask(scene: Scene) -> np.ndarray:
+    """1 = a patch of the image; the last row of patches of the first image is padding."""
+    mask = np.ones((scene.batch, patches(scene)), "int64")
+    if scene.masks:
+        mask[0, (patch_grid(scene)[0, 0] - 1) * patch_grid(scene)[0, 1] :] = 0
+    return mask
+
+
+def spatial_shapes(scene: Scene) -> np.ndarray:
+    """Rows and columns of patches that are not padding (`patch_mask`)."""
+    shapes = patch_grid(scene)
+    if scene.masks:
+        shapes[0, 0] -= 1
+    return shapes
+
+
+def patch_positions(scene: Scene) -> np.ndarray:
+    """Column and row of each patch; -1 where it is padding."""
+    rows, columns = patch_grid(scene)[0]
+    column, row = np.meshgrid(np.arange(columns), np.arange(rows))
+    positions = np.stack([column.ravel(), row.ravel()], -1).astype("int64")
+    return np.tile(positions, (scene.batch, 1, 1))
+
+
+def merge_sizes(scene: Scene) -> np.ndarray:
+    """How many patches on a side become one, of each image."""
+    merge = scene.find("image", "spatial_merge_size", "merge_size", default=2)
+    return np.full((scene.batch,), merge, "int64")
+
+
+TILES = 4
+
+
+def tiles(scene: Scene) -> np.ndarray | None:
+    """One image a row, in tiles: `[batch, images, tiles, channels, height, width]`."""
+    count = scene.find("image", "max_num_tiles")
+    return None if count is None else _pixels(scene, 1, count, channels(scene))
+
+
+def aspect_ratio_ids(scene: Scene) -> np.ndarray:
+    """How the tiles of each image lie, from 1; 0 is no image."""
+    return scene.rng.integers(1, 4, (scene.batch, 1))
+
+
+def aspect_ratio_mask(scene: Scene) -> np.ndarray:
+    """1 = a tile of the image: `[batch, images, tiles]`."""
+    mask = np.ones((scene.batch, 1, scene.find("image", "max_num_tiles", default=TILES)), "int64")
+    if scene.masks:
+        mask[0, :, 2:] = 0
+    return mask
+
+
+def prompt_masks(scene: Scene) -> np.ndarray:
+    """What a prompt shows of its answer: an image."""
+    return image(scene)
 
 
 def pixel_mask(scene: Scene) -> np.ndarray | None:
@@ -98,6 +210,27 @@ def pixel_mask(scene: Scene) -> np.ndarray | None:
     return mask
 
 
+def several_pixel_masks(scene: Scene) -> np.ndarray:
+    """1 = a pixel, of each of several images."""
+    return np.ones((scene.batch, IMAGES, *image_shape(scene)), "int64")
+
+
+def large_image(scene: Scene) -> np.ndarray:
+    """The image again, of the size that a second encoder wants."""
+    for config in parts(scene.config, "image"):
+        if "high_res" in config.model_type or "sam" in config.model_type:
+            size = config.image_size
+            return scene.rng.normal(size=(scene.batch, channels(scene), size, size))
+    return image(scene)
+
+
+def patch_grid(scene: Scene) -> np.ndarray:
+    """Rows and columns of patches of each image."""
+    height, width = image_shape(scene)
+    tall, wide = patch_size(scene)
+    return np.array([(height // tall, width // wide)] * scene.batch, "int64")
+
+
 def image_sizes(scene: Scene) -> np.ndarray:
     """Height and width of each image."""
     return np.array([image_shape(scene)] * scene.batch, "int64")
@@ -107,4 +240,64 @@ def bool_masked_pos(scene: Scene) -> np.ndarray | None:
     """The patches that pretraining hides."""
     if not scene.class_name.endswith(("ForMaskedImageModeling", "ForPreTraining")):
         return None
-    return scene.rng.integers(0, 2, (scene.batch, patches(scene))).astype(bool)
+    tubes = scene.get("tubelet_size")
+    if not isinstance(tubes, int):
+        return scene.rng.integers(0, 2, (scene.batch, patches(scene))).astype(bool)
+    mask = np.zeros((scene.batch, patches(scene) * scene.config.num_frames // tubes), bool)
+    mask[:, ::2] = True  # as many of each video
+    return mask
+
+
+REGIONS = 6
+
+
+def regions(scene: Scene) -> np.ndarray:
+    """Features of regions that a detector has found: `[batch, regions, width]`."""
+    return scene.rng.normal(size=(scene.batch, REGIONS, scene.get("visual_feat_dim", 1)))
+
+
+def region_boxes(scene: Scene) -> np.ndarray:
+    """Corners of the regions, relative to the image."""
+    return np.sort(scene.rng.uniform(size=(scene.batch, REGIONS, 4)), -1)
+
+
+def visual_embeds(scene: Scene) -> np.ndarray | None:
+    """Features of regions, for a model of text."""
+    width = scene.get("visual_embedding_dim")
+    return None if width is None else scene.rng.normal(size=(scene.batch, REGIONS, width))
+
+
+def region_positions(scene: Scene) -> np.ndarray:
+    """The token that each region belongs to; -1 for none."""
+    return scene.rng.integers(0, scene.length, (scene.batch, scene.length + REGIONS))
+
+
+def codebook_image(scene: Scene) -> np.ndarray:
+    """The image for a model that gives each patch a word: eight pixels a patch."""
+    height, width = image_shape(scene)
+    tall, wide = patch_size(scene)
+    size = 8 * (height // tall), 8 * (width // wide)
+    return scene.rng.normal(size=(scene.batch, 3, *size))
+
+
+def patches_with_places(scene: Scene) -> np.ndarray:
+    """Flat patches after their row and column, from 1: `[batch, patches, 2 + pixels]`."""
+    rows, columns = 3, 4
+    width = scene.find("image", "patch_embed_hidden_size", default=768)
+    row, column = np.meshgrid(np.arange(1, rows + 1), np.arange(1, columns + 1), indexing="ij")
+    places = np.stack([row.ravel(), column.ravel()], -1)[None].repeat(scene.batch, 0)
+    pixels = scene.rng.normal(size=(scene.batch, rows * columns, width))
+    return np.concatenate([places, pixels], -1)
+
+
+def images_of_tokens(scene: Scene) -> np.ndarray:
+    """1 = an image that a token may look at: `[batch, tokens, images]`."""
+    return np.ones((scene.batch, scene.length, IMAGES), "int64")
+
+
+def tiles_of_tokens(scene: Scene) -> np.ndarray:
+    """1 = a tile that a token may look at: `[batch, tokens, images, tiles]`."""
+    count = scene.find("image", "max_num_tiles", default=TILES)
+    mask = np.ones((scene.batch, scene.length, 1, count), "int64")
+    mask[0, :3] = 0
+    return mask

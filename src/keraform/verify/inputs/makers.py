@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedConfig
 
-from keraform.verify.inputs import audio, images, text
+from keraform.verify.inputs import audio, images, series, text
 from keraform.verify.inputs.scene import Inputs, Maker, Scene, padding
 
 
@@ -25,7 +25,22 @@ def _attention_mask(scene: Scene) -> np.ndarray | None:
         return text.text_mask(scene)
     if "pixel_values" in scene.names:
         return padding(scene.batch, images.patches(scene) + 1)
+    if "timesteps" in scene.names and "states" in scene.names:
+        return series.step_mask(scene)
     return None
+
+
+def _right_padding(scene: Scene) -> np.ndarray | None:
+    """For models that refuse padding on both sides in one batch, or a row of nothing else."""
+    mask = _attention_mask(scene)
+    if mask is None:
+        return None
+    mask[~mask.any(-1)] = 1
+    return -np.sort(-mask, axis=-1)
+
+
+def _zeros(scene: Scene) -> np.ndarray:
+    return np.zeros((scene.batch, 1), "int64")
 
 
 LEFT_OUT = object()
@@ -38,8 +53,8 @@ def _left_out(scene: Scene) -> object:
 # An argument that has several forms is tried in each, the first one first, until torch's own model
 # runs (fit.py). A maker gives None where its model has no use for the argument.
 MAKERS: dict[str, tuple[Maker, ...]] = {
-    "input_ids": (text.input_ids, text.several_ids),
-    "attention_mask": (_attention_mask, _left_out),
+    "input_ids": (text.input_ids, text.several_ids, text.stacked_ids),
+    "attention_mask": (_attention_mask, _left_out, _right_padding),
     "token_type_ids": (text.token_type_ids,),
     "mm_token_type_ids": (text.mm_token_type_ids,),
     "bbox": (text.bbox,),
@@ -49,29 +64,116 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         images.several_images,
         images.video,
         images.colour_image,
+        images.square_patches,
+        images.rows_of_patches,
+        images.packed_patches,
+        images.strip,
+        images.merged_patches,
+        images.flat_rows,
+        images.tiles,
     ),
-    "pixel_mask": (images.pixel_mask,),
+    "pixel_mask": (images.pixel_mask, _left_out),
     "image_sizes": (images.image_sizes, _left_out),
+    "spatial_shapes": (images.spatial_shapes,),
+    "pixel_position_ids": (images.patch_positions,),
+    "image_position_ids": (images.patch_positions,),
+    "aspect_ratio_ids": (images.aspect_ratio_ids,),
+    "aspect_ratio_mask": (images.aspect_ratio_mask,),
+    "prompt_pixel_values": (images.image,),
+    "prompt_masks": (images.prompt_masks,),
+    "merge_sizes": (images.merge_sizes,),
     "image_grid_thw": (images.grid,),
     "grid_thw": (images.grid,),
-    "input_features": (audio.input_features, audio.frames_first, audio.with_channel),
-    "input_features_mask": (audio.frame_mask,),
+    "input_features": (
+        audio.input_features,
+        audio.frames_first,
+        audio.with_channel,
+        _left_out,
+    ),
+    "input_features_mask": (audio.frame_mask, audio.frame_flags),
     "feature_attention_mask": (audio.frame_mask,),
-    "input_values": (audio.samples, audio.samples_with_channel, audio.spectrogram),
+    "input_values": (
+        audio.samples,
+        audio.samples_with_channel,
+        audio.spectrogram,
+        text.hidden_states,
+    ),
     "audio_codes": (audio.audio_codes,),
     "bool_masked_pos": (images.bool_masked_pos,),
-    "decoder_input_ids": (text.decoder_input_ids,),
+    "decoder_input_ids": (
+        text.decoder_input_ids,
+        text.decoder_codes,
+        text.stacked_decoder_ids,
+    ),
+    "decoder_input_values": (audio.decoder_frames, text.hidden_states),
+    "flattened_patches": (images.patches_with_places,),
+    "visual_feats": (images.regions,),
+    "visual_pos": (images.region_boxes,),
+    "image_merge_sizes": (images.merge_sizes,),
+    "noise_embeds": (text.hidden_states,),
+    "context_hidden_states": (text.context_states,),
+    "audio_mel": (audio.frames_first,),
+    "audio_mel_mask": (audio.padded_frames,),
+    "mel_spectrogram": (audio.input_features,),
+    "speaker_embeddings": (audio.speaker,),
+    "spkr_id": (_zeros,),
+    "lang_id": (_zeros,),
+    "codes": (audio.audio_codes,),
     "decoder_attention_mask": (text.decoder_attention_mask,),
     "mc_token_ids": (text.mc_token_ids,),
     "mask_time_indices": (audio.mask_time_indices,),
+    "past_values": (series.past_values, series.several_series),
+    "past_observed_mask": (series.observed,),
+    "observed_mask": (series.observed,),
+    "past_values_padding": (series.past_padding,),
+    "past_time_features": (series.past_time_features,),
+    "future_time_features": (series.future_time_features,),
+    "freq": (series.frequency,),
+    "states": (series.states,),
+    "rewards": (series.rewards,),
+    "returns_to_go": (series.rewards,),
+}
+# Arguments that a model may run without: left out first, then made.
+WANTED: dict[str, tuple[Maker, ...]] = {
+    "future_values": (series.future_values,),
+    "encoder_hidden_states": (text.encoder_states,),
+    "query_embeds": (text.query_embeds,),
+    "pixel_values_videos": (images.video,),
+    "pixel_attention_mask": (images.patch_mask, images.several_pixel_masks, images.pixel_mask),
+    "timesteps": (series.timesteps,),
+    "actions": (series.actions,),
+    "high_res_pixel_values": (images.large_image,),
+    "target_sizes": (images.patch_grid,),
+    "image_attention_mask": (images.images_of_tokens,),
+    "cross_attention_mask": (images.tiles_of_tokens,),
+    "context_input_ids": (text.document_ids,),
+    "context_attention_mask": (text.document_mask,),
+    "doc_scores": (text.document_scores,),
+    "codebook_pixel_values": (images.codebook_image,),
+    "input_ids_masked": (text.input_ids,),
+    "visual_embeds": (images.visual_embeds,),
+    "region_to_phrase_position": (images.region_positions,),
+    "padding_mask": (audio.frame_mask,),
+    "dataset_index": (lambda scene: np.zeros(scene.batch, "int64"),),
 }
 # Arguments that are made only for a forward pass that has no default for them.
 REQUIRED: dict[str, tuple[Maker, ...]] = {
-    "hidden_states": (images.flat_patches, text.hidden_states),
+    "hidden_states": (
+        images.flat_patches,
+        text.hidden_states,
+        images.image,
+        audio.frames_first,
+        audio.samples_with_channel,
+        audio.latents,
+    ),
     "inputs_embeds": (text.hidden_states,),
     "pixel_values_videos": (images.video,),
-    "encoder_hidden_states": (text.hidden_states,),
-    "query_embeds": (text.hidden_states,),
+    "encoder_hidden_states": (text.hidden_states, text.encoder_states),
+    "query_embeds": (text.hidden_states, text.query_embeds),
+    "qformer_input_ids": (text.qformer_ids,),
+    "latents": (audio.latents,),
+    "inputs": (text.latent_inputs, text.input_ids, images.image),
+    "mask": (audio.frame_mask,),
     "codebook_idx": (lambda scene: 1,),
     "spectrogram": (audio.frames_first,),
 }
@@ -91,6 +193,8 @@ def make_inputs(scene: Scene) -> Inputs:
 def forms(scene: Scene, name: str) -> Iterator[Any]:
     """An argument in each of its forms that make sense; none where nothing is known of it."""
     makers = MAKERS.get(name) or (REQUIRED.get(name, ()) if name in scene.required else ())
+    if not makers and name in WANTED:
+        makers = WANTED[name] if name in scene.required else (_left_out, *WANTED[name])
     return (value for maker in makers if (value := maker(scene)) is not None)
 
 

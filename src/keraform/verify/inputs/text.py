@@ -14,8 +14,11 @@ def tokens(scene: Scene, length: int, batch: int | None = None, masked: bool = T
     """
     batch = scene.batch if batch is None else batch
     config = scene.text_config
-    if not isinstance(getattr(config, "vocab_size", None), int) or config.vocab_size < 2:
+    size = getattr(config, "vocab_size", None)
+    if not isinstance(size, int):
         return scene.rng.integers(1, 50, (batch, length))  # characters, or bytes
+    if size < 2:
+        return np.zeros((batch, length), "int64")
     special = {
         value
         for each in (config, scene.config)
@@ -43,12 +46,31 @@ def has_choices(scene: Scene) -> bool:
 def input_ids(scene: Scene) -> np.ndarray:
     """Ids, with placeholders in the middle of each row."""
     if has_choices(scene):
-        return tokens(scene, scene.length, scene.batch * CHOICES).reshape(
-            scene.batch, CHOICES, scene.length
-        )
+        ids = tokens(scene, scene.length, scene.batch * CHOICES)
+        return _marked(ids, scene).reshape(scene.batch, CHOICES, scene.length)
     ids = tokens(scene, scene.length)
+    encoder = getattr(scene.get("encoder_config"), "vocab_size", None)
+    if scene.encoder_decoder and isinstance(encoder, int):
+        ids = np.minimum(ids, encoder - 1)
+    ids = _marked(ids, scene)
     for token, count in scene.placeholders.items():
         ids = _with_placeholders(ids, scene, np.full((scene.batch, count), token))
+    return ids
+
+
+# Classes that look for tokens in a row, and how many of them.
+MARKS = (
+    ("LongformerForQuestionAnswering", "sep_token_id", 3),
+    ("LongformerForMultipleChoice", "sep_token_id", 3),
+    ("SplinterForPreTraining", "question_token_id", 2),
+)
+
+
+def _marked(ids: np.ndarray, scene: Scene) -> np.ndarray:
+    for class_name, name, count in MARKS:
+        token = scene.get(name)
+        if scene.class_name == class_name and token is not None:
+            ids[:, 4 : 4 + count] = token
     return ids
 
 
@@ -113,6 +135,15 @@ def decoder_input_ids(scene: Scene) -> np.ndarray | None:
     return tokens(scene, scene.decoder_length)
 
 
+def decoder_codes(scene: Scene) -> np.ndarray | None:
+    """Ids of several codebooks at each position, for a decoder of sound."""
+    books = scene.find("text", "num_channels", "num_codebooks")
+    if not isinstance(books, int) or "pixel_values" in scene.names:
+        return None
+    size = (scene.batch, scene.decoder_length, books)
+    return scene.rng.integers(0, scene.text_config.vocab_size, size)
+
+
 TASKS_WITH_OWN_DECODER_INPUT = (
     "ForSequenceClassification",
     "ForQuestionAnswering",
@@ -133,10 +164,76 @@ def mc_token_ids(scene: Scene) -> np.ndarray:
     return scene.rng.integers(0, scene.length, (scene.batch, CHOICES))
 
 
-def hidden_states(scene: Scene) -> np.ndarray:
+def hidden_states(scene: Scene) -> np.ndarray | None:
     """What a part of a model is given in place of ids."""
     width = scene.find("text", "hidden_size", "d_model", "embed_dim", "dim")
+    if not isinstance(width, int):
+        return None
     return scene.rng.normal(size=(*_shape(scene), width))
+
+
+def stacked_ids(scene: Scene) -> np.ndarray | None:
+    """Ids of several codebooks, each codebook as a row of its own."""
+    return _stacked(scene, scene.length) if "decoder_input_ids" not in scene.names else None
+
+
+def stacked_decoder_ids(scene: Scene) -> np.ndarray | None:
+    """Ids of a decoder for several codebooks, each codebook as a row of its own."""
+    return None if "pixel_values" in scene.names else _stacked(scene, scene.decoder_length)
+
+
+def _stacked(scene: Scene, length: int) -> np.ndarray | None:
+    books = scene.find("text", "num_codebooks")
+    if not isinstance(books, int):
+        return None
+    size = scene.find("text", "vocab_size", default=32)
+    return scene.rng.integers(0, size - 1, (scene.batch * books, length))
+
+
+def context_states(scene: Scene) -> np.ndarray:
+    """Hidden states of the model that an assistant helps, of several layers side by side."""
+    width = scene.config.hidden_size * len(scene.get("target_layer_ids", (0,)))
+    return scene.rng.normal(size=(*_shape(scene), width))
+
+
+def latent_inputs(scene: Scene) -> np.ndarray | None:
+    """What has been preprocessed already."""
+    width = scene.get("d_model")
+    return None if width is None else scene.rng.normal(size=(*_shape(scene), width))
+
+
+def encoder_states(scene: Scene) -> np.ndarray:
+    """What a decoder or a Q-former is given of its encoder, which may have a width of its own."""
+    width = scene.find("text", "encoder_hidden_size", "cross_attention_hidden_size", "hidden_size",
+                       "d_model")  # fmt: skip
+    return scene.rng.normal(size=(scene.batch, scene.decoder_length, width))
+
+
+def query_embeds(scene: Scene) -> np.ndarray:
+    """The queries of a Q-former."""
+    count = scene.get("num_query_tokens", scene.decoder_length)
+    return scene.rng.normal(size=(scene.batch, count, scene.config.hidden_size))
+
+
+def qformer_ids(scene: Scene) -> np.ndarray:
+    """Ids of a Q-former's own vocabulary."""
+    size = scene.config.qformer_config.vocab_size
+    return scene.rng.integers(1, size, (scene.batch, scene.decoder_length))
+
+
+def document_ids(scene: Scene) -> np.ndarray:
+    """The documents of each question, one after the other."""
+    return tokens(scene, scene.length, scene.batch * scene.get("n_docs", 1))
+
+
+def document_mask(scene: Scene) -> np.ndarray:
+    """1 = a real token of a document."""
+    return padding(scene.batch * scene.get("n_docs", 1), scene.length)
+
+
+def document_scores(scene: Scene) -> np.ndarray:
+    """How well each document fits its question."""
+    return scene.rng.normal(size=(scene.batch, scene.get("n_docs", 1)))
 
 
 def _shape(scene: Scene) -> tuple[int, int]:
