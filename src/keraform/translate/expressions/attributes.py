@@ -56,7 +56,6 @@ OUTPUT_FIELDS: dict[str, Kind] = {
         ),
         Kind("tuple", items=(FLOAT_TENSOR,)),
     ),
-    "is_updated": DICT,
     "saved_tensors": Kind("tuple", items=(TENSOR,)),
     **dict.fromkeys(("cache", "past_key_values"), Kind("object", name="Cache")),
     "is_updated": DICT,
