@@ -17,6 +17,7 @@ from keraform.translate.kinds import (
     FLOAT_TENSOR,
     LIST,
     MODULE_DICT,
+    PARAMETERS,
     PY,
     TENSOR,
     UNKNOWN,
@@ -99,6 +100,8 @@ class KindInference:
             return FLOAT_TENSOR if name == "nn.Parameter" else TENSOR
         if name == "nn.ModuleDict":
             return MODULE_DICT
+        if name == "nn.ParameterList":
+            return PARAMETERS
         if name == "nn.ModuleList":
             inner = node.args[0].value if node.args else None
             generated = isinstance(inner, (cst.ListComp, cst.GeneratorExp))

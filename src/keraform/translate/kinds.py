@@ -122,7 +122,10 @@ LIST = Kind("list")
 TUPLE = Kind("tuple")
 DICT = Kind("dict")
 MODULE_DICT = Kind("dict", name="nn.ModuleDict")
+PARAMETERS = Kind("list", items=(FLOAT_TENSOR,))
 FUNCTION = Kind("function")
+# What parameters and arguments are called that are devices, or their names.
+DEVICE_NAMES = frozenset({"device", "device_type"})
 CONTEXT = Kind("object", name="context")
 DISTRIBUTION = Kind("object", name="Distribution")
 

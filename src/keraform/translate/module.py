@@ -27,6 +27,7 @@ from keraform.translate.imports import ImportTable
 from keraform.translate.inference import KindInference
 from keraform.translate.kinds import Kind
 from keraform.translate.learned import Learned
+from keraform.translate.mutators import Written, mutators
 from keraform.translate.overrides import load_override
 from keraform.translate.recorded_kinds import RecordedKinds
 from keraform.translate.report import RefusalRecord, Stats, Translation
@@ -189,6 +190,11 @@ class ModuleTranslator:
         del self.refusals[first:]
         why = f"{name}() is left out of this port; call the model itself. Refused: {found[0].text}"
         return [f"{indent}{_raise(why)}"]
+
+    @cached_property
+    def mutators(self) -> dict[str, Written]:
+        """The functions of the file that write into a tensor they are given, and which one."""
+        return mutators(self.source.text)
 
     @cached_property
     def generation_only(self) -> frozenset[str]:

@@ -15,7 +15,15 @@ from keras.src.backend.common import global_state  # a StatelessScope has no pub
 
 from keraform.errors import explain
 from keraform.runtime.ops import dtypes
-from keraform.runtime.ops.tensors import Tensor, as_tensor, flat_sizes, is_array, on_jax, sizes
+from keraform.runtime.ops.tensors import (
+    Tensor,
+    as_tensor,
+    flat_sizes,
+    index_scalar,
+    is_array,
+    on_jax,
+    sizes,
+)
 from keraform.runtime.tracing import is_tracing
 
 SeedGenerator: TypeAlias = keras.random.SeedGenerator
@@ -168,7 +176,7 @@ def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
 ) -> Tensor:
     """Draws class indices [..., num_samples] (int64) by unnormalised weights [..., classes]."""
-    input = as_tensor(input)
+    input, num_samples = as_tensor(input), index_scalar(num_samples)
     weights = dtypes.to(input, dtypes.computing_dtype(input))
     logits = ops.log(weights)
     if not replacement:  # the largest of Gumbel-perturbed logits are a draw without replacement

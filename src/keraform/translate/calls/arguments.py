@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.comments import split_comments
-from keraform.translate.kinds import DEVICE, Kind
+from keraform.translate.kinds import DEVICE, DEVICE_NAMES, Kind
 from keraform.translate.layout import Item, doc
 from keraform.translate.rules.record import Arguments, Code
 
@@ -75,7 +75,8 @@ class ArgumentTranslator:
 
 
 def _is_device(arg: cst.Arg, code: Code) -> bool:
-    return code.kind == DEVICE or (arg.keyword is not None and arg.keyword.value == "device")
+    named = arg.keyword is not None and arg.keyword.value in DEVICE_NAMES
+    return named or code.kind == DEVICE
 
 
 def _one_a_line(node: cst.Call) -> bool:

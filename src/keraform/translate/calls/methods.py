@@ -120,6 +120,10 @@ class MethodTranslator:
             return Code(called("kf.prod", receiver.doc), DIM)
         if name == "parameters" and not node.args:
             return Code(doc(receiver.operand(), ".variables"), LIST)
+        if name == "add_module" and kind.tag == "layers":
+            # under its number, as lists of layers name them
+            items, _, _ = module.calls.arguments.items(node.with_changes(args=node.args[1:]))
+            return Code(doc(receiver.operand(), ".append", Group("(", items, ")")), UNKNOWN)
         if name == "reset_parameters" and kind.tag == "layer" and "nn." in (kind.name or "nn."):
             module.imports.need("keraform.runtime", "init")
             return Code(called("init.reset_parameters", receiver.doc), UNKNOWN)

@@ -65,6 +65,8 @@ class FunctionDefinitionTranslator:
             decorators = [f"{indent}@{unpack}", *decorators]
         lines = [*decorators, *head_lines(head, node, indent), *doc_lines]
         lines += self.body(node, body, indent + "    ")
+        if node.name.value in module.mutators:
+            lines.append(f"{indent}    return {module.mutators[node.name.value].name}")
         return drop_needless_pass(lines, doc_lines, indent)
 
     def body(self, node: cst.FunctionDef, body: cst.BaseSuite, indent: str) -> list[str]:

@@ -9,7 +9,7 @@ import libcst as cst
 
 from keraform.translate.comments import split_comments
 from keraform.translate.definitions.bases import BaseTranslator
-from keraform.translate.kinds import CONFIG, DEVICE, DICT, PY, TUPLE, UNKNOWN
+from keraform.translate.kinds import CONFIG, DEVICE, DEVICE_NAMES, DICT, PY, TUPLE, UNKNOWN
 from keraform.translate.layout import Doc, Item, doc, flat
 from keraform.translate.scope import ClassInfo, Scope
 
@@ -30,7 +30,7 @@ class ParameterTranslator:
         """The parameters of a function; binds their kinds in `scope`."""
         result = [self.parameter(each, scope) for each in node.posonly_params]
         for each in node.params:
-            if each.name.value == "device" or _is_device(each):
+            if each.name.value in DEVICE_NAMES or _is_device(each):
                 scope.names[each.name.value] = DEVICE
             else:
                 result.append(self.parameter(each, scope))
@@ -40,8 +40,8 @@ class ParameterTranslator:
         elif isinstance(node.star_arg, cst.ParamStar):
             result.append(("*",))
         for each in node.kwonly_params:
-            if each.name.value == "device":
-                scope.names["device"] = DEVICE
+            if each.name.value in DEVICE_NAMES:
+                scope.names[each.name.value] = DEVICE
             else:
                 result.append(self.parameter(each, scope))
         if owner is not None and name == "call" and self.bases.is_entry(owner):

@@ -37,6 +37,7 @@ PYTHON_CLASSES = {
 }
 # Classes of torch that have a module of `keraform.runtime` of their own.
 RUNTIME_CLASSES = {
+    "nn.modules.batchnorm._BatchNorm": ("keraform.runtime.layers", "BatchNormalization"),
     "torch.autograd.Function": ("keraform.runtime.gradients", "Function"),
     "torch.autograd.function.Function": ("keraform.runtime.gradients", "Function"),
 }

@@ -169,11 +169,13 @@ class SubscriptTranslator:
             return Code(called("ops.take", receiver.doc, last.document, (f"axis={axis}",)), kind)
         if all(e.sort in BASIC or e.sort in ("py",) for e in elements):
             return self.plain(receiver, elements, self.tensor_kind(receiver.kind, elements))
+        function = "kf.getitem"
         if receiver.kind.is_unknown:
             self.module.count_helper("getitem")
-        self.module.note_rule("kf.getitem")
+            function = "kf.dynamic.getitem"
+        self.module.note_rule(function)
         self.module.imports.need("keraform.runtime", "ops", "kf")
-        return Code(called("kf.getitem", receiver.doc, self.index_doc(elements)), kind)
+        return Code(called(function, receiver.doc, self.index_doc(elements)), kind)
 
     def index_doc(self, elements: list[Element]) -> Doc:
         """The index as a Python value: slices become `slice(a, b)`."""
@@ -240,11 +242,13 @@ class SubscriptTranslator:
         if receiver.kind.tag in SEQUENCES or receiver.kind.tag == "layer":
             return None
         elements = self.elements(node)
+        function = "kf.setitem"
         if receiver.kind.is_unknown:
             if all(e.sort in ("str",) for e in elements):
                 return None
             if len(elements) == 1 and elements[0].sort in ("unknown", "py", "dim", "int"):
                 self.module.count_helper("setitem")
+                function = "kf.dynamic.setitem"
         self.module.imports.need("keraform.runtime", "ops", "kf")
         index = self.index_doc(elements)
         new = value.doc
@@ -256,8 +260,8 @@ class SubscriptTranslator:
             )
             new = doc(current.doc, f" {operator} ", value.operand(11))
         self.module.stats.operations += 1
-        self.module.note_rule("kf.setitem")
-        update = called("kf.setitem", receiver.doc, index, new)
+        self.module.note_rule(function)
+        update = called(function, receiver.doc, index, new)
         return self.rebind(node.value, receiver, update)
 
     def rebind(self, target: cst.BaseExpression, receiver: Code, update: Doc) -> Doc:

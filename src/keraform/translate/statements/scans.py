@@ -41,6 +41,9 @@ class ScanTranslator:
             return None
         if m.findall(node.body, m.Return() | m.Break() | m.Continue() | m.Yield()):
             return None
+        function = module.scope.function
+        if function is not None and function.name.value == "__init__":
+            return None  # what it gathers are layers, or numbers
         names = module.scope.names
         assigned = [n for n in assigned_names(node.body) if n in names and names[n].is_tensor]
         results = [n for n in _appended(node.body) if n in names]

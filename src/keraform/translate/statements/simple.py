@@ -11,6 +11,7 @@ from keraform.translate.analysis import import_origins
 from keraform.translate.calls.methods import PLACING
 from keraform.translate.kinds import DEVICE
 from keraform.translate.layout import WIDTH, Doc, doc, statement
+from keraform.translate.mutators import changed_name
 from keraform.translate.rules.seams import DROPPED_CALLS, HOOKS
 from keraform.translate.rules.torch_names import canonical
 from keraform.translate.statements.assignments import AssignmentTranslator
@@ -75,6 +76,9 @@ class SimpleStatementTranslator:
                 document = self.in_place.call(value)
             if document is not None:
                 return document
+            changed = changed_name(value, self.module.mutators)
+            if changed is not None:
+                return doc(f"{changed} = ", self.module.expressions(value).doc)
         code = self.module.expressions(value)
         placed = isinstance(value, cst.Call) and code.kind.tag == "layer" and _is_place(value.func)
         return None if placed or code.kind == DEVICE else code.doc

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from keraform.runtime.owned import OWNED_NAMES
 from keraform.translate.kinds import BOOL, DIM, DTYPE, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
 from keraform.translate.layout import called
 from keraform.translate.rules.idioms.form import BuiltinIdiom, emit
@@ -86,9 +87,17 @@ def getattr_(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 def hasattr_(calls: CallTranslator, node: cst.Call) -> Code | None:
-    """`hasattr(torch..., name)` is known, and so are the hooks of accelerate, which nothing has."""
-    if calls.module.text(node.args[-1].value).strip("\"'") == "_hf_hook":
+    """`hasattr(torch..., name)` is known, and so are the hooks of accelerate, which nothing has; a
+    layer has names of Keras's that are not the model's.
+    """
+    name = calls.module.text(node.args[-1].value).strip("\"'")
+    if name == "_hf_hook":
         return Code(("False",), BOOL)
+    if name in OWNED_NAMES:
+        layer = calls.module.expressions(node.args[0].value)
+        if layer.kind.tag == "layer":
+            calls.module.imports.need("keraform.runtime", "tree")
+            return Code(called("tree.owns", layer.doc, (f'"{name}"',)), BOOL)
     dotted = calls.module.dotted(node.args[0].value)
     if dotted is not None and dotted.split(".")[0] == "torch":
         return Code(("True",), BOOL)

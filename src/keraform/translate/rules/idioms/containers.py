@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import MODULE_DICT, UNKNOWN, Kind
+from keraform.translate.kinds import MODULE_DICT, PARAMETERS, UNKNOWN, Kind
 from keraform.translate.layout import Group, Item, called, doc
 from keraform.translate.rules.idioms.form import FunctionIdiom
 from keraform.translate.rules.record import Code, Refusal
@@ -33,6 +33,11 @@ def module_list(calls: CallTranslator, node: cst.Call) -> Code:
         assert isinstance(inner, Group)
         return Code(doc(Group("[", inner.items, "]", trailing_comma=False)), kind)
     return Code(called("list", value.doc), kind)
+
+
+def parameter_list(calls: CallTranslator, node: cst.Call) -> Code:
+    """`nn.ParameterList(x)` is the list itself."""
+    return replace(module_list(calls, node), kind=PARAMETERS)
 
 
 def module_dict(calls: CallTranslator, node: cst.Call) -> Code:
@@ -70,7 +75,7 @@ def add_module(calls: CallTranslator, node: cst.Call) -> Code:
 MODULES: dict[str, FunctionIdiom] = {
     "nn.Module": module,
     "nn.ModuleList": module_list,
-    "nn.ParameterList": module_list,
+    "nn.ParameterList": parameter_list,
     "nn.ModuleDict": module_dict,
     "nn.ParameterDict": module_dict,
     "nn.Sequential": sequential,

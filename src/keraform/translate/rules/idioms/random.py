@@ -39,6 +39,12 @@ def manual_seed(_calls: CallTranslator, receiver: Code, arguments: Arguments) ->
     return Code(doc(f"{made}(", arguments[0][1].doc, ")"), UNKNOWN)
 
 
+def seed(calls: CallTranslator, _node: cst.Call) -> Code:
+    """`torch.seed()` is a new seed, of 64 bits."""
+    calls.module.imports.plain("random")
+    return Code(("random.getrandbits(64)",), INT)
+
+
 def uniform(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     """`x.uniform_(low, high)`."""
     bound = bound_to("Tensor.uniform_", "low?, high?, generator!", arguments) | {"self": receiver}
@@ -50,5 +56,9 @@ def uniform(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code
     return emit(calls, "{low!o} + ({high!o} - {low!o}) * {draw}", bound, kind, 9)
 
 
-FUNCTIONS: dict[str, FunctionIdiom] = {"torch.randint": randint, "torch.Generator": generator}
+FUNCTIONS: dict[str, FunctionIdiom] = {
+    "torch.randint": randint,
+    "torch.Generator": generator,
+    "torch.seed": seed,
+}
 METHODS: dict[str, MethodIdiom] = {"uniform": uniform, "manual_seed": manual_seed}
