@@ -165,10 +165,12 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -
 
 
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
+    input: Tensor, num_samples: Any, replacement: bool = False, *, generator: Any = None
 ) -> Tensor:
     """Draws class indices [..., num_samples] (int64) by unnormalised weights [..., classes]."""
     input = as_tensor(input)
+    if not isinstance(num_samples, int):
+        num_samples = ops.cast(num_samples, "int32")
     weights = dtypes.to(input, dtypes.computing_dtype(input))
     logits = ops.log(weights)
     if not replacement:  # the largest of Gumbel-perturbed logits are a draw without replacement

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import BOOL, DIM, DTYPE, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
+from keraform.runtime.owned import OWNED_NAMES
+from keraform.translate.kinds import BOOL, DEVICE, DIM, DTYPE, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
 from keraform.translate.layout import called
 from keraform.translate.rules.idioms.form import BuiltinIdiom, emit
 from keraform.translate.rules.record import Code
@@ -23,6 +24,8 @@ FOREIGN_CLASSES = frozenset({"nn.attention.flex_attention.BlockMask", "nn.DataPa
 def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
     """`isinstance(x, torch.Tensor)`, and `isinstance(x, BlockMask)`, of which ports have none."""
     name = calls.module.dotted(node.args[1].value) if len(node.args) == 2 else None
+    if calls.module.expressions(node.args[0].value).kind == DEVICE:
+        return Code(("True",), BOOL)
     if name in ("torch.Tensor", "torch.FloatTensor", "torch.LongTensor"):
         value = calls.module.expressions(node.args[0].value)
         return calls.ops_call("is_tensor", [value], BOOL)
@@ -86,9 +89,16 @@ def getattr_(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 def hasattr_(calls: CallTranslator, node: cst.Call) -> Code | None:
-    """`hasattr(torch..., name)` is known, and so are the hooks of accelerate, which nothing has."""
-    if calls.module.text(node.args[-1].value).strip("\"'") == "_hf_hook":
+    """`hasattr(torch..., name)` is known, and so are the hooks of accelerate, which nothing has; of
+    a name that every layer of Keras has, the question is whether the model gave it a value.
+    """
+    name = calls.module.text(node.args[-1].value).strip("\"'")
+    if name == "_hf_hook":
         return Code(("False",), BOOL)
+    first = calls.module.expressions(node.args[0].value)
+    if name in OWNED_NAMES and first.text == calls.module.scope.self_name:
+        owns = calls.module.imports.need("keraform.runtime.owned", "owns")
+        return Code(called(owns, first.doc, (f'"{name}"',)), BOOL)
     dotted = calls.module.dotted(node.args[0].value)
     if dotted is not None and dotted.split(".")[0] == "torch":
         return Code(("True",), BOOL)
