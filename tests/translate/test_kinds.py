@@ -408,3 +408,18 @@ def test_modules_in_a_dict_are_found_behind_other_layers() -> None:
         """
     )
     assert code[-1] == '        return [block.mlp["up"](x) for block in self.blocks]'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ("x.shape[0], 2", DIM),
+        ("x.shape[0] / 3, 1.0", Kind("dim", "float")),
+        ("x.shape[0], 1.0", Kind("dim", "mixed")),
+        ("y", Kind("dim", "mixed")),
+    ],
+)
+def test_the_largest_of_numbers_is_one_of_them(arguments: str, kind: Kind) -> None:
+    source = f"import torch\n\n\ndef f(x: torch.Tensor, y):\n    return max({arguments})\n"
+    _, found = map_source(source, filename="modeling_mini.py")
+    assert kind == found.kinds[f"5:11:5:{16 + len(arguments)}"]
