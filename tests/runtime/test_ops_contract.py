@@ -175,6 +175,7 @@ def test_random_shapes_and_ranges() -> None:
     assert sorted(numbers(kf.randperm(7))) == list(range(7))
     drawn = numbers(kf.multinomial(kf.tensor([[0.0, 1.0, 3.0], [1.0, 0.0, 0.0]]), 40, True))
     assert set(drawn[0]) == {1, 2} and set(drawn[1]) == {0}
+    assert kf.multinomial(kf.tensor([1.0]), kf.tensor(4), True).shape == (4,)  # a size of a graph
     once = numbers(kf.multinomial(kf.tensor([0.1, 0.2, 0.7]), 3))
     assert sorted(once) == [0, 1, 2]
     coin = kf.bernoulli(kf.full((200,), 0.5))

@@ -367,3 +367,59 @@ def test_self_is_a_layer_whatever_methods_it_has() -> None:
     assert statement in made.code
     line, column = text.split("\n").index(statement) + 1, statement.index("self")
     assert found.kinds[f"{line}:{column}:{line}:{column + 4}"].tag == "layer"
+
+
+def test_loops_over_what_a_layer_keeps_are_no_scans() -> None:
+    code = lines(
+        """
+        class Experts(nn.Module):
+            def __init__(self, count: int):
+                super().__init__()
+                self.count = count
+
+            def forward(self, x: torch.Tensor, sizes):
+                rows, results = x.split(sizes), []
+                for i in range(self.count):
+                    results.append(rows[i])
+                return torch.cat(results)
+        """
+    )
+    assert "        for i in range(self.count):" in code
+
+
+def test_dtypes_that_a_condition_widens_differ() -> None:
+    wide = Kind("tensor", "float32")
+    assert join(wide, TENSOR) == join(TENSOR, wide) == Kind("tensor", "mixed")
+    assert join(wide, UNKNOWN) == Kind("unknown", "mixed")
+    assert join(TENSOR, UNKNOWN) == UNKNOWN
+
+
+def test_modules_in_a_dict_are_found_behind_other_layers() -> None:
+    code = lines(
+        """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.mlp = nn.ModuleDict({"up": nn.Linear(2, 3)})
+
+        class Model(nn.Module):
+            def forward(self, x):
+                return [block.mlp.up(x) for block in self.blocks]
+        """
+    )
+    assert code[-1] == '        return [block.mlp["up"](x) for block in self.blocks]'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ("x.shape[0], 2", DIM),
+        ("x.shape[0] / 3, 1.0", Kind("dim", "float")),
+        ("x.shape[0], 1.0", Kind("dim", "mixed")),
+        ("y", Kind("dim", "mixed")),
+    ],
+)
+def test_the_largest_of_numbers_is_one_of_them(arguments: str, kind: Kind) -> None:
+    source = f"import torch\n\n\ndef f(x: torch.Tensor, y):\n    return max({arguments})\n"
+    _, found = map_source(source, filename="modeling_mini.py")
+    assert kind == found.kinds[f"5:11:5:{16 + len(arguments)}"]

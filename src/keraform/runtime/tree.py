@@ -182,6 +182,21 @@ def named_layers(
     yield from _walk("", root, set() if remove_duplicate else None, (), drop_main)
 
 
+def submodule(root: Any, path: str) -> Any:
+    """The layer at a torch path inside `root`, as torch's `get_submodule`.
+
+    Raises:
+        AttributeError: there is no layer.
+    """
+    for found, layer in named_layers(root, remove_duplicate=False):
+        if found == path:
+            return layer
+    raise AttributeError(
+        f"expected the torch path of a layer inside {type(root).__name__} '{root.name}'; "
+        f"got {path!r}; list them with keraform.runtime.tree.named_layers(layer)."
+    )
+
+
 def apply(root: Any, function: Callable[[Any], object]) -> Any:
     """Calls a function with every layer inside `root`, then with `root`, which it gives back.
 

@@ -98,7 +98,9 @@ def _own_parameter(module: ModuleTranslator, value: cst.BaseExpression) -> Place
 
 
 def _refined(kind: Kind, found: Kind) -> Kind:
-    """An annotated kind with the dtypes that were found."""
+    """An annotated kind with the dtypes that were found; unknown where the two contradict."""
+    if (kind.tag, found.tag) in (("tuple", "tensor"), ("tensor", "tuple")):
+        return UNKNOWN
     if found.is_tensor:
         wanted = kind.is_tensor and kind.dtype in (None, "float")
         wanted = wanted or (kind.is_unknown and found.dtype is not None)

@@ -173,7 +173,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -
 
 
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
+    input: Tensor, num_samples: Any, replacement: bool = False, *, generator: Any = None
 ) -> Tensor:
     """Draws class indices [..., num_samples] (int64) by unnormalised weights [..., classes]."""
     input, num_samples = as_tensor(input), index_scalar(num_samples)

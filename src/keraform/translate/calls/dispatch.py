@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -19,11 +20,13 @@ from keraform.translate.kinds import (
     FLOAT,
     INT,
     LIST,
+    NUMBERS,
     PY,
     STR,
     TENSOR,
     UNKNOWN,
     Kind,
+    join_all,
 )
 from keraform.translate.layout import Doc, Group, Item, begins, called, doc
 from keraform.translate.rules import idioms
@@ -143,7 +146,10 @@ class CallTranslator:
             kind = module.inference.called(function.kind.name)
         if function.kind.tag == "torch" and function.kind.name in MODULES:  # `Norm = nn.LayerNorm`
             return self.construction.torch_module(function.kind.name, node)
-        return self.generic(function, node, kind=kind)
+        code = self.generic(function, node, kind=kind)
+        if name in ("max", "min") and code.kind == DIM:
+            return replace(code, kind=_extreme(self.arguments.kinds))
+        return code
 
     # Calls that are written
 
@@ -223,6 +229,13 @@ class CallTranslator:
         ]
         function = rule.emit.partition("(")[0]
         return Code(doc(function, Group("(", items, ")")), TENSOR)
+
+
+def _extreme(kinds: list[Kind]) -> Kind:
+    """What `max` and `min` give of several numbers; one argument is a sequence of some."""
+    if len(kinds) > 1 and all(kind.tag in NUMBERS for kind in kinds):
+        return join_all(tuple(kinds))
+    return DIM if len(kinds) > 1 and kinds[0].tag == "dim" else Kind("dim", "mixed")
 
 
 def _is_self(module: ModuleTranslator, node: cst.BaseExpression) -> bool:

@@ -70,7 +70,7 @@ class MethodTranslator:
         kind = receiver.kind
         if name in TREE_WALKS and not node.args and not kind.is_tensor:
             return self.tree_walk(receiver, name, node)
-        if name == "apply" and kind.tag == "layer":
+        if name == "get_submodule" or (name == "apply" and kind.tag == "layer"):
             return self.tree_walk(receiver, name, node)
         of_torch = kind.is_tensor and name in TENSOR_ATTRIBUTES
         if of_torch or (kind.tag == "tuple" and _only_of_tensors(name)):
@@ -97,7 +97,9 @@ class MethodTranslator:
             return Code((f"{module.scope.self_name}.variables",), LIST)
         owner = module.scope.owner
         method = module.inference.method(owner, name)
-        if method is None and (name == "apply" or (name in TREE_WALKS and not node.args)):
+        if method is None and (
+            name in ("apply", "get_submodule") or (name in TREE_WALKS and not node.args)
+        ):
             return self.tree_walk(Code((module.scope.self_name or "self",)), name, node)
         function = module.expressions.attributes.of_self(name)
         kind = UNKNOWN
@@ -189,6 +191,9 @@ class MethodTranslator:
     def tree_walk(self, receiver: Code, name: str, node: cst.Call) -> Code:
         """`module.named_children()` and its kin walk the layers by torch's names."""
         self.module.imports.need("keraform.runtime", "tree")
+        if name == "get_submodule":
+            path = self.module.expressions(node.args[0].value)
+            return Code(called("tree.submodule", receiver.doc, path.doc), Kind("layer"))
         if name == "apply":
             function = self.module.expressions(node.args[0].value)
             return Code(called("tree.apply", receiver.doc, function.doc), receiver.kind)

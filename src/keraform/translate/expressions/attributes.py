@@ -92,6 +92,14 @@ class AttributeTranslator:
             return self.of_self(name)
         return self.of(receiver, name)
 
+    def is_module_dict(self, name: str) -> bool:
+        """Whether every class of the file that has an attribute of this name keeps an
+        `nn.ModuleDict` there.
+        """
+        classes = self.module.classes.values()
+        kinds = {info.attributes[name] for info in classes if name in info.attributes}
+        return kinds == {MODULE_DICT}
+
     def of_self(self, name: str) -> Code:
         """`self.name`."""
         owner = self.module.scope.owner
@@ -130,6 +138,8 @@ class AttributeTranslator:
             return PY
         if receiver == DISTRIBUTION:
             return FLOAT_TENSOR
+        if receiver.tag == "unknown" and self.is_module_dict(name):
+            return MODULE_DICT
         if receiver.tag in ("object", "unknown"):
             return OUTPUT_FIELDS.get(name) or CACHE_FIELDS.get(name, UNKNOWN)
         return UNKNOWN

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from keraform.translate.kinds import UNKNOWN, Kind
+from keraform.translate.kinds import NUMBERS, UNKNOWN, Kind
 from keraform.translate.layout import Doc, Group, Item, doc, flat
 
 ATOM = 14
@@ -311,8 +311,9 @@ def result_kind(rule: Rule, arguments: Mapping[str, Code]) -> Kind:
 def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
     """Reads a kind such as `tensor:int64`, `like:input` or `list:tensor`."""
     head, _, rest = text.partition(":")
-    if head == "same":
-        head, rest = "like", next(iter(arguments), "")
+    if head == "same":  # like the first argument that is no plain number
+        names = [name for name, code in arguments.items() if code.kind.tag not in NUMBERS]
+        head, rest = "like", next(iter(names), "")
     if head == "like":
         source = arguments.get(rest)
         kind = source.kind if source is not None else UNKNOWN

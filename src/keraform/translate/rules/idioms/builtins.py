@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.runtime.owned import OWNED_NAMES
-from keraform.translate.kinds import BOOL, DIM, DTYPE, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
+from keraform.translate.kinds import BOOL, DEVICE, DIM, DTYPE, INT, PERHAPS_DIM, PY, UNKNOWN, Kind
 from keraform.translate.layout import called
 from keraform.translate.rules.idioms.form import BuiltinIdiom, emit
 from keraform.translate.rules.record import Code
@@ -24,6 +24,8 @@ FOREIGN_CLASSES = frozenset({"nn.attention.flex_attention.BlockMask", "nn.DataPa
 def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
     """`isinstance(x, torch.Tensor)`, and `isinstance(x, BlockMask)`, of which ports have none."""
     name = calls.module.dotted(node.args[1].value) if len(node.args) == 2 else None
+    if calls.module.expressions(node.args[0].value).kind == DEVICE:
+        return Code(("True",), BOOL)
     if name in ("torch.Tensor", "torch.FloatTensor", "torch.LongTensor"):
         value = calls.module.expressions(node.args[0].value)
         return calls.ops_call("is_tensor", [value], BOOL)
@@ -87,8 +89,8 @@ def getattr_(calls: CallTranslator, node: cst.Call) -> Code:
 
 
 def hasattr_(calls: CallTranslator, node: cst.Call) -> Code | None:
-    """`hasattr(torch..., name)` is known, and so are the hooks of accelerate, which nothing has; a
-    layer has names of Keras's that are not the model's.
+    """`hasattr(torch..., name)` is known, and so are the hooks of accelerate, which nothing has; of
+    a name that every layer of Keras has, the question is whether the model gave it a value.
     """
     name = calls.module.text(node.args[-1].value).strip("\"'")
     if name == "_hf_hook":

@@ -55,7 +55,7 @@ def parameter(calls: CallTranslator, node: cst.Call, trainable: bool = True) -> 
         return Code(doc(f"{self_name}.add_weight", group), kind)
     with calls.module.scope.assigned_to(None):
         code = calls.module.expressions(value)
-    kind = code.kind if code.kind.is_tensor else FLOAT_TENSOR
+    kind = code.kind if code.kind.is_tensor else FLOAT_TENSOR if trainable else TENSOR
     group = Group("(", [Item(code.doc), *name, *fixed], ")")
     return Code(doc(f"{self_name}.add_parameter", group), kind)
 
