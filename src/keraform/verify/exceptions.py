@@ -12,6 +12,11 @@ def four_widths(values: dict[str, Any]) -> int:
     return 4 * int(values["hidden_size"])
 
 
+def shared_width(values: dict[str, Any]) -> int:
+    """The width shared by four heads."""
+    return int(values["hidden_size"]) // 4
+
+
 # Rules of one model type, each with its reason; they come before the general ones. `None` keeps the
 # default.
 EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
@@ -401,5 +406,23 @@ EXCEPTIONS: dict[str, tuple[tuple[str, Any, str], ...]] = {
     ),
     "hgnet_v2": (
         ("num_channels", 3, "the first of the stem's channels"),
+    ),
+    "llava_onevision": (
+        ("image_grid_pinpoints", [[32, 32]], "the image whole and as one tile"),
+    ),
+    "eomt": (
+        ("num_blocks", 1, "the queries come before the last layer"),
+    ),
+    "eomt_dinov3": (
+        ("num_blocks", 1, "the queries come before the last layer"),
+    ),
+    "vipllava": (
+        ("vision_feature_layer", [-2, -1], "of the tiny encoder"),
+    ),
+    "kimi_linear": (
+        ("num_experts", 6, "two groups of experts"),
+    ),
+    "pix2struct_text_model": (
+        ("d_kv", shared_width, "the heads together are as wide as a token"),
     ),
 }  # fmt: skip

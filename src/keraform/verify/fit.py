@@ -35,7 +35,7 @@ from keraform.verify.tiny import by_class, round_config, shrink_config
 from keraform.verify.twin import Twin, outputs_of, random_twin
 
 RECORDED = {"output_hidden_states": True, "output_attentions": True}
-TRIALS = 32
+TRIALS = 24
 PARAMETERS = 4_000_000
 MODALITIES = ("image", "video", "audio")
 

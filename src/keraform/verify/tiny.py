@@ -111,6 +111,7 @@ SIZES: Table = (
     (r"num_denoising", 4),
     (r"mm_tokens_per_image", 16),
     (r"zero_expert_num", 2),
+    (r"num_query_tokens", 4),
     (r"n_window", 8),
     (r"n_window_infer", 32),
     (r"linear_num_heads", 4),
@@ -141,7 +142,7 @@ COUPLED: tuple[tuple[str, str], ...] = (
 )
 
 # Composite models whose parts have to be equally wide.
-SAME_WIDTH = frozenset({"t5gemma2", "tipsv2"})
+SAME_WIDTH = frozenset({"t5gemma2", "tipsv2", "pix2struct"})
 
 # Fields that get a size even where the class would derive them: groups of heads must not be
 # trivial.

@@ -215,6 +215,11 @@ def several_pixel_masks(scene: Scene) -> np.ndarray:
     return np.ones((scene.batch, IMAGES, *image_shape(scene)), "int64")
 
 
+def image_flags(scene: Scene) -> np.ndarray:
+    """1 = an image, of several of a row."""
+    return np.ones((scene.batch, IMAGES), "int64")
+
+
 def large_image(scene: Scene) -> np.ndarray:
     """The image again, of the size that a second encoder wants."""
     for config in parts(scene.config, "image"):

@@ -50,10 +50,15 @@ def _left_out(scene: Scene) -> object:
     return LEFT_OUT
 
 
+def _no_features(scene: Scene) -> object | None:
+    """No spectrogram where a wave may be given."""
+    return LEFT_OUT if "input_values" in scene.names else None
+
+
 # An argument that has several forms is tried in each, the first one first, until torch's own model
 # runs (fit.py). A maker gives None where its model has no use for the argument.
 MAKERS: dict[str, tuple[Maker, ...]] = {
-    "input_ids": (text.input_ids, text.several_ids, text.stacked_ids),
+    "input_ids": (text.input_ids, text.several_ids, text.stacked_ids, text.text_and_codes),
     "attention_mask": (_attention_mask, _left_out, _right_padding),
     "token_type_ids": (text.token_type_ids,),
     "mm_token_type_ids": (text.mm_token_type_ids,),
@@ -88,9 +93,9 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         audio.input_features,
         audio.frames_first,
         audio.with_channel,
-        _left_out,
+        _no_features,
     ),
-    "input_features_mask": (audio.frame_mask, audio.frame_flags),
+    "input_features_mask": (audio.frame_flags, audio.frame_mask),
     "feature_attention_mask": (audio.frame_mask,),
     "input_values": (
         audio.samples,
@@ -98,7 +103,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         audio.spectrogram,
         text.hidden_states,
     ),
-    "audio_codes": (audio.audio_codes,),
+    "audio_codes": (audio.audio_codes, _left_out),
     "bool_masked_pos": (images.bool_masked_pos,),
     "decoder_input_ids": (
         text.decoder_input_ids,
@@ -132,6 +137,8 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "states": (series.states,),
     "rewards": (series.rewards,),
     "returns_to_go": (series.rewards,),
+    "noise": (series.noise,),
+    "timestep": (series.timestep,),
 }
 # Arguments that a model may run without: left out first, then made.
 WANTED: dict[str, tuple[Maker, ...]] = {
@@ -139,7 +146,12 @@ WANTED: dict[str, tuple[Maker, ...]] = {
     "encoder_hidden_states": (text.encoder_states,),
     "query_embeds": (text.query_embeds,),
     "pixel_values_videos": (images.video,),
-    "pixel_attention_mask": (images.patch_mask, images.several_pixel_masks, images.pixel_mask),
+    "pixel_attention_mask": (
+        images.patch_mask,
+        images.several_pixel_masks,
+        images.pixel_mask,
+        images.image_flags,
+    ),
     "timesteps": (series.timesteps,),
     "actions": (series.actions,),
     "high_res_pixel_values": (images.large_image,),
@@ -172,6 +184,12 @@ REQUIRED: dict[str, tuple[Maker, ...]] = {
     "query_embeds": (text.hidden_states, text.query_embeds),
     "qformer_input_ids": (text.qformer_ids,),
     "latents": (audio.latents,),
+    "classes_input_ids": (text.class_ids,),
+    "classes_attention_mask": (text.class_mask,),
+    "classes_structure": (text.class_counts,),
+    "tasks_input_ids": (text.query_ids,),
+    "tasks_attention_mask": (text.query_mask,),
+    "state": (series.state,),
     "inputs": (text.latent_inputs, text.input_ids, images.image),
     "mask": (audio.frame_mask,),
     "codebook_idx": (lambda scene: 1,),

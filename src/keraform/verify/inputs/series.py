@@ -103,3 +103,22 @@ def step_mask(scene: Scene) -> np.ndarray:
     mask = np.ones((scene.batch, STEPS), "int64")
     mask[0, :2] = 0
     return mask
+
+
+def state(scene: Scene) -> np.ndarray | None:
+    """Of a robot, `[batch, width]`."""
+    width = scene.get("max_state_dim")
+    return None if width is None else scene.rng.normal(size=(scene.batch, width))
+
+
+def noise(scene: Scene) -> np.ndarray | None:
+    """From which actions are made, `[batch, steps, width]`."""
+    steps, width = scene.get("chunk_size"), scene.get("max_action_dim")
+    if steps is None or width is None:
+        return None
+    return scene.rng.normal(size=(scene.batch, steps, width))
+
+
+def timestep(scene: Scene) -> np.ndarray | None:
+    """How much of the noise is left, from 0 to 1."""
+    return scene.rng.uniform(size=(scene.batch,)) if scene.get("max_action_dim") else None

@@ -70,7 +70,8 @@ def _marked(ids: np.ndarray, scene: Scene) -> np.ndarray:
     for class_name, name, count in MARKS:
         token = scene.get(name)
         if scene.class_name == class_name and token is not None:
-            ids[:, 4 : 4 + count] = token
+            there = int((ids == token).sum(-1).max())  # the end of a row may be one of them
+            ids[:, 4 : 4 + count - there] = token
     return ids
 
 
@@ -80,6 +81,12 @@ def several_ids(scene: Scene) -> np.ndarray | None:
     if not isinstance(books, int):
         return None
     return scene.rng.integers(0, scene.text_config.vocab_size, (*_shape(scene), books))
+
+
+def text_and_codes(scene: Scene) -> np.ndarray | None:
+    """An id of text and those of several codebooks at each position."""
+    ids = several_ids(scene)
+    return None if ids is None else np.concatenate([ids[..., :1], ids], -1)
 
 
 def text_mask(scene: Scene) -> np.ndarray:
@@ -219,6 +226,35 @@ def qformer_ids(scene: Scene) -> np.ndarray:
     """Ids of a Q-former's own vocabulary."""
     size = scene.config.qformer_config.vocab_size
     return scene.rng.integers(1, size, (scene.batch, scene.decoder_length))
+
+
+CLASSES = 2
+QUERY = 5
+
+
+def class_ids(scene: Scene) -> np.ndarray:
+    """The names of the classes that are looked for, those of all rows after each other."""
+    return tokens(scene, QUERY, scene.batch * CLASSES, masked=False)
+
+
+def class_mask(scene: Scene) -> np.ndarray:
+    """1 = a real token of a name."""
+    return np.ones((scene.batch * CLASSES, QUERY), "int64")
+
+
+def class_counts(scene: Scene) -> np.ndarray:
+    """How many classes are looked for in each row."""
+    return np.full((scene.batch,), CLASSES, "int64")
+
+
+def query_ids(scene: Scene) -> np.ndarray:
+    """What is to be done, in words."""
+    return tokens(scene, QUERY, masked=False)
+
+
+def query_mask(scene: Scene) -> np.ndarray:
+    """1 = a real token of a task."""
+    return np.ones((scene.batch, QUERY), "int64")
 
 
 def document_ids(scene: Scene) -> np.ndarray:
