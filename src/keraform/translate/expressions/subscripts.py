@@ -140,7 +140,9 @@ class SubscriptTranslator:
             and len(elements) == 1
             and elements[0].sort in ("unknown", "py")
         ):
-            if elements[0].kind.is_unknown and _is_field(node.value):
+            index = node.slice[0].slice
+            fields = [node.value, *([index.value] if isinstance(index, cst.Index) else [])]
+            if elements[0].kind.is_unknown and any(_is_field(each) for each in fields):
                 return self.decided_when_run(receiver, elements[0])
             return self.plain(receiver, elements, UNKNOWN)
         return self.advanced(receiver, elements)
