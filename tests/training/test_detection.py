@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from keras import ops
+from transformers import image_transforms
 from transformers.loss import loss_for_object_detection as upstream
 
+from keraform.runtime.boxes import center_to_corners_format, corners_to_center_format
 from keraform.runtime.matching import linear_sum_assignment
 from keraform.runtime.precision import lift_casts
 from keraform.training import detection
@@ -120,3 +122,14 @@ def test_overlaps_of_boxes():
     assert float(detection.generalized_iou(a, apart)[0]) == 0.0
     far = ops.convert_to_tensor([[6.0, 0.0, 8.0, 2.0]])
     assert float(detection.generalized_iou(a, far)[0]) == -0.5
+
+
+def test_forms_of_boxes():
+    centred = ops.convert_to_tensor(RNG.uniform(0.2, 0.5, (2, 3, 4)))
+    cornered = center_to_corners_format(centred)
+    theirs = image_transforms.center_to_corners_format(torch.tensor(centred.numpy()))
+    np.testing.assert_allclose(cornered.numpy(), theirs.numpy(), rtol=1e-12)
+    back = corners_to_center_format(cornered).numpy()
+    np.testing.assert_allclose(back, centred.numpy(), rtol=1e-12)
+    theirs = image_transforms.corners_to_center_format(torch.tensor(cornered.numpy()))
+    np.testing.assert_allclose(back, theirs.numpy(), rtol=1e-12)

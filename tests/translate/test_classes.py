@@ -419,3 +419,40 @@ def test_a_docstring_that_loads_a_file_is_no_loading_of_files() -> None:
     )
     assert "    def call(self, x):" in ported
     assert "load_weights" not in "".join(ported)
+
+
+def test_a_constructor_may_pass_by_that_of_its_base() -> None:
+    ported = lines(
+        """
+        from transformers.loss.loss_for_object_detection import ImageLoss
+
+
+        class Loss(ImageLoss):
+            def __init__(self, kinds):
+                nn.Module.__init__(self)
+                self.kinds = kinds
+
+            def forward(self, x):
+                return x
+        """
+    )
+    assert ported == [
+        "class TFLoss(TFImageLoss):",
+        "    def __init__(self, kinds, **kwargs):",
+        "        Layer.__init__(self, **kwargs)",
+        "        self.kinds = kinds",
+        "",
+        "    def call(self, x):",
+        "        return x",
+    ]
+
+
+def test_arguments_of_the_class_go_up_once() -> None:
+    ported = lines(
+        """
+        class Block(nn.Module):
+            def __init__(self, config, *inputs, **kwargs):
+                super().__init__(config, *inputs, **kwargs)
+        """
+    )
+    assert ported[-1] == "        super().__init__(config, *inputs, **kwargs)"

@@ -343,3 +343,32 @@ def test_a_try_that_imports_an_unknown_package_goes_to_its_handler() -> None:
             return x
         """
     ) == ["# none", "return x"]
+
+
+def test_a_loop_of_a_constructor_is_no_scan() -> None:
+    ported = lines(
+        """
+        class Heads(nn.Module):
+            def __init__(self, sizes):
+                super().__init__()
+                heads = []
+                for index in range(len(sizes)):
+                    heads.append(nn.Linear(sizes[index], 3))
+                self.heads = nn.ModuleList(heads)
+        """
+    )
+    assert "        for index in range(len(sizes)):" in ported
+
+
+def test_what_a_mapping_holds_may_be_indexed_by_a_tensor() -> None:
+    code = body(
+        """
+        for table, one in zip(*flag):
+            z = one["scores"][table]
+            z = table[one["places"]]
+        """
+    )
+    assert code[1:] == [
+        '    z = kf.dynamic.getitem(one["scores"], table)',
+        '    z = kf.dynamic.getitem(table, one["places"])',
+    ]

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from keraform.runtime import ops as kf
+from keraform.runtime.boxes import center_to_corners_format
 from keraform.runtime.layers import Tensor
 from keraform.runtime.matching import linear_sum_assignment
 
@@ -110,7 +111,9 @@ def _cost(logits: Tensor, boxes: Tensor, target: dict[str, Tensor], config: Any)
     """What it costs to match each query with each object: [q, n]."""
     classes = ops.take(ops.softmax(logits, axis=-1), target["class_labels"], axis=-1)
     apart = ops.abs(boxes[:, None] - target["boxes"][None])
-    overlap = generalized_iou(corners(boxes)[:, None], corners(target["boxes"])[None])
+    overlap = generalized_iou(
+        center_to_corners_format(boxes)[:, None], center_to_corners_format(target["boxes"])[None]
+    )
     cost = (
         config.bbox_cost * ops.sum(apart, axis=-1)
         - config.class_cost * classes
@@ -144,7 +147,7 @@ def _cardinality_error(logits: Tensor, labels: Labels) -> Tensor:
 
 def _box_losses(boxes: Tensor, labels: Labels, matching: Matching, count: Tensor) -> Losses:
     ours, theirs = _pairs(boxes, [target["boxes"] for target in labels], matching)
-    overlap = generalized_iou(corners(ours), corners(theirs))
+    overlap = generalized_iou(center_to_corners_format(ours), center_to_corners_format(theirs))
     return {
         "loss_bbox": ops.sum(ops.abs(ours - theirs)) / count,
         "loss_giou": ops.sum(1 - overlap) / count,
@@ -196,12 +199,6 @@ def _dice(shares: Tensor, targets: Tensor) -> Tensor:
     """One less twice the overlap's share of both masks, for each pair."""
     both = 2 * ops.sum(shares * targets, axis=1)
     return 1 - (both + 1) / (ops.sum(shares, axis=1) + ops.sum(targets, axis=1) + 1)
-
-
-def corners(boxes: Tensor) -> Tensor:
-    """Left, top, right and bottom of boxes [..., 4] given as centre, width and height."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return ops.concatenate([centre - half, centre + half], axis=-1)
 
 
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from keraform.translate.rules.modules import layer_class
-from keraform.translate.rules.seams import FLASH_ATTENTION
+from keraform.translate.rules.seams import FLASH_ATTENTION, SHARED_MODULES
 from keraform.translate.rules.torch_names import canonical
 from keraform.translate.scope import ClassInfo
 from keraform.translate.source import absolute_module, read_module
@@ -43,6 +43,13 @@ class Analysis:
     public: tuple[str, ...] = ()
     abstract: frozenset[str] = frozenset()
     flash_attention: frozenset[str] = frozenset()
+
+    def derives_from_translated(self, info: ClassInfo) -> bool:
+        """Whether a class has a base that is translated, here or in another file."""
+        origins = (_origin(self, base) for base in info.bases)
+        return any(base in self.classes for base in info.bases) or any(
+            _upstream_class(origin) is not None for origin in origins
+        )
 
     def lineage(self, info: ClassInfo | None) -> Iterator[ClassInfo]:
         """A class, its first base in the file, that one's first base, and so on."""
@@ -207,9 +214,7 @@ def _upstream_class(origin: str) -> ClassInfo | None:
     module, _, name = origin.rpartition(".")
     if not module.startswith("transformers.") or not name[:1].isupper():
         return None
-    if ".modeling_" not in module or module in (
-        "transformers.modeling_utils",
-        "transformers.modeling_outputs",
-    ):
+    known = ".modeling_" in module or module in SHARED_MODULES
+    if not known or module in ("transformers.modeling_utils", "transformers.modeling_outputs"):
         return None
     return analyse_module(module).classes.get(name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.kinds import STR, TENSOR, UNKNOWN, Kind
-from keraform.translate.layout import Doc, Group, Item, begins, doc
+from keraform.translate.layout import Doc, Group, Item, begins, doc, flat
 from keraform.translate.rules import idioms
 from keraform.translate.rules.modules import MODULES, NAMELESS, keywords
 from keraform.translate.rules.record import Arguments, Code, Refusal, Rule, bind, fill
@@ -80,7 +80,7 @@ class ConstructionTranslator:
         if rule is not None:
             return self.super_of_torch(rule, node)
         items, exploded, _ = self.module.calls.arguments.items(node)
-        if not any(begins(item.doc, "**kwargs") for item in items):
+        if not any(flat(item.doc) == "**kwargs" for item in items):
             items.append(Item(("**kwargs",)))
         return Code(doc("super().__init__", Group("(", items, ")", exploded)))
 

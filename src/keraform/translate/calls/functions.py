@@ -86,6 +86,11 @@ class FunctionTranslator:
         )
         if not inherits or not isinstance(first, cst.Name) or first.value != scope.self_name:
             raise Refusal(name, "expects a method of the base class, called with self")
+        if name == "nn.Module.__init__" and self.module.analysis.derives_from_translated(
+            scope.owner  # type: ignore[arg-type]
+        ):  # past the constructor of the base
+            layer = self.module.imports.need("keraform.runtime.layers", "Layer")
+            return Code((f"{layer}.__init__({scope.self_name}, **kwargs)",))
         rest = node.with_changes(args=node.args[1:])
         return self.module.calls.construction.super_call(method, rest)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.kinds import DIM, FLOAT_TENSOR, PY, UNKNOWN, Kind
 from keraform.translate.layout import Doc, Group, Item, begins, called, doc, flat
@@ -139,6 +140,10 @@ class SubscriptTranslator:
             and len(elements) == 1
             and elements[0].sort in ("unknown", "py")
         ):
+            index = node.slice[0].slice
+            fields = [node.value, *([index.value] if isinstance(index, cst.Index) else [])]
+            if elements[0].kind.is_unknown and any(_is_field(each) for each in fields):
+                return self.decided_when_run(receiver, elements[0])
             return self.plain(receiver, elements, UNKNOWN)
         return self.advanced(receiver, elements)
 
@@ -146,6 +151,13 @@ class SubscriptTranslator:
         """`x[key]` where the value is a Python container, so that `x` is no tensor."""
         receiver = self.module.expressions(node.value)
         return self.plain(receiver, self.elements(node), PY)
+
+    def decided_when_run(self, receiver: Code, element: Element) -> Code:
+        """`outputs["boxes"][index]`: what a mapping holds may be a tensor, and the index too."""
+        self.module.count_helper("getitem")
+        self.module.note_rule("kf.dynamic.getitem")
+        self.module.imports.need("keraform.runtime", "ops", "kf")
+        return Code(called("kf.dynamic.getitem", receiver.doc, element.document), UNKNOWN)
 
     def plain(self, receiver: Code, elements: list[Element], kind: Kind) -> Code:
         items = [Item(e.document) for e in elements]
@@ -302,3 +314,8 @@ def _slice_call(document: Doc) -> str:
     parts.append(current.strip())
     values = [part or "None" for part in parts]
     return f"slice({', '.join(values)})" if values != ["None", "None"] else "slice(None)"
+
+
+def _is_field(node: cst.BaseExpression) -> bool:
+    """Whether an expression is `x["name"]`."""
+    return m.matches(node, m.Subscript(slice=[m.SubscriptElement(slice=m.Index(m.SimpleString()))]))

@@ -42,6 +42,8 @@ SEAM_NAMES: dict[str, str] = {
     "transformers.utils.generic.OutputRecorder": "keraform.runtime.capture",
     "transformers.utils.torch_int": "keraform.runtime.chunking",
     "transformers.utils.torch_float": "keraform.runtime.chunking",
+    "transformers.image_transforms.center_to_corners_format": "keraform.runtime.boxes",
+    "transformers.image_transforms.corners_to_center_format": "keraform.runtime.boxes",
     "transformers.integrations.use_experts_implementation": "keraform.runtime.experts",
     "scipy.optimize.linear_sum_assignment": "keraform.runtime.matching",
 }
