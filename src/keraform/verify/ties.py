@@ -1,5 +1,5 @@
-"""The order of equal values on torch's side: torch leaves it open in `sort` and `topk`, so it is set
-to that of their places, as in `keraform.ops`.
+"""The order of equal values on torch's side: torch leaves it open in `sort` and `topk`, so it is
+set to that of their places, as in `keraform.ops`.
 """
 
 from __future__ import annotations
