@@ -7,11 +7,13 @@ results by 1e-7. The runtime's `precision.lift_casts` does the same on the Keras
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+
+from keraform.verify.ties import TiesInOrder
 
 LOW = frozenset({torch.float16, torch.bfloat16, torch.float32})
 SHORTHANDS = frozenset({torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16})
@@ -42,14 +44,11 @@ class LiftCasts(TorchFunctionMode):
 
 @contextmanager
 def torch_precision(dtype: str, lift: bool) -> Iterator[None]:
-    """Default dtype `dtype` inside, with casts lifted where asked."""
+    """Default dtype `dtype` inside, with casts lifted where asked, and equal values in order."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, dtype))
     try:
-        if lift:
-            with LiftCasts():
-                yield
-        else:
+        with TiesInOrder(), LiftCasts() if lift else nullcontext():
             yield
     finally:
         torch.set_default_dtype(before)

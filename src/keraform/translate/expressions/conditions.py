@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -28,6 +29,9 @@ COMPARE = {
     cst.In: ("in", ""),
     cst.NotIn: ("not in", ""),
 }
+
+
+TRACING = re.compile(r"is_\w*(tracing|compiling|exporting)\(\)")
 
 
 class ConditionTranslator:
@@ -127,7 +131,11 @@ class ConditionTranslator:
         test = self.module.expressions(node.test)
         value = constant(test.text)
         if value is not None:
-            return self.module.expressions(node.body if value else node.orelse)
+            kept, other = (node.body, node.orelse) if value else (node.orelse, node.body)
+            code = self.module.expressions(kept)
+            if TRACING.search(self.module.text(node.test)):  # torch's own run takes the other side
+                code = replace(code, kind=join(code.kind, self.module.expressions(other).kind))
+            return code
         body, orelse = self.module.expressions(node.body), self.module.expressions(node.orelse)
         kind = join(body.kind, orelse.kind)
         if body.kind == DEVICE and orelse.kind == DEVICE:

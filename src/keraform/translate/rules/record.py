@@ -97,8 +97,8 @@ class Rule:
         torch: the torch name (`torch.cat`, `Tensor.view`, `nn.Linear`), which is also the rule's id.
         signature: the torch parameters (see `Parameter`); a method's receiver is `self`.
         emit: a template with `{name}` for arguments (`{name!o}` as an operand); what a template cannot say is an idiom.
-        kind: the result: `tensor` (dtype unknown), `same` (like the first argument), `tensor:float32`, `like:name`,
-            `dtype:name` (the dtype given by that argument), `int`, `dim`, `size`, `list`, `tuple:a,b`, ...
+        kind: the result: `tensor` (dtype unknown), `same` (like the first argument), `floating` (the same, as a
+            float), `tensor:float32`, `like:name`, `dtype:name` (the dtype given by that argument), `int`, `dim`, `size`, `list`, `tuple:a,b`, ...
         guard: called with the arguments; returns the reason for refusing, or None.
         precedence: how tightly the emitted text binds.
     """
@@ -314,6 +314,9 @@ def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
     if head == "same":  # like the first argument that is no plain number
         names = [name for name, code in arguments.items() if code.kind.tag not in NUMBERS]
         head, rest = "like", next(iter(names), "")
+    if head == "floating":  # like the first argument, which becomes a float
+        kind = parse_kind("same", arguments)
+        return Kind("tensor", "float") if kind.dtype_class in ("int", "bool") else kind
     if head == "like":
         source = arguments.get(rest)
         kind = source.kind if source is not None else UNKNOWN
