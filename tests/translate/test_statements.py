@@ -220,7 +220,7 @@ def test_assignment_to_parts_of_attributes_and_containers() -> None:
         "self.cache = kf.setitem(self.cache, 0, x)",
         "self.cache = ops.multiply(self.cache, 2)",
         'table["a"] = x',
-        'table["a"] = kf.setitem(table["a"], 0, x)',
+        'table["a"] = kf.dynamic.setitem(table["a"], 0, x)',
         "return table",
     ]
 
