@@ -38,12 +38,11 @@ GONE: dict[str, tuple[str, tuple[str, ...]]] = {
         ("# There is no onnx translation for this op",),
     ),
     "wav2vec2": (
-        "load_adapter reads files of torch; tie_weights, which calls it, leaves at once on the meta device, "
-        "as which a port is built",
+        "load_adapter reads files of torch, and tie_weights, which calls it, leaves at once",
         (
             "# Note that `tie_weights` is usually used to tie input and output embedding weights.",
-            "# correctly load adapter layers for Wav2Vec2 so that we do not have to introduce a new API to",
-            "# [`PreTrainedModel`]. While slightly hacky, Wav2Vec2 never has to tie input and output embeddings",
+            "# correctly load adapter layers for Wav2Vec2 so that we do not have to",
+            "# [`PreTrainedModel`]. While slightly hacky, Wav2Vec2 never has to tie",
             "# ok to repurpose this function here.",
             "# 1. Let's first try loading a safetensors adapter",
             "# Raise any environment error raise by `cached_file`",
