@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ from keraform.errors import KeraformError
 
 # Exit codes: everything as wished, differences or refusals found, wrong usage.
 CLEAN, FOUND, USAGE = 0, 1, 2
+
+# Progress in a file is a line this often.
+SECONDS_A_LINE = 10
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -125,13 +129,20 @@ def progress(total: int, unit: str, quiet: bool = False) -> Iterator[Callable[[s
 
 @contextmanager
 def steps(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for work that counts for itself: the function takes (what, done, total)."""
+    """A progress bar for work that counts for itself: the function takes (what, done, total). Where
+    standard error is a file, a line every 10 seconds.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=quiet) as bar:
         task = bar.add_task("preparing", total=None)
+        told = time.monotonic()
 
         def step(what: str, done: int, total: int) -> None:
+            nonlocal told
             bar.update(task, completed=done, total=total, description=what)
+            if not (err.is_terminal or quiet) and time.monotonic() - told > SECONDS_A_LINE:
+                told = time.monotonic()
+                err.print(f"{done} of {total}; {what}", highlight=False, markup=False)
 
         yield step
 
