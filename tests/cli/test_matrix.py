@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from keraform.cli import console
@@ -47,6 +48,18 @@ def test_a_baseline_may_fail_but_not_be_undercut(monkeypatch, tmp_path):
         result = runner.invoke(app, asked)
         assert result.exit_code == code, result.output
         assert ("TFA rung 1 held before: fail: x" in result.output) == bool(code)
+
+
+def test_two_do_not_write_one_file(monkeypatch, tmp_path):
+    out = tmp_path / "support.json"
+    monkeypatch.setattr(matrix.Matrix, "run", lambda self, step: iter([table("pass")]))
+    asked = ["matrix", "--types", "bert", "--rungs", "1", "--out", str(out)]
+    with FileLock(f"{out}.lock"):
+        result = runner.invoke(app, asked)
+    assert result.exit_code == console.USAGE
+    assert "another keraform matrix" in result.output and not out.exists()
+    assert runner.invoke(app, asked).exit_code == console.CLEAN
+    assert [each.name for each in tmp_path.iterdir()] == ["support.json"]
 
 
 @pytest.mark.parametrize(

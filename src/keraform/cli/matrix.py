@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from filelock import FileLock, Timeout
 from rich.table import Table
 
 from keraform import support
@@ -75,7 +78,7 @@ def matrix(
     wanted = named or list(folders() if baseline is None else before["types"])
     found = Matrix(wanted, asked, jobs, known, versions(), again)
     table: dict[str, Any] = {}
-    with console.steps(quiet=as_json) as step:
+    with _alone(out), console.steps(quiet=as_json) as step:
         for table in found.run(step):
             if out is not None:
                 console.write_whole(out, json.dumps(table, indent=1) + "\n", force=True)
@@ -119,6 +122,28 @@ def show(summary: Summary) -> None:
         for reason, count in reasons:
             console.out.print(f"{title}: {count} x {reason}", highlight=False, markup=False)
     console.out.print(f"{summary.share:.1%} of all operations are decided when a port runs")
+
+
+@contextmanager
+def _alone(out: Path | None) -> Iterator[None]:
+    """Keeps a second run from writing the same file, which would lose rows."""
+    if out is None:
+        yield
+        return
+    lock = FileLock(f"{out}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise KeraformError(
+            expected=f"to be the only one that writes {out}",
+            got="another keraform matrix that does so",
+            try_next=f"wait for it, or --out another file than {out.name}",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:
