@@ -42,6 +42,27 @@ def classes() -> dict[str, dict[str, Any]]:
     return found
 
 
+def rows(of: dict[str, Any], model_type: str) -> dict[str, dict[str, Any]]:
+    """The classes of a type in a table; none where the table does not have it."""
+    entry = of["types"].get(model_type)
+    return {} if entry is None else entry["classes"]
+
+
+def outdated(installed: str) -> str:
+    """Why a class is not proved whose generated file is not the one in the published table.
+
+    Args:
+        installed: the version of Transformers here.
+    """
+    proved = table().get("transformers")
+    if proved == installed:
+        return "the file that was proved is another than the one generated now"
+    return (
+        f"it was proved with transformers {proved}, and the installed {installed} gives "
+        "another file"
+    )
+
+
 def versions(of: dict[str, Any]) -> dict[str, str]:
     """The versions that a table was computed with."""
     return {package: of[package] for package in PACKAGES if package in of}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from rich.table import Table
 from keraform import support
 from keraform.cli import console
 from keraform.cli.types import folder_of, folders
-from keraform.cli.verify import choose_backend, need_torch, parse_rungs
+from keraform.cli.verify import choose_backend, need_package, need_torch, parse_rungs
 from keraform.errors import KeraformError
 
 if TYPE_CHECKING:
@@ -64,12 +63,7 @@ def matrix(
     for each in named:
         folder_of(each)
     need_torch()
-    if importlib.util.find_spec("pebble") is None:
-        raise KeraformError(
-            expected="pebble, which runs the worker processes",
-            got="no such package",
-            try_next='pip install "keraform[verify]"',
-        )
+    need_package("pebble", "which runs the worker processes")
     choose_backend("tensorflow")
     before = _read(baseline) if baseline is not None else {}
     known = _read(out) if out is not None and out.is_file() else before
@@ -168,14 +162,10 @@ def _holds(table: dict[str, Any], types: list[str], asked: set[int]) -> bool:
     """Whether every asked rung holds for every class that torch itself runs."""
     from keraform.verify.outcome import holds
 
-    rows = [
-        row
-        for each in types
-        for row in table["types"].get(each, {"classes": {}})["classes"].values()
-    ]
     return all(
         holds(row["rungs"][str(rung)])
-        for row in rows
+        for each in types
+        for row in support.rows(table, each).values()
         if support.runs_in_torch(row)
         for rung in asked
     )
@@ -187,7 +177,7 @@ def _lower(
     """The rungs of a type's classes that held before and do not now."""
     from keraform.verify.outcome import holds
 
-    old, new = (each["types"].get(model_type, {"classes": {}})["classes"] for each in (before, now))
+    old, new = support.rows(before, model_type), support.rows(now, model_type)
     return [
         f"{name} rung {rung} held before: {new[name]['rungs'][str(rung)]}"
         for name in old.keys() & new.keys()

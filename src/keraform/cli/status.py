@@ -16,10 +16,6 @@ from keraform.errors import KeraformError
 
 PROVED, TRANSLATES, REFUSED = "proved", "translates, not proved", "refused"
 NOT_PROVED = "`keraform matrix` has no result for it in this release"
-OUTDATED = "the file that was proved is another than the one generated now"
-OTHER_RELEASE = (
-    "it was proved with transformers {proved}, and the installed {installed} gives another file"
-)
 
 
 def status(
@@ -88,14 +84,20 @@ def of_type(
     Raises:
         KeraformError: Transformers has no such type.
     """
+    record = _known(model_type, quiet, only)
+    upstream = [] if record["proved"] else _upstream(model_type)
+    return record | {"target": model_type, "upstream": upstream}
+
+
+def _known(model_type: str, quiet: bool, only: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """What is known of a type here, in the table and by translating it."""
     modules = _modules(model_type)
-    entry = support.table()["types"].get(model_type, {"classes": {}})
     with console.waiting("looking at the generated files", quiet):
         made = {module: _made(module) for module in modules}
     hashes = {digest for digest, _ in made.values()}
     classes = [
         _class(name, row, hashes)
-        for name, row in entry["classes"].items()
+        for name, row in support.rows(support.table(), model_type).items()
         if not only or name in only
     ]
     refusals = sorted({reason for _, reasons in made.values() for reason in reasons})
@@ -105,14 +107,12 @@ def of_type(
     state = next(each for each in (REFUSED, TRANSLATES, PROVED) if each in states)
     why = None if state == PROVED else _why(classes, refusals)
     return {
-        "target": model_type,
         "type": model_type,
         "state": state,
         "supported": state != REFUSED,
         "proved": state == PROVED,
         "why": why,
         "refusals": refusals,
-        "upstream": [] if state == PROVED else _upstream(model_type),
         "versions": support.versions(support.table()),
         "classes": classes,
     }
@@ -128,7 +128,7 @@ def of_directory(path: Path, quiet: bool = False) -> dict[str, Any]:
     named = [f"TF{name}" for name in config.get("architectures") or []]
     record = of_type(config["model_type"], quiet, frozenset(named))
     parts = {
-        name: of_type(part["model_type"], quiet)["state"]
+        name: _known(part["model_type"], quiet)["state"]
         for name, part in config.items()
         if isinstance(part, dict)
         and part.get("model_type") in types.folders()
@@ -188,23 +188,17 @@ def _made(module: str) -> tuple[str, list[str]]:
 
 
 def _class(name: str, row: dict[str, Any], hashes: set[str]) -> dict[str, Any]:
+    from keraform.translate.source import transformers_version
+
     current = row["hash"] in hashes
     if current and support.is_proved(row):
         state, why = PROVED, None
     elif row["rungs"]["1"].startswith("fail"):
         state, why = REFUSED, row["rungs"]["1"]
     else:
-        state, why = TRANSLATES, support.failure(row) if current else _outdated()
+        state = TRANSLATES
+        why = support.failure(row) if current else support.outdated(transformers_version())
     return {"class": name, "rung": row["rung"], "rungs": row["rungs"], "state": state, "why": why}
-
-
-def _outdated() -> str:
-    from keraform.translate.source import transformers_version
-
-    proved, installed = support.table().get("transformers"), transformers_version()
-    if installed == proved:
-        return OUTDATED
-    return OTHER_RELEASE.format(proved=proved, installed=installed)
 
 
 def _why(classes: list[dict[str, Any]], refusals: list[str]) -> str:

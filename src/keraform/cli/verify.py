@@ -153,13 +153,18 @@ def choose_backend(backend: str) -> None:
 
 def need_torch() -> None:
     """Says how to get torch where it is not."""
+    need_package("torch", "which ports are compared with")
+
+
+def need_package(package: str, purpose: str) -> None:
+    """Says how to get a package that proofs need where it is not."""
     try:
-        found = importlib.util.find_spec("torch") is not None
+        found = importlib.util.find_spec(package) is not None
     except ValueError:  # `sys.modules["torch"] = None` blocks it
         found = False
     if not found:
         raise KeraformError(
-            expected="torch, which ports are compared with",
+            expected=f"{package}, {purpose}",
             got="no such package",
             try_next='pip install "keraform[verify]"',
         )
@@ -168,12 +173,7 @@ def need_torch() -> None:
 def need_page(path: Path) -> None:
     """Says before a long run what would keep the page from being written after it."""
     for package in ("jinja2", "matplotlib"):
-        if importlib.util.find_spec(package) is None:
-            raise KeraformError(
-                expected=f"{package}, which --report draws with",
-                got="no such package",
-                try_next='pip install "keraform[verify]"',
-            )
+        need_package(package, "which --report draws with")
     if path.is_dir():
         raise KeraformError(
             expected="a file for --report",

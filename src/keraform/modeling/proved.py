@@ -52,10 +52,4 @@ def why_unproved(cls: type) -> str | None:
     head = linecache.getlines(file)[:60] if file else []
     if f"{DIGEST}{entry['hash']}\n" in head:
         return None if support.is_proved(entry) else support.failure(entry)
-    proved = support.table().get("transformers")
-    if proved != transformers.__version__:
-        return (
-            f"it was proved with transformers {proved}, and the installed "
-            f"{transformers.__version__} gives another file"
-        )
-    return "the file that was proved is another than the one generated now"
+    return support.outdated(transformers.__version__)

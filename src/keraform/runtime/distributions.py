@@ -148,8 +148,7 @@ class NegativeBinomial(Distribution):
         logits: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        chances = _logits_of(probs) if logits is None else logits
-        self.total_count, self.logits = _parameters(total_count, chances)
+        self.total_count, self.logits = _parameters(total_count, _log_odds(probs, logits))
 
     @property
     def mean(self) -> Tensor:
@@ -177,7 +176,7 @@ class Bernoulli(Distribution):
     def __init__(
         self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        (self.logits,) = _parameters(_logits_of(probs) if logits is None else logits)
+        (self.logits,) = _parameters(_log_odds(probs, logits))
 
     @property
     def probs(self) -> Tensor:
@@ -289,7 +288,7 @@ class RelaxedBernoulli(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         self.temperature = temperature
-        (self.logits,) = _parameters(_logits_of(probs) if logits is None else logits)
+        (self.logits,) = _parameters(_log_odds(probs, logits))
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         drawn = _open_uniform(_shape(sample_shape, self.logits), self.logits)
@@ -424,8 +423,10 @@ def _parameters(*values: Any) -> tuple[Tensor, ...]:
     return tuple(each + whole for each in tensors)
 
 
-def _logits_of(probs: Any) -> Tensor:
-    """Log odds of probabilities, which are kept off zero and one."""
+def _log_odds(probs: Any, logits: Any) -> Any:
+    """Log odds, as they are given or of probabilities, which are kept off zero and one."""
+    if logits is not None:
+        return logits
     (probs,) = _parameters(probs)
     eps = dtypes.finfo(probs.dtype).eps
     probs = ops.clip(probs, eps, 1 - eps)

@@ -91,8 +91,6 @@ class ModuleTranslator:
         """Translates the file; a first time to learn, unless everything was recorded."""
         if not self.recorded.facts:
             self.learned = learn(self.source)
-        for info in self.classes.values():
-            self.inference.learn_attributes(info)
         header = "\n".join(leading(self.tree.header, "")).rstrip()
         docstring, body = self.module_docstring()
         lines = self.lines(body)
@@ -110,6 +108,8 @@ class ModuleTranslator:
 
     def lines(self, body: list[cst.BaseStatement]) -> list[str]:
         """The lines of the statements of the file, and what stands below them."""
+        for info in self.classes.values():
+            self.inference.learn_attributes(info)
         lines = [line for node in body for line in self.statement(node)]
         return lines + leading(self.tree.footer, "")
 
@@ -263,8 +263,6 @@ class ModuleTranslator:
 def learn(source: Source) -> Learned:
     """What a first translation of a file tells of its functions."""
     module = ModuleTranslator(source)
-    for info in module.classes.values():
-        module.inference.learn_attributes(info)
     module.lines(module.module_docstring()[1])
     module.learned.solve()
     return module.learned

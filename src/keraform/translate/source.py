@@ -90,22 +90,26 @@ def uses_torch(module: str) -> bool:
     )
 
 
-@cache
 def home(origin: str) -> str:
     """Where a name is defined that an upstream module perhaps only imported."""
     module, _, name = origin.rpartition(".")
+    imported = _imported(module).get(name)
+    return origin if imported is None else home(imported)
+
+
+@cache
+def _imported(module: str) -> dict[str, str]:
+    """The origins of the names that an upstream module imports from others, none for a package."""
     path = module_path(module)
     if path is None or path.name == "__init__.py":
-        return origin
+        return {}
+    found: dict[str, str] = {}
     for node in ast.parse(path.read_text("utf-8")).body:
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        for alias in node.names:
-            if (alias.asname or alias.name) == name:
-                return home(
-                    f"{absolute_module(module, node.level, node.module or '')}.{alias.name}"
-                )
-    return origin
+        if isinstance(node, ast.ImportFrom):
+            source = absolute_module(module, node.level, node.module or "")
+            for alias in node.names:
+                found.setdefault(alias.asname or alias.name, f"{source}.{alias.name}")
+    return found
 
 
 def absolute_module(module: str, level: int, name: str, is_package: bool = False) -> str:

@@ -170,8 +170,7 @@ def _forms_of_parts(
                 scene = scene_of(type(model), config, forms={**found, **forms})
                 given = _given(features, torch_values(make_inputs(scene), torch.float32))
                 if given:
-                    with torch.no_grad(), torch_precision("float32", lift=False):
-                        features(**given)
+                    _called(features, given)
                     found |= forms
                     break
             except Exception:
@@ -214,8 +213,7 @@ def _placeholders(
         token = scene.find("text", f"{modality}_token_id", f"{modality}_token_index")
         given = _given(features, inputs)
         if isinstance(token, int) and features is not None and given:
-            with torch.no_grad(), torch_precision("float32", lift=False):
-                found[token] = _tokens(features(**given)) // scene.batch
+            found[token] = _tokens(_called(features, given)) // scene.batch
     return found
 
 
@@ -227,12 +225,18 @@ def _method(model: nn.Module, name: str) -> Callable[..., Any] | None:
 
 def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
     """Those of the inputs that a function takes; none where it wants more."""
-    if function is None or not required_names(function) <= inputs.keys():
+    required = frozenset() if function is None else required_names(function)
+    if function is None or not required <= inputs.keys():
         return {}
-    required, parameters = required_names(function), inspect.signature(function).parameters
+    parameters = inspect.signature(function).parameters
     return {
         k: v for k, v in inputs.items() if k in parameters and (k != "input_ids" or k in required)
     }
+
+
+def _called(features: Callable[..., Any], given: Inputs) -> Any:
+    with torch.no_grad(), torch_precision("float32", lift=False):
+        return features(**given)
 
 
 def _tokens(features: Any) -> int:

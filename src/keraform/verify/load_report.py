@@ -18,6 +18,11 @@ class LoadReport:
         """Whether every weight found its place."""
         return not (self.missing or self.unexpected or self.mismatched)
 
+    def check(self) -> None:
+        """Raises ValueError where a weight is missing, left over or of another shape."""
+        if not self.complete:
+            raise ValueError(f"the weights do not fit: {self}")
+
     def __str__(self) -> str:
         parts = {
             "missing": self.missing,

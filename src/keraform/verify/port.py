@@ -68,8 +68,7 @@ class Port:
             ValueError: weights are missing or left over.
         """
         model, report = self.build_anyway(dtype, lift)
-        if not report.complete:
-            raise ValueError(f"the weights do not fit: {report}")
+        report.check()
         return model
 
     def build_anyway(self, dtype: str = "float32", lift: bool = False) -> tuple[Any, LoadReport]:

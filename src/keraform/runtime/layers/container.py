@@ -11,7 +11,22 @@ from keraform.runtime.layers.base import Layer
 from keraform.runtime.tree import retrack
 
 
-class Sequential(Layer):
+class _Holder(Layer):
+    """What the layers below have in common: they hold others, and are true even when empty."""
+
+    _steps: list[Any]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._steps))
+
+
+class Sequential(_Holder):
     """torch's `Sequential`: each layer gets what the one before gave; keys are the indices.
 
     Args:
@@ -44,15 +59,6 @@ class Sequential(Layer):
         if name in names:
             return self._steps[names.index(name)]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._steps))
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
@@ -87,7 +93,7 @@ class Sequential(Layer):
         return cls(dict(zip(names, steps, strict=True)), **config)
 
 
-class LayerList(Layer):
+class LayerList(_Holder):
     """A list of layers that is a layer itself: the base of what torch derives from `ModuleList`.
 
     Args:
@@ -110,20 +116,11 @@ class LayerList(Layer):
     def torch_children(self) -> Iterator[tuple[str, Any]]:
         yield from ((str(index), layer) for index, layer in enumerate(self._steps))
 
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._steps))
-
     def __getitem__(self, index: int | slice) -> Any:
         return self._steps[index]
 
 
-class LayerDict(Layer):
+class LayerDict(_Holder):
     """A dict of layers that is a layer itself: the base of what torch derives from `ModuleDict`.
 
     Args:
@@ -148,12 +145,6 @@ class LayerDict(Layer):
 
     def items(self) -> list[tuple[str, Any]]:
         return list(zip(self._names, self._steps, strict=True))
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __bool__(self) -> bool:
-        return True
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())

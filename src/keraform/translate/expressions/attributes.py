@@ -60,8 +60,6 @@ OUTPUT_FIELDS: dict[str, Kind] = {
     **dict.fromkeys(("cache", "past_key_values"), Kind("object", name="Cache")),
     "is_updated": DICT,
 }
-# Fields of caches.
-CACHE_FIELDS: dict[str, Kind] = {"is_updated": DICT}
 TENSOR_ATTRIBUTES = frozenset({"data", "T", "mT", "ndim", "is_cuda", "real", "imag", "itemsize"})
 
 
@@ -141,7 +139,7 @@ class AttributeTranslator:
         if receiver.tag == "unknown" and self.is_module_dict(name):
             return MODULE_DICT
         if receiver.tag in ("object", "unknown"):
-            return OUTPUT_FIELDS.get(name) or CACHE_FIELDS.get(name, UNKNOWN)
+            return OUTPUT_FIELDS.get(name, UNKNOWN)
         return UNKNOWN
 
     def of_tensor(self, receiver: Code, name: str) -> Code:

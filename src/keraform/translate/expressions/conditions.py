@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import numpy as np
 
 from keraform.translate.expressions.promotion import NUMBERS
 from keraform.translate.kinds import BOOL, BOOL_TENSOR, DEVICE, UNKNOWN, Kind, join
@@ -109,7 +110,8 @@ class ConditionTranslator:
         if not all(functions):
             return Code(document, BOOL, 4)
         if len(rights) == 1 and left.text.isdigit() and rights[0].text.isdigit():
-            return Code((str(_compared(functions[0], int(left.text), int(rights[0].text))),), BOOL)
+            compare = getattr(np, functions[0])  # as `keras.ops` calls it
+            return Code((str(bool(compare(int(left.text), int(rights[0].text)))),), BOOL)
         if any(k.tag in ("dim", "size", "tensor") and k.name != "annotated" for k in kinds):
             self.symbolic = True
         tensors = [kind for kind in kinds if kind.is_tensor]
@@ -160,18 +162,6 @@ def _differ_in_dtype(tensors: list[Kind]) -> bool:
     """Whether two tensors are compared whose dtypes are known to differ."""
     known = all(kind.dtype_class is not None for kind in tensors)
     return len(tensors) == 2 and known and tensors[0].dtype != tensors[1].dtype
-
-
-def _compared(function: str, left: int, right: int) -> bool:
-    """The value of a comparison of two numbers that are known in every port."""
-    return {
-        "equal": left == right,
-        "not_equal": left != right,
-        "less": left < right,
-        "less_equal": left <= right,
-        "greater": left > right,
-        "greater_equal": left >= right,
-    }[function]
 
 
 def constant(text: str) -> bool | None:

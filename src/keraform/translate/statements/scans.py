@@ -77,16 +77,13 @@ class ScanTranslator:
         return lines
 
     def header(self, node: cst.For) -> Header | None:
-        """`for i in range(length)`, when the length is a size of a tensor; what a layer keeps, and
-        what its constructor gets, are plain numbers.
+        """`for i in range(length)`, when the length is a size of a tensor; what a layer keeps is a
+        plain number.
         """
         pattern = m.Call(func=m.Name("range"), args=[m.Arg(keyword=None)])
         if not isinstance(node.target, cst.Name) or not m.matches(node.iter, pattern):
             return None
         bound = node.iter.args[0].value  # type: ignore[attr-defined]
-        function = self.module.scope.function
-        if function is not None and function.name.value == "__init__":
-            return None
         if self.module.targets.own_attribute(bound) is not None:
             return None
         length = self.module.expressions(bound)

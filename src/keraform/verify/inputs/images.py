@@ -194,11 +194,6 @@ def aspect_ratio_mask(scene: Scene) -> np.ndarray:
     return mask
 
 
-def prompt_masks(scene: Scene) -> np.ndarray:
-    """What a prompt shows of its answer: an image."""
-    return image(scene)
-
-
 def pixel_mask(scene: Scene) -> np.ndarray | None:
     """1 = a pixel of the image; padded on the right and at the bottom."""
     if not scene.masks:

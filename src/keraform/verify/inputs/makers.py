@@ -85,7 +85,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "aspect_ratio_ids": (images.aspect_ratio_ids,),
     "aspect_ratio_mask": (images.aspect_ratio_mask,),
     "prompt_pixel_values": (images.image,),
-    "prompt_masks": (images.prompt_masks,),
+    "prompt_masks": (images.image,),
     "merge_sizes": (images.merge_sizes,),
     "image_grid_thw": (images.grid,),
     "grid_thw": (images.grid,),

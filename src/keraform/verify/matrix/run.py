@@ -63,65 +63,77 @@ class Matrix:
         self.table: dict[str, Any] = {**self.versions, "types": kept}
 
     def run(self, progress: Progress) -> Iterator[dict[str, Any]]:
-        """The table, whole each time a class is done; at the end with its counts."""
-        asked = [(each, name) for each, names in self._classes(progress) for name in names]
-        self._drop_all_but(asked)
+        """The table, whole each time a class is done; before rung 9 with its counts."""
         here, there = self.rungs - {workers.JAX_RUNG}, self.rungs & {workers.JAX_RUNG}
-        steps = [step for step in ((here, {}), (there, JAX)) if step[0]]
-        done = itertools.count(1)
-        for rungs, environment in steps:
-            calls = ((key, (*key, rungs, self._row(key))) for key in asked)
-            with self._pool(environment) as pool:
-                for key, result in _results(pool, workers.row_of, calls, 4 * self.jobs):
-                    progress(" ".join(key), next(done), len(asked) * len(steps))
-                    if isinstance(result, str):
-                        result = broken(rungs, self._row(key), result)
-                    self._put(key, result)
-                    yield self.table
-        self._count(progress)
-        yield self.table
-
-    def _classes(self, progress: Progress) -> Iterator[tuple[str, list[str]]]:
-        """The names of the classes of each type, in the order of the types."""
-        calls = ((each, (each,)) for each in self.types)
-        found = {}
         with self._pool({}) as pool:
-            for done, (model_type, names) in enumerate(
-                _results(pool, workers.classes_in, calls, 4 * self.jobs)
-            ):
-                progress(f"classes of {model_type}", done, len(self.types))
-                found[model_type] = names if isinstance(names, list) else []
-        yield from ((each, found[each]) for each in self.types)
+            asked = self._classes(pool, progress)
+            self._drop_all_but(asked)
+            if here:
+                yield from self._climb(pool, asked, here, progress)
+            self._count(pool, progress)
+            yield self.table
+        if there:
+            with self._pool(JAX) as pool:
+                yield from self._climb(pool, asked, there, progress)
 
-    def _count(self, progress: Progress) -> None:
+    def _classes(self, pool: ProcessPool, progress: Progress) -> list[Key]:
+        """The classes of each type, in the order of the types."""
+        found = dict(self._all(pool, workers.classes_in, self.types, "classes of", progress))
+        return [(each, name) for each in self.types for name in found.get(each, ())]
+
+    def _climb(
+        self, pool: ProcessPool, asked: list[Key], rungs: set[int], progress: Progress
+    ) -> Iterator[dict[str, Any]]:
+        """The table after each class whose rungs were run."""
+        calls = ((key, (*key, rungs, self._row(key))) for key in asked)
+        found = _results(pool, workers.row_of, calls, self._ahead)
+        for done, (key, result) in enumerate(found, start=1):
+            progress(" ".join(key), done, len(asked))
+            if isinstance(result, str):
+                result = broken(rungs, self._row(key), result)
+            self._put(key, result)
+            yield self.table
+
+    def _count(self, pool: ProcessPool, progress: Progress) -> None:
         """How much the ports decide at run time, file by file."""
         files = sorted(
             {row["source"] for entry in self.table["types"].values() for row in _rows(entry)} - {""}
         )
-        self.table["files"] = {}
-        with self._pool({}) as pool:
-            calls = ((each, (each,)) for each in files)
-            for done, (module, counts) in enumerate(
-                _results(pool, workers.counts_of, calls, 4 * self.jobs)
-            ):
-                progress(f"operations of {module}", done, len(files))
-                if not isinstance(counts, str):
-                    self.table["files"][module] = counts
-        self.table["files"] = dict(sorted(self.table["files"].items()))
+        counts = self._all(pool, workers.counts_of, files, "operations of", progress)
+        self.table["files"] = dict(sorted(counts))
+
+    def _all(
+        self,
+        pool: ProcessPool,
+        work: Callable[[str], Any],
+        names: list[str],
+        what: str,
+        progress: Progress,
+    ) -> Iterator[tuple[str, Any]]:
+        """What some work gives for each name, but for those at which it failed."""
+        calls = ((each, (each,)) for each in names)
+        for done, (name, result) in enumerate(_results(pool, work, calls, self._ahead)):
+            progress(f"{what} {name}", done, len(names))
+            if not isinstance(result, str):
+                yield name, result
+
+    @property
+    def _ahead(self) -> int:
+        """How many pieces of work are handed out at a time."""
+        return 4 * self.jobs
 
     def _drop_all_but(self, asked: list[Key]) -> None:
         """Classes of the asked types that are no more."""
         kept = {(model_type, f"TF{name}") for model_type, name in asked}
         for model_type in self.types:
-            rows = self.table["types"].get(model_type, {"classes": {}})["classes"]
+            rows = support.rows(self.table, model_type)
             for name in [each for each in rows if (model_type, each) not in kept]:
                 del rows[name]
 
     def _row(self, key: Key) -> Row | None:
         model_type, name = key
-        entry = self.table["types"].get(model_type, {"classes": {}})
-        row = entry["classes"].get(f"TF{name}")
-        return None if row is None else {"source": entry["source"], **row}
+        row = support.rows(self.table, model_type).get(f"TF{name}")
+        return None if row is None else {"source": self.table["types"][model_type]["source"], **row}
 
     def _put(self, key: Key, row: Row) -> None:
         model_type, name = key

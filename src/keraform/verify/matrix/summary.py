@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from keraform import support
-from keraform.verify.outcome import holds
 
 COMMONEST = 10
 
@@ -86,14 +85,10 @@ def _family(name: str, rows: list[tuple[str, dict[str, Any]]]) -> Family:
         classes=len(rows),
         torch=len(running),
         rungs={
-            number: sum(_reaches(row, number) for row in running)
+            number: sum(row["rung"] >= number for row in running)
             for number in map(int, support.RUNGS)
         },
     )
-
-
-def _reaches(row: dict[str, Any], rung: int) -> bool:
-    return all(holds(row["rungs"][str(each)]) for each in range(1, rung + 1))
 
 
 def _stopped(row: dict[str, Any]) -> str | None:

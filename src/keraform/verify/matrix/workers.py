@@ -90,13 +90,12 @@ def _digest(module: str) -> str:
 
 def _on_jax(model_type: str, name: str) -> Row:
     """Rung 9, which is rungs 4 and 5 on JAX, in a process on that backend."""
-    from keraform.verify.outcome import NOT_RUN, PASS, holds
+    from keraform.verify.rungs.portable import INNER_RUNGS, verdict
 
-    found = _climb(model_type, name, {4, 5})
+    found = _climb(model_type, name, set(INNER_RUNGS))
     if "torch" in found:
-        return {"torch": found["torch"], "rungs": {str(JAX_RUNG): NOT_RUN}}
-    outcome = next((found["rungs"][rung] for rung in "45" if not holds(found["rungs"][rung])), PASS)
-    return {"rungs": {str(JAX_RUNG): outcome}}
+        return {"torch": found["torch"]}
+    return {"rungs": {str(JAX_RUNG): verdict(found["rungs"][str(rung)] for rung in INNER_RUNGS)}}
 
 
 def _climb(model_type: str, name: str, rungs: set[int]) -> Row:

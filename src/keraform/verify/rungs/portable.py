@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from keraform.verify.backends import JAX
@@ -69,6 +70,11 @@ def _import_path() -> str:
     return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
 
 
+def verdict(outcomes: Iterable[str]) -> str:
+    """The rung's outcome: the first of the inner ones that does not hold, else a pass."""
+    return next((outcome for outcome in outcomes if not holds(outcome)), PASS)
+
+
 def main() -> None:
     """The other process."""
     from keraform.verify.ladder import CLIMBS, attempt
@@ -83,8 +89,7 @@ def main() -> None:
                 continue
             entry = ClassReport(case.name)
             outcomes = [attempt(CLIMBS[rung], case, entry) for rung in INNER_RUNGS]
-            outcome = next((found for found in outcomes if not holds(found)), PASS)
-            print(json.dumps({"class": case.name, "outcome": outcome}), flush=True)
+            print(json.dumps({"class": case.name, "outcome": verdict(outcomes)}), flush=True)
 
 
 if __name__ == "__main__":

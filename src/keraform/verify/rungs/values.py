@@ -73,9 +73,7 @@ def contradictions(case: Case) -> list[Contradiction]:
 
 def release(case: Case, report: ClassReport) -> str:
     """The same in float32 as it is; then the dtypes of a bfloat16 and of a float16 run."""
-    weights = case.load_once()
-    if not weights.complete:
-        return failed(f"the weights do not fit: {weights}")
+    case.load_once().check()
     outcome = _values(case, report, "float32", lift=False, model=case.model)
     if outcome != PASS:
         return outcome
