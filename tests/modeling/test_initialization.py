@@ -40,6 +40,18 @@ def test_tied_weights_are_one_variable():
     assert untied.num_parameters() == model.num_parameters() + extra
 
 
+def test_a_plain_wrapper_is_not_asked_for_weights_of_its_main_layer(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        mini_bert.TFBertPreTrainedModel,
+        "_init_weights",
+        lambda self, layer: asked.append(type(layer).__name__),
+    )
+    mini_bert.TFBertModel(mini_bert.tiny_config())
+    assert "TFBertMainLayer" in asked
+    assert "TFBertModel" not in asked
+
+
 def test_ties_may_be_patterns_and_modules():
     class Patterned(mini_bert.TFBertModel):
         _tied_weights_keys = {r"encoder.layer.(?![0])\d+.output": "encoder.layer.0.output"}  # noqa: RUF012

@@ -423,3 +423,13 @@ def test_the_largest_of_numbers_is_one_of_them(arguments: str, kind: Kind) -> No
     source = f"import torch\n\n\ndef f(x: torch.Tensor, y):\n    return max({arguments})\n"
     _, found = map_source(source, filename="modeling_mini.py")
     assert kind == found.kinds[f"5:11:5:{16 + len(arguments)}"]
+
+
+@pytest.mark.parametrize(
+    ("comparison", "rank"), [("x < y", 2), ("y < x", 2), ("x < 3", 1), ("x < z", None)]
+)
+def test_a_comparison_has_the_axes_of_what_is_compared(comparison: str, rank: int | None) -> None:
+    lines = ["x = torch.arange(3)", "y = x[:, None]", f"return {comparison}"]
+    source = "import torch\n\n\ndef f(z: torch.Tensor):\n    " + "\n    ".join(lines) + "\n"
+    _, found = map_source(source, filename="modeling_mini.py")
+    assert Kind("tensor", "bool", rank) == found.kinds[f"7:11:7:{11 + len(comparison)}"]

@@ -118,7 +118,13 @@ def _init_below(layer: Any, owner: Any) -> None:
     object.__setattr__(layer, _DONE, True)
     for _, child in children(layer):
         _init_below(child, child if hasattr(child, "_init_weights") else owner)
-    owner._init_weights(layer)
+    _init_one(layer, owner)
+
+
+def _init_one(layer: Any, owner: Any) -> None:
+    """A plain wrapper is left out: torch's module of its name is its main layer."""
+    if getattr(layer, "main_layer", None) is None:
+        owner._init_weights(layer)
 
 
 def init_missing(root: Any, missing: Collection[keras.Variable]) -> None:
@@ -154,4 +160,4 @@ def _init_chosen(layer: Any, owner: Any, path: str, chosen: Collection[str]) -> 
         if below in chosen:
             next_owner = child if hasattr(child, "_init_weights") else owner
             _init_chosen(child, next_owner, below, chosen)
-    owner._init_weights(layer)
+    _init_one(layer, owner)

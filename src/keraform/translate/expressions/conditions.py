@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 import numpy as np
 
-from keraform.translate.expressions.promotion import NUMBERS
+from keraform.translate.expressions.promotion import NUMBERS, broadcast_rank
 from keraform.translate.kinds import BOOL, BOOL_TENSOR, DEVICE, UNKNOWN, Kind, join
 from keraform.translate.layout import Break, doc
 from keraform.translate.rules.record import Code, Refusal
@@ -75,7 +76,7 @@ class ConditionTranslator:
         self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)
         folded = fold(word, left, right)
         if folded is not None:
-            return left if self.makes_cache(node) else folded
+            return left if self.is_filled_in(node) else folded
         if self.for_graph:
             function = "both" if word == "and" else "either"
             return self.module.calls.ops_call(function, [left, right], BOOL, "kf")
@@ -85,14 +86,25 @@ class ConditionTranslator:
         kind = BOOL if left.kind == right.kind == BOOL else join(left.kind, right.kind)
         return Code(document, kind, precedence)
 
-    def makes_cache(self, node: cst.BooleanOperation) -> bool:
-        """Whether `past_key_values is None and not is_tracing()` asks if a cache has to be made,
-        which a port does in graphs too.
+    def is_filled_in(self, node: cst.BooleanOperation) -> bool:
+        """Whether `x is None and not is_tracing()` asks if something has to be made that a port
+        needs in graphs too: a cache, or what the function indexes or gives to another by its place.
         """
         left = node.left.right if isinstance(node.left, cst.BooleanOperation) else node.left
-        return isinstance(node.operator, cst.And) and bool(
-            re.fullmatch(r"(cache|past_key_values) is None", self.module.text(left))
+        found = re.fullmatch(r"(\w+) is None", self.module.text(left))
+        if found is None or not isinstance(node.operator, cst.And):
+            return False
+        name, function = found[1], self.module.scope.function
+        return name in ("cache", "past_key_values") or (
+            function is not None and bool(m.findall(function, self.needing(name)))
         )
+
+    def needing(self, name: str) -> m.OneOf[m.Subscript | m.Call]:
+        """Matches what fails where a local variable is None."""
+        value = m.Name(name)
+        function = m.Name(m.MatchIfTrue(self.module.functions.__contains__))
+        argument = m.Arg(value, keyword=None)
+        return m.Subscript(value) | m.Call(function, [m.ZeroOrMore(), argument, m.ZeroOrMore()])
 
     def comparison(self, node: cst.Comparison) -> Code:
         """`a < b`, `a < b < c`, `a is b`, `a in b`."""
@@ -121,7 +133,7 @@ class ConditionTranslator:
         if len(rights) == 1 and _differ_in_dtype(tensors):
             self.module.note_rule("operator comparison")
             return self.module.calls.ops_call(functions[0], [left, rights[0]], BOOL_TENSOR)
-        return Code(document, Kind("tensor", "bool", tensors[0].rank), 4)
+        return Code(document, Kind("tensor", "bool", broadcast_rank(kinds)), 4)
 
     def of_devices(self, node: cst.Comparison) -> Code:
         """Ports are built like modules on torch's meta device: weights come later."""

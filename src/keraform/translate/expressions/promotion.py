@@ -42,8 +42,7 @@ def _promoted_dim(symbol: str, left: Kind, right: Kind) -> Kind:
 def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
     tensors = [kind for kind in (left, right) if kind.is_tensor]
     classes = {kind.dtype_class for kind in tensors}
-    ranks = [kind.rank for kind in (left, right) if kind.is_tensor or kind.is_unknown]
-    rank = None if None in ranks else max(rank for rank in ranks if rank is not None)
+    rank = broadcast_rank([left, right])
     if "mixed" in (left.dtype, right.dtype) and "float32" not in (left.dtype, right.dtype):
         return Kind("tensor", "mixed", rank)
     if "float" in classes or symbol == "/" or left.is_fraction or right.is_fraction:
@@ -56,6 +55,12 @@ def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
     if classes == {"bool"} and symbol in "&|^+*":
         return Kind("tensor", "bool", rank)
     return Kind("tensor", None, rank)
+
+
+def broadcast_rank(operands: list[Kind]) -> int | None:
+    """The number of axes of what an operator gives, None when not known."""
+    ranks = [kind.rank for kind in operands if kind.is_tensor or kind.is_unknown]
+    return None if None in ranks else max(rank for rank in ranks if rank is not None)
 
 
 def becomes_float(symbol: str, kind: Kind, other: Kind) -> bool:
