@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from keraform.errors import KeraformError
 from keraform.translate import cache
@@ -73,10 +73,15 @@ def map_module(module: str) -> LineMap:
     Raises:
         KeraformError: the cached port is not what is translated now.
     """
+    return _map_of(module, port(module).code)
+
+
+@lru_cache(maxsize=4)
+def _map_of(module: str, known: str) -> LineMap:
     source = read_module(module)
     translator = MappingTranslator(source, load_facts(source)[0])
     code = cache.seal(translator.translate().code, banner(source))
-    if code != port(module).code:
+    if code != known:
         raise KeraformError(
             expected=f"the port of {module} as it is translated now",
             got="another text in the cache",

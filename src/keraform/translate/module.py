@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from copy import deepcopy
+from functools import cached_property, lru_cache
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
@@ -90,7 +91,7 @@ class ModuleTranslator:
     def translate(self) -> Translation:
         """Translates the file; a first time to learn, unless everything was recorded."""
         if not self.recorded.facts:
-            self.learned = learn(self.source)
+            self.learned = deepcopy(learn(self.source))  # it goes on noting
         header = "\n".join(leading(self.tree.header, "")).rstrip()
         docstring, body = self.module_docstring()
         lines = self.lines(body)
@@ -260,8 +261,9 @@ class ModuleTranslator:
             self.scope.names = saved
 
 
+@lru_cache(maxsize=2)
 def learn(source: Source) -> Learned:
-    """What a first translation of a file tells of its functions."""
+    """What a first translation of a file tells of its functions; its line map needs it again."""
     module = ModuleTranslator(source)
     module.lines(module.module_docstring()[1])
     module.learned.solve()

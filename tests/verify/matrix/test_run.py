@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from typing import Any
@@ -27,10 +28,11 @@ def work(what: str) -> str:
 
 def test_a_worker_that_dies_or_hangs_costs_one_result(monkeypatch):
     monkeypatch.setattr(run, "SECONDS_A_CLASS", 5)
-    words = ["one", "raises", "dies", "sleeps", "two"]
-    with Matrix([], set(), jobs=2)._pool({"KERAFORM_TEST": "1"}) as pool:
+    groups = [["one", "raises", "dies"], ["sleeps"], ["two"]]
+    with Matrix([], set(), jobs=2)._workers({"KERAFORM_TEST": "1"}) as pools:
         assert os.environ["KERAFORM_TEST"] == "1"
-        found = dict(_results(pool, work, ((each, (each,)) for each in words), 4))
+        calls = ([(each, (each,)) for each in group] for group in groups)
+        found = dict(_results(pools, work, calls))
     assert "KERAFORM_TEST" not in os.environ
     assert found == {
         "one": "one",
@@ -59,8 +61,8 @@ def in_this_process(monkeypatch):
     """Runs each piece of work at once; a type has the classes A and B."""
     told = []
 
-    def results(pool, work, calls, ahead):
-        for key, arguments in calls:
+    def results(pools, work, groups):
+        for key, arguments in itertools.chain.from_iterable(groups):
             if work is run.workers.classes_in:
                 yield key, ["A", "B"]
             elif work is run.workers.counts_of:
@@ -96,6 +98,17 @@ def test_what_is_known_is_handed_to_the_worker(in_this_process):
         in_this_process.clear()
         list(Matrix(["x"], {1, 2}, known=known, **options).run(lambda *_: None))
         assert in_this_process[0][3] is None
+
+
+def process(_: str) -> int:
+    return os.getpid()
+
+
+def test_the_classes_of_a_type_are_one_workers():
+    with Matrix([], set(), jobs=2)._workers({}) as pools:
+        groups = [[("a", ("a",)), ("b", ("b",))], [("c", ("c",)), ("d", ("d",))]]
+        found = dict(_results(pools, process, groups))
+    assert found["a"] == found["b"] != found["c"] == found["d"]
 
 
 def test_the_numbers_of_a_table(in_this_process):

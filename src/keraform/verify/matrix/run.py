@@ -1,8 +1,9 @@
-"""Runs the matrix: a pool of worker processes, a class at a time.
+"""Runs the matrix: worker processes, a class at a time.
 
-Importing Keras, TensorFlow and torch costs seconds, so a worker takes many classes; it is replaced
-after a number of them, since memory is not all given back, and when it dies or takes too long,
-which costs one row.
+Importing Keras, TensorFlow and torch costs seconds, so a worker takes many classes, those of one
+type in a row, because what it knows of their file serves all of them; it is replaced after a number
+of classes, since memory is not all given back, and when it dies or takes too long, which costs one
+row.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ SECONDS_A_CLASS = 600
 Progress = Callable[[str, int, int], None]
 # A model type and the name of one of its torch classes.
 Key = tuple[str, str]
+# What is asked for and the arguments of the work.
+Call = tuple[Any, tuple[Any, ...]]
 
 
 @dataclass
@@ -65,28 +68,31 @@ class Matrix:
     def run(self, progress: Progress) -> Iterator[dict[str, Any]]:
         """The table, whole each time a class is done; before rung 9 with its counts."""
         here, there = self.rungs - {workers.JAX_RUNG}, self.rungs & {workers.JAX_RUNG}
-        with self._pool({}) as pool:
-            asked = self._classes(pool, progress)
+        with self._workers({}) as pools:
+            asked = self._classes(pools, progress)
             self._drop_all_but(asked)
             if here:
-                yield from self._climb(pool, asked, here, progress)
-            self._count(pool, progress)
+                yield from self._climb(pools, asked, here, progress)
+            self._count(pools, progress)
             yield self.table
         if there:
-            with self._pool(JAX) as pool:
-                yield from self._climb(pool, asked, there, progress)
+            with self._workers(JAX) as pools:
+                yield from self._climb(pools, asked, there, progress)
 
-    def _classes(self, pool: ProcessPool, progress: Progress) -> list[Key]:
+    def _classes(self, pools: list[ProcessPool], progress: Progress) -> list[Key]:
         """The classes of each type, in the order of the types."""
-        found = dict(self._all(pool, workers.classes_in, self.types, "classes of", progress))
+        found = dict(self._all(pools, workers.classes_in, self.types, "classes of", progress))
         return [(each, name) for each in self.types for name in found.get(each, ())]
 
     def _climb(
-        self, pool: ProcessPool, asked: list[Key], rungs: set[int], progress: Progress
+        self, pools: list[ProcessPool], asked: list[Key], rungs: set[int], progress: Progress
     ) -> Iterator[dict[str, Any]]:
         """The table after each class whose rungs were run."""
-        calls = ((key, (*key, rungs, self._row(key))) for key in asked)
-        found = _results(pool, workers.row_of, calls, self._ahead)
+        groups = (
+            [(key, (*key, rungs, self._row(key))) for key in keys]
+            for _, keys in itertools.groupby(asked, key=lambda key: key[0])
+        )
+        found = _results(pools, workers.row_of, groups)
         for done, (key, result) in enumerate(found, start=1):
             progress(" ".join(key), done, len(asked))
             if isinstance(result, str):
@@ -94,33 +100,28 @@ class Matrix:
             self._put(key, result)
             yield self.table
 
-    def _count(self, pool: ProcessPool, progress: Progress) -> None:
+    def _count(self, pools: list[ProcessPool], progress: Progress) -> None:
         """How much the ports decide at run time, file by file."""
         files = sorted(
             {row["source"] for entry in self.table["types"].values() for row in _rows(entry)} - {""}
         )
-        counts = self._all(pool, workers.counts_of, files, "operations of", progress)
+        counts = self._all(pools, workers.counts_of, files, "operations of", progress)
         self.table["files"] = dict(sorted(counts))
 
     def _all(
         self,
-        pool: ProcessPool,
+        pools: list[ProcessPool],
         work: Callable[[str], Any],
         names: list[str],
         what: str,
         progress: Progress,
     ) -> Iterator[tuple[str, Any]]:
         """What some work gives for each name, but for those at which it failed."""
-        calls = ((each, (each,)) for each in names)
-        for done, (name, result) in enumerate(_results(pool, work, calls, self._ahead)):
+        groups = ([(each, (each,))] for each in names)
+        for done, (name, result) in enumerate(_results(pools, work, groups)):
             progress(f"{what} {name}", done, len(names))
             if not isinstance(result, str):
                 yield name, result
-
-    @property
-    def _ahead(self) -> int:
-        """How many pieces of work are handed out at a time."""
-        return 4 * self.jobs
 
     def _drop_all_but(self, asked: list[Key]) -> None:
         """Classes of the asked types that are no more."""
@@ -145,48 +146,52 @@ class Matrix:
         self.table["types"] = dict(sorted(self.table["types"].items()))
 
     @contextmanager
-    def _pool(self, environment: dict[str, str]) -> Iterator[ProcessPool]:
-        """Workers, each with its share of the cores."""
+    def _workers(self, environment: dict[str, str]) -> Iterator[list[ProcessPool]]:
+        """Pools of one worker, each with its share of the cores."""
         threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
         own = dict.fromkeys(
             ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), threads
         )
         before = dict(os.environ)
         os.environ.update(own | environment)  # workers are started anew, and inherit it
-        pool = ProcessPool(
-            self.jobs, max_tasks=CLASSES_A_WORKER, context=multiprocessing.get_context("spawn")
-        )
+        spawn = multiprocessing.get_context("spawn")
+        pools = [
+            ProcessPool(1, max_tasks=CLASSES_A_WORKER, context=spawn) for _ in range(self.jobs)
+        ]
         try:
-            yield pool
-            pool.close()
+            yield pools
+            for pool in pools:
+                pool.close()
         except BaseException:
-            pool.stop()
+            for pool in pools:
+                pool.stop()
             raise
         finally:
-            pool.join()
+            for pool in pools:
+                pool.join()
             os.environ.clear()
             os.environ.update(before)
 
 
 def _results(
-    pool: ProcessPool,
-    work: Callable[..., Any],
-    calls: Iterable[tuple[Any, tuple[Any, ...]]],
-    ahead: int,
+    pools: list[ProcessPool], work: Callable[..., Any], groups: Iterable[list[Call]]
 ) -> Iterator[tuple[Any, Any]]:
     """Each call's key with what it gave, in the order in which they end; for a worker that died or
-    was too slow what happened, in words.
+    was too slow what happened, in words. The calls of a group are one worker's.
     """
-    waiting: dict[Any, Any] = {}
-    calls = iter(calls)
+    waiting: dict[Any, tuple[Any, ProcessPool]] = {}
+    groups = iter(groups)
     while True:
-        for key, arguments in itertools.islice(calls, ahead - len(waiting)):
-            future: Any = pool.schedule(work, args=arguments, timeout=SECONDS_A_CLASS)
-            waiting[future] = key
+        busy = {id(pool) for _, pool in waiting.values()}
+        idle = (pool for pool in pools if id(pool) not in busy)
+        for pool, calls in zip(idle, groups, strict=False):
+            for key, arguments in calls:
+                future: Any = pool.schedule(work, args=arguments, timeout=SECONDS_A_CLASS)
+                waiting[future] = key, pool
         if not waiting:
             return
         for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            yield waiting.pop(future), _outcome(future)
+            yield waiting.pop(future)[0], _outcome(future)
 
 
 def _outcome(future: Future[Any]) -> Any:

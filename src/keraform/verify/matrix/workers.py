@@ -98,7 +98,16 @@ def _on_jax(model_type: str, name: str) -> Row:
     return {"rungs": {str(JAX_RUNG): verdict(found["rungs"][str(rung)] for rung in INNER_RUNGS)}}
 
 
+@functools.cache
+def _prepare() -> None:
+    """What a worker does once, when all is imported that serves every class."""
+    from keraform.verify import ladder, live_code  # noqa: F401
+
+    live_code.freeze()
+
+
 def _climb(model_type: str, name: str, rungs: set[int]) -> Row:
+    _prepare()
     from keraform.verify.ladder import climb
     from keraform.verify.targets import Target
 
