@@ -37,6 +37,10 @@ def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
     return None
 
 
+# What has a known number of entries in a graph too.
+COUNTED = frozenset({"size", "list", "tuple", "dict", "layers", "str"})
+
+
 def len_(calls: CallTranslator, node: cst.Call) -> Code:
     """`len(x)` of a tensor."""
     value = calls.module.expressions(node.args[0].value)
@@ -44,7 +48,7 @@ def len_(calls: CallTranslator, node: cst.Call) -> Code:
         return Code(("0",), INT)
     if value.kind.is_tensor:
         return emit(calls, "ops.shape({self})[0]", {"self": value}, DIM)
-    return Code(called("len", value.doc), INT if value.kind.tag == "size" else DIM)
+    return Code(called("len", value.doc), INT if value.kind.tag in COUNTED else DIM)
 
 
 def number(name: str) -> BuiltinIdiom:
