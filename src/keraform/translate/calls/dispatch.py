@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,10 @@ BUILTIN_KINDS = {
 }
 
 
+# What makes the model of a configuration, by each of the names that it is imported under.
+AUTO_MODEL = re.compile(r"transformers\.(models\.auto\.)?(\w+\.)?Auto\w+\.from_config")
+
+
 class CallTranslator:
     """Translates calls."""
 
@@ -116,9 +121,7 @@ class CallTranslator:
             return self.functions.call(torch_name, node)
         if ".initialization." in dotted or dotted.startswith("transformers.initialization"):
             return self.initialisation.call(short, node)
-        if dotted.endswith("auto_factory") or (
-            short == "from_config" and ".models.auto." in dotted
-        ):
+        if AUTO_MODEL.fullmatch(dotted):
             return self.construction.auto_from_config(dotted, node)
         return None
 

@@ -90,9 +90,10 @@ class ConditionTranslator:
         """Whether `x is None and not is_tracing()` asks if something has to be made that a port
         needs in graphs too: a cache, or what the function indexes or gives to another by its place.
         """
-        left = node.left.right if isinstance(node.left, cst.BooleanOperation) else node.left
-        found = re.fullmatch(r"(\w+) is None", self.module.text(left))
-        if found is None or not isinstance(node.operator, cst.And):
+        if not isinstance(node.operator, cst.And):
+            return False
+        found = re.search(r"(?:^| and )(\w+) is None(?: and |$)", self.module.text(node.left))
+        if found is None:
             return False
         name, function = found[1], self.module.scope.function
         return name in ("cache", "past_key_values") or (
