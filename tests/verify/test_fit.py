@@ -6,7 +6,7 @@ import torch
 from keraform.verify.classes import classes_of
 from keraform.verify.fit import fit
 from keraform.verify.inputs import make_inputs
-from keraform.verify.scaled import ratios_of, scaled_config
+from keraform.verify.tiny import ratios_of, scaled_config
 
 
 def fitted(model_type, class_name):

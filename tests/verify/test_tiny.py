@@ -15,8 +15,8 @@ from keraform.verify.classes import PROVED_TYPES, config_class_of, import_upstre
 from keraform.verify.drives import torch_values
 from keraform.verify.inputs import make_inputs, make_labels, padding, resized_inputs, scene_of
 from keraform.verify.tiny import EXCEPTIONS, VARIANTS, shrink_config, tiny_config
+from keraform.verify.tiny.widths import narrow
 from keraform.verify.twin import random_twin
-from keraform.verify.widths import narrow
 
 
 def test_sizes_that_meet_in_one_array_differ():

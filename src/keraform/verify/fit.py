@@ -30,8 +30,13 @@ from keraform.verify.inputs import (
     several_forms,
 )
 from keraform.verify.lift import torch_precision
-from keraform.verify.scaled import ratios_of, scaled_config
-from keraform.verify.tiny import by_class, round_config, shrink_config
+from keraform.verify.tiny import (
+    by_class,
+    ratios_of,
+    round_config,
+    scaled_config,
+    shrink_config,
+)
 from keraform.verify.twin import Twin, outputs_of, random_twin
 
 RECORDED = {"output_hidden_states": True, "output_attentions": True}

@@ -2,7 +2,7 @@
 vocabulary. All widths are divided by one number, so that what is equal, or a multiple of something
 else, stays so.
 
-They take the place of the tiny configs (tiny.py), whose sizes all differ, where a class does not
+They take the place of the tiny configs (`shrink`), whose sizes all differ, where a class does not
 allow that.
 """
 
@@ -15,15 +15,12 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from keraform.verify.tiny import (
-    consistent,
-    defaults_of,
-    size_of,
-    special_tokens_of,
-    split_overrides,
-    sub_configs_of,
-)
-from keraform.verify.widths import divided, is_width, numbers
+from keraform.verify.tiny.by_class import split_overrides
+from keraform.verify.tiny.layers import consistent
+from keraform.verify.tiny.parts import defaults_of, sub_configs_of
+from keraform.verify.tiny.sizes import size_of
+from keraform.verify.tiny.special_tokens import special_tokens_of
+from keraform.verify.tiny.widths import divided, is_width, numbers
 
 HEADS = re.compile(r"(.*_)?heads|n_head")
 HEAD = re.compile(r"(.*_)?(head_dim|head_size|dim_head|d_kv|d_head|kv_channels|rotary_dim)")
