@@ -30,6 +30,7 @@ from keraform.verify.inputs import (
     several_forms,
 )
 from keraform.verify.lift import torch_precision
+from keraform.verify.originals import out_of_reach
 from keraform.verify.tiny import (
     by_class,
     ratios_of,
@@ -96,18 +97,19 @@ class Fit:
 
 
 def fit(torch_class: type, config: PreTrainedConfig | None = None) -> Fit:
-    """How a torch class runs, on the given config or the first tiny one that it takes; with the
-    first plan's problem where nothing was found.
+    """How a torch class runs, on the given config or the first tiny one that it takes; where
+    nothing was found with the first plan's problem, or with one that no other plan could mend.
     """
     plans = _plans(torch_class) if config is None else iter((lambda: config,))
-    first: Fit | None = None
+    tried: list[Fit] = []
     for plan in plans:
         found = _fit(torch_class, plan)
         if found.problem is None:
             return found
-        first = first or found
-    assert first is not None  # there is a first plan
-    return first
+        tried.append(found)
+    name = torch_class.__name__
+    final = (each for each in tried if each.problem and out_of_reach(name, each.problem))
+    return next(final, tried[0])
 
 
 def _plans(torch_class: type) -> Iterator[Callable[[], PreTrainedConfig]]:
