@@ -7,7 +7,11 @@ config or no inputs were found is another matter: that is Keraform's own failure
 from __future__ import annotations
 
 # Classes that cannot run in the release that is installed, with what is wrong in them.
-BROKEN: dict[str, str] = {}
+BROKEN: dict[str, str] = {
+    "Gemma4AssistantForCausalLM": "its config wants all layers to share keys, which these refuse",
+    "Gemma4UnifiedAssistantForCausalLM": "its config wants all layers to share keys, which these"
+    " refuse",
+}
 
 # What torch says where a device is lacking.
 NO_DEVICE = ("Found no NVIDIA driver", "not compiled with CUDA", "CUDA is not available")

@@ -27,8 +27,12 @@ def sub_configs_of(
     if not config_class.sub_configs:
         return {}
     specs = getattr(config_class, "sub_configs_defaults", {})
-    whole = config_class()
-    parts = {name: getattr(whole, name, None) for name in config_class.sub_configs}
+    try:
+        whole = config_class()
+    except Exception:  # a class that is not content with its own defaults
+        parts = {name: _by_default(specs[name]) for name in config_class.sub_configs}
+    else:
+        parts = {name: getattr(whole, name, None) for name in config_class.sub_configs}
     parts |= {name: _optional(specs[name]) for name in specs if parts.get(name, 0) is None}
     return {
         name: _here(part, dict(specs[name].init_kwargs) if name in specs else {})
@@ -43,6 +47,11 @@ def _optional(spec: Any) -> PreTrainedConfig | None:
         return None
     config_class = CONFIG_MAPPING[spec.model_type] if spec.model_type else spec.config_class
     return config_class()
+
+
+def _by_default(spec: Any) -> PreTrainedConfig:
+    config_class = CONFIG_MAPPING[spec.model_type] if spec.model_type else spec.config_class
+    return config_class(**(spec.init_kwargs or {}))
 
 
 def _here(

@@ -16,6 +16,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from keraform.verify.tiny.by_class import split_overrides
+from keraform.verify.tiny.exceptions import EXCEPTIONS
 from keraform.verify.tiny.layers import consistent
 from keraform.verify.tiny.parts import defaults_of, sub_configs_of
 from keraform.verify.tiny.sizes import size_of
@@ -56,8 +57,9 @@ def scaled_config(
     config_class: type[PreTrainedConfig], ratio: Ratio, **given: Any
 ) -> PreTrainedConfig:
     """The config with its heads and widths divided by `ratio`, but for what is given."""
-    given, inner = split_overrides(given)
-    defaults = {**defaults_of(config_class), **given}
+    own = defaults_of(config_class)
+    given, inner = split_overrides({**_needed(config_class, own), **given})
+    defaults = {**own, **given}
     subs = sub_configs_of(config_class)
     values = dict(given)
     for name, (part, part_given) in subs.items():
@@ -80,6 +82,12 @@ def scaled_config(
             values[name] = divided(default, ratio.widths, 1)
     values.update(special_tokens_of(values, defaults))
     return consistent(config_class, values)
+
+
+def _needed(config_class: type[PreTrainedConfig], own: dict[str, Any]) -> dict[str, Any]:
+    """What has to be said by hand since the class gives no default."""
+    rows = EXCEPTIONS.get(config_class.model_type, ())
+    return {name: value for name, value, _ in rows if own.get(name) is None and not callable(value)}
 
 
 def ratios_of(config_class: type[PreTrainedConfig]) -> list[Ratio]:

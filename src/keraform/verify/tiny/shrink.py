@@ -33,6 +33,8 @@ COUPLED: tuple[tuple[str, str], ...] = (
     ("vision_config.fpn_hidden_size", "mask_decoder_config.hidden_size"),
     ("prompt_encoder_config.hidden_size", "mask_decoder_config.hidden_size"),
     ("decoder_config.cross_hidden_size", "encoder_config.hidden_size"),
+    ("projector_config.encoder_hidden_size", "encoder_config.hidden_dim"),
+    ("audio_config.output_dim", "text_config.hidden_size"),
 )
 
 # Composite models whose parts have to be equally wide.
@@ -67,21 +69,32 @@ def _shrink(
     overrides: dict[str, Any],
     given: dict[str, Any] | None = None,
     rounded: bool = False,
+    said: dict[str, Any] | None = None,
 ) -> PreTrainedConfig:
-    """A tiny config; `given` stands in place of the class's own defaults."""
+    """A tiny config; `given` stands in place of the class's own defaults, and `said` are exceptions
+    of the composite that it is a part of.
+    """
     own = defaults_of(config_class)
     given = dict(given or {})
     stages = _tiny_stages(given, own)
     keeps_stages = stages is not None and "depths" in own
     rows = () if keeps_stages else EXCEPTIONS.get(config_class.model_type, ())
-    exceptions = {name: value for name, value, _ in rows} | (stages or {})
+    own_rows, rows_of_parts = split_overrides({name: value for name, value, _ in rows})
+    exceptions = own_rows | (stages or {}) | (said or {})
     defaults = {**own, **given}
     values: dict[str, Any] = dict(given)
     subs = sub_configs_of(config_class)
     overrides, inner = split_overrides(overrides)
     step = 0 if rounded or config_class.model_type in SAME_WIDTH else 1
     for order, (name, (sub, sub_given)) in enumerate(subs.items()):
-        values[name] = _shrink(sub, salt + step * order, inner.get(name, {}), sub_given, rounded)
+        values[name] = _shrink(
+            sub,
+            salt + step * order,
+            inner.get(name, {}),
+            sub_given,
+            rounded,
+            rows_of_parts.get(name),
+        )
     # What is rotated has to have even heads, of which there are four; round ones are of eight.
     width = 2 if rounded else 2 * salt if "rope_parameters" in own else salt
     for name, default in defaults.items():

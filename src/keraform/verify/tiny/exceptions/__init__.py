@@ -1,7 +1,7 @@
 """Exceptions: what has to be said by hand of a model type's tiny config, each row with its
 reason.
 
-They come before the general rules.
+They come before the general rules. A field of a part is written `part.field`.
 """
 
 from __future__ import annotations

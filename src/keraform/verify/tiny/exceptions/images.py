@@ -17,9 +17,6 @@ ROWS: dict[str, Rows] = {
     "efficientloftr": (
         ("out_features", [8, 8, 12, 24], "the last one is the width"),
     ),
-    "depth_pro": (
-        ("patch_size", 32, "the image size of its three encoders"),
-    ),
     "swin": (
         ("depths", [2, 2], "shifted windows need pairs of blocks; two stages show a merging"),
         ("num_heads", [2, 4], "one entry for each stage"),
@@ -72,17 +69,13 @@ ROWS: dict[str, Rows] = {
         ("num_hidden_layers", 4, "one for each size of the neck"),
         ("backbone_out_indices", [0, 1, 2, 3], "of the tiny encoder"),
     ),
-    "hiera": (
-        ("decoder_hidden_size", 20, "the class gives no default"),
-        ("decoder_depth", 1, "the class gives no default"),
-        ("decoder_num_heads", 4, "the class gives no default"),
-    ),
     "maskformer": (
         ("fpn_feature_size", 32, "a norm of 32 groups is written in the code"),
         ("mask_feature_size", 32, "a norm of 32 groups is written in the code"),
     ),
     "vitpose_backbone": (
-        ("patch_size", 16, "patches are padded by two pixels, as many as add none of this size"),
+        ("patch_size", [16, 16], "patches are padded by two pixels, as many as add none of this"
+         " size"),
         ("image_size", [64, 48], "three columns of patches"),
     ),
     "conditional_detr": (
@@ -137,5 +130,53 @@ ROWS: dict[str, Rows] = {
     ),
     "eomt_dinov3": (
         ("num_blocks", 1, "the queries come before the last layer"),
+    ),
+    "hiera": (
+        ("decoder_hidden_size", 20, "the class gives no default"),
+        ("decoder_depth", 1, "the class gives no default"),
+        ("decoder_num_heads", 4, "the class gives no default"),
+        ("image_size", [64, 64], "four units of 8 patches on a side"),
+        ("patch_size", [7, 7], "padded by three, so that the stride alone counts patches"),
+        ("depths", [1, 2, 1, 1], "four stages, as the queries' strides want"),
+    ),
+    "lw_detr": (
+        ("projector_scale_factors", [2.0, 0.5], "the class gives none: a finer and a coarser map"),
+        ("group_detr", 3, "divides the queries"),
+    ),
+    "uvdoc_backbone": (
+        ("resnet_head", [[3, 8], [8, 8]], "channels shrunk from 32"),
+        ("resnet_configs",
+         [[[8, 8, 1, False], [8, 8, 3, False]], [[8, 12, 1, True], [12, 12, 3, False]],
+          [[12, 16, 1, True], [16, 16, 3, False]]], "channels shrunk from 128"),
+        ("stage_configs", [[[16, 1]], [[16, 2]], [[16, 4], [16, 3]]], "channels shrunk from 128"),
+    ),
+    "uvdoc": (
+        ("bridge_connector", [16, 18], "from as many channels as the backbone's stages have"),
+        ("out_point_positions2D", [[18, 10], [10, 2]], "channels shrunk from 128"),
+        ("stage_configs", [[[16, 1]], [[16, 2]], [[16, 4], [16, 3]]],
+         "its bridge asks the whole config for the backbone's stages"),
+        ("backbone_config.out_features", ["stage1", "stage2", "stage3"], "each stage is a bridge"),
+    ),
+    "sapiens2": (
+        ("head_config.upsample_out_channels", [12, 10], "the class gives no default"),
+        ("head_config.upsample_kernel_sizes", [4, 4], "the class gives no default"),
+        ("head_config.conv_out_channels", [14, 9], "the class gives no default"),
+        ("head_config.conv_kernel_sizes", [1, 1], "the class gives no default"),
+        ("head_config.scale_conv_out_channels", [7, 6], "the class gives no default"),
+        ("head_config.scale_conv_kernel_sizes", [1, 1], "the class gives no default"),
+        ("head_config.scale_final_input_size", 96, "six channels of sixteen patches"),
+        ("head_config.scale_final_hidden_sizes", [11, 5], "the class gives no default"),
+    ),
+    "depth_pro": (
+        ("patch_size", 32, "the image size of its three encoders"),
+        ("intermediate_hook_ids", [1, 0], "layers of the tiny encoders"),
+    ),
+    "dinov3_convnext": (
+        ("hidden_sizes", [8, 12, 16, 20], "the class gives no default"),
+        ("depths", [1, 2, 1, 1], "the class gives no default"),
+        ("layer_scale_init_value", 0.5, "1e-6 would hide the blocks behind their residuals"),
+    ),
+    "chmv2": (
+        ("post_process_channels", [12, 16, 20, 24], "the class gives no default"),
     ),
 }  # fmt: skip

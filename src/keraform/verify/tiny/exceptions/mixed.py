@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keraform.verify.tiny.exceptions.rows import Rows
+from keraform.verify.tiny.exceptions.rows import Rows, merged_width
 
 ROWS: dict[str, Rows] = {
     "neomme": (
@@ -52,12 +52,11 @@ ROWS: dict[str, Rows] = {
         ("visual_prompt_size", 4, "a border of the tiny image"),
         ("max_img_size", 32, "of the tiny image"),
     ),
-    "granite4_vision": (
-        ("deepstack_layer_map", [[-1, 0], [0, 1]], "the class gives no default"),
-        ("downsample_rate", "1/2", "the class gives no default"),
-    ),
     "bridgetower": (
         ("hidden_size", 128, "a head has 64 channels"),
+        ("contrastive_hidden_size", 20, "the class has no such field; every published config has"),
+        ("logit_scale_init_value", 2.6592, "the class has no such field; every published config"
+         " has"),
     ),
     "layoutlmv3": (
         ("coordinate_size", 4, "four of these and two shapes are as wide as a token"),
@@ -69,5 +68,32 @@ ROWS: dict[str, Rows] = {
     ),
     "vipllava": (
         ("vision_feature_layer", [-2, -1], "of the tiny encoder"),
+    ),
+    "shieldgemma2": (
+        ("yes_token_index", 5, "the class has no such field; the code's own is of a large"
+         " vocabulary"),
+        ("no_token_index", 6, "the class has no such field; the code's own is of a large"
+         " vocabulary"),
+    ),
+    "granite4_vision": (
+        ("deepstack_layer_map", [[-1, 0], [0, 1]], "the class gives no default"),
+        ("downsample_rate", "1/2", "the class gives no default"),
+        ("spatial_target_layers", [2, 3, 4, 5], "layers of the tiny text"),
+        ("text_config.num_hidden_layers", 6, "one for each map of features"),
+        ("vision_config.hidden_size", 128, "a head of its queries has 64 channels"),
+        ("image_grid_pinpoints", [[32, 32]], "the image whole and as one tile"),
+    ),
+    "kosmos-2": (
+        ("latent_query_num", 5, "shrunk from 64"),
+    ),
+    "omdet-turbo": (
+        ("apply_layernorm_after_vision_backbone", False, "it wants channels last, as timm's"),
+        ("encoder_in_channels", [8, 12, 16], "of the tiny backbone"),
+    ),
+    "muse_spark": (
+        ("out_hidden_size", merged_width, "patches are merged"),
+    ),
+    "align": (
+        ("projection_dim", 8, "as wide as the last block of the image's part"),
     ),
 }  # fmt: skip

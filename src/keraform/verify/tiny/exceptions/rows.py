@@ -15,6 +15,11 @@ def four_widths(values: dict[str, Any]) -> int:
     return 4 * int(values["hidden_size"])
 
 
+def merged_width(values: dict[str, Any]) -> int:
+    """The width of several patches of an image side by side."""
+    return int(values["vision_config"].merge_size ** 2 * values["vision_config"].hidden_size)
+
+
 def shared_width(values: dict[str, Any]) -> int:
     """The width shared by four heads."""
     return int(values["hidden_size"]) // 4

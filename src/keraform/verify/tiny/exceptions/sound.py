@@ -40,9 +40,6 @@ ROWS: dict[str, Rows] = {
     "gemma4_audio": (
         ("subsampling_conv_channels", [80, 6], "the first is also the number of bands"),
     ),
-    "moonshine_streaming": (
-        ("num_key_value_heads", 2, "every published config has it; the class has not"),
-    ),
     "granite_speech": (
         ("window_size", 6, "divisible by the rate"),
         ("downsample_rate", 3, "divides the window"),
@@ -66,5 +63,39 @@ ROWS: dict[str, Rows] = {
     ),
     "clvp_encoder": (
         ("hidden_size", 128, "at least 32 of each head are rotated"),
+    ),
+    "moonshine_streaming": (
+        ("num_key_value_heads", 4, "the class has no such field; queries are shaped by it"),
+    ),
+    "qwen3_asr_encoder": (
+        ("n_window", 50, "thirteen positions for a hundred frames are written in the code"),
+        ("n_window_infer", 100, "one window of frames"),
+    ),
+    "fun_asr_nano": (
+        ("adaptor_config.intermediate_size", 9, "a quarter of the text's width"),
+        ("text_config.hidden_size", 36, "four times the adaptor's inner width"),
+        ("adaptor_config.hidden_size", 36, "as wide as the text"),
+    ),
+    "vits": (
+        ("noise_scale", 0.0, "drawn numbers would differ from run to run"),
+        ("noise_scale_duration", 0.0, "drawn numbers would differ from run to run"),
+        ("speaking_rate", 50.0, "durations of random weights are long"),
+        ("upsample_initial_channel", 32, "halves four times"),
+        ("spectrogram_bins", 17, "shrunk from 513"),
+    ),
+    "csm": (
+        ("text_vocab_size", 110, "larger than that of sounds"),
+    ),
+    "xcodec2": (
+        ("hidden_size", 64, "a norm of 32 groups is written in the code"),
+    ),
+    "neucodec": (
+        ("hidden_size", 64, "a norm of 32 groups is written in the code"),
+    ),
+    "fun_asr_nano_encoder": (
+        ("max_position_embeddings", 70, "more than there are frames"),
+    ),
+    "nemotron_h_omni": (
+        ("audio_config.projection_hidden_size", 20, "the part's class has no such field"),
     ),
 }  # fmt: skip

@@ -64,6 +64,7 @@ ROWS: dict[str, Rows] = {
         ("n_routed_experts", 6, "every published config has experts; the class gives no number"),
         ("num_experts_per_tok", 2, "every published config has experts; the class gives no number"),
         ("first_k_dense_replace", 1, "a dense layer and one of experts"),
+        ("n_shared_experts", 1, "every published config has some; the class gives no number"),
     ),
     "exaone_moe": (
         ("num_experts", 6, "two groups of experts"),
@@ -149,5 +150,48 @@ ROWS: dict[str, Rows] = {
     ),
     "pix2struct_text_model": (
         ("d_kv", shared_width, "the heads together are as wide as a token"),
+        ("initializer_range", 0.02, "the whole model's config gives it to its parts"),
+    ),
+    "longcat_flash": (
+        ("head_dim", 6, "what is rotated of a head"),
+        ("num_key_value_heads", 4, "it has no groups of heads"),
+        ("moe_topk", 2, "shrunk from 12"),
+        ("ffn_hidden_size", 37, "shrunk from 12288"),
+        ("expert_ffn_hidden_size", 19, "shrunk from 2048"),
+    ),
+    "blt": (
+        ("encoder_hash_byte_group_vocab", 50, "shrunk from 500002"),
+        ("encoder_hash_byte_group_size", [3, 4], "the class gives six lengths by default"),
+        ("num_hidden_layers", 2, "its cache asks the whole config, which has no such field"),
+        ("encoder_config.vocab_size", 99, "the parts read the same bytes"),
+        ("decoder_config.vocab_size", 99, "the parts read the same bytes"),
+        ("patcher_config.vocab_size", 99, "the parts read the same bytes"),
+        ("encoder_config.hidden_size", 24, "the decoder is as wide"),
+        ("decoder_config.hidden_size", 24, "the encoder is as wide"),
+        ("encoder_config.hidden_size_global", 40, "the width of the part between them"),
+        ("decoder_config.hidden_size_global", 40, "the width of the part between them"),
+        ("global_config.hidden_size", 40, "as the two others say"),
+    ),
+    "gemma4_assistant": (
+        ("text_config.hidden_size_per_layer_input", 0, "it refuses any other value"),
+        ("text_config.vocab_size_per_layer_input", 0, "it refuses any other value"),
+        ("text_config.enable_moe_block", False, "it refuses any other value"),
+        ("text_config.use_double_wide_mlp", False, "it refuses any other value"),
+    ),
+    "t5gemma2_text": (
+        ("dropout_rate", 0.1, "the whole model's config gives it to its parts"),
+    ),
+    "reformer": (
+        ("axial_pos_embds_dim", [8, 16], "together as wide as a token"),
+        ("axial_pos_shape", [6, 8], "as many as the positions"),
+        ("attn_layers", ["local", "lsh"], "one of each kind"),
+        ("local_attn_chunk_length", 4, "shorter than the text"),
+        ("lsh_attn_chunk_length", 4, "shorter than the text"),
+        ("num_buckets", 2, "for chunks of four"),
+        ("hash_seed", 0, "drawn rotations would differ from run to run"),
+    ),
+    "jamba": (
+        ("attn_layer_period", 2, "one layer in two has attention"),
+        ("attn_layer_offset", 1, "one layer in two has attention"),
     ),
 }  # fmt: skip
