@@ -127,7 +127,8 @@ def page() -> str:
         stopped(),
         "## Does not run in torch here",
         "There is nothing to compare these with where the table was computed: their originals want "
-        "packages or kernels that are\nnot there, or fail. They are not counted.",
+        "packages or kernels that are\nnot there, or are broken in this release of Transformers. "
+        "They are not counted.",
         elsewhere(),
     ]
     return HEAD + "\n\n".join(parts) + "\n"

@@ -5,8 +5,8 @@ import torch
 
 from keraform.verify.classes import classes_of
 from keraform.verify.fit import fit
-from keraform.verify.inputs import make_inputs
-from keraform.verify.scaled import ratios_of, scaled_config
+from keraform.verify.inputs import make_inputs, make_labels
+from keraform.verify.tiny import ratios_of, scaled_config
 
 
 def fitted(model_type, class_name):
@@ -93,3 +93,15 @@ def test_a_backbone_of_timm_has_one_of_transformers_own_in_its_place():
     found = fitted("dab-detr", "DabDetrModel")
     assert found.problem is None
     assert found.config.backbone_config.model_type == "resnet"
+
+
+def test_a_part_gets_states_as_wide_as_it_asks_for():
+    found = fitted("uvdoc", "UVDocBridge")
+    assert found.problem is None and found.width == 16
+    assert make_inputs(found.scene())["hidden_states"].shape[:2] == (3, 16)
+
+
+def test_labels_are_as_long_as_the_text_with_its_placeholders():
+    found = fitted("llava", "LlavaForConditionalGeneration")
+    inputs, labels = make_inputs(found.scene()), make_labels(found.scene())
+    assert labels["labels"].shape == inputs["input_ids"].shape

@@ -7,7 +7,7 @@ from mini import mini_case
 
 from keraform.verify import ladder
 from keraform.verify.ladder import CLIMBS, attempt
-from keraform.verify.outcome import NOT_RUN, PASS, ClassReport, Report, holds
+from keraform.verify.outcome import NOT_RUN, PASS, UNFIT, ClassReport, Report, holds
 from keraform.verify.rungs.compiled import compiled
 from keraform.verify.rungs.values import built, exact, loaded, release
 from keraform.verify.targets import Target
@@ -75,6 +75,28 @@ def test_an_exception_is_the_reason_and_stops_nothing():
     assert entry.rungs[2].startswith("fail: ZeroDivisionError: division by zero (test_ladder.py:")
     assert entry.rungs[1] == PASS
     assert entry.rung == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "torch", "outcome"),
+    [
+        (ImportError("Mini requires the timm library"), "ImportError: Mini requires", NOT_RUN),
+        (AssertionError("Torch not compiled with CUDA enabled"), "AssertionError: Torch", NOT_RUN),
+        (ValueError("no such width"), None, f"fail: {UNFIT}: ValueError: no such width"),
+    ],
+)
+def test_what_cannot_run_and_what_does_not_fit_are_told_apart(monkeypatch, error, torch, outcome):
+    def make_twin():
+        raise error
+
+    case = mini_case()
+    case.make_twin = make_twin
+    monkeypatch.setattr(ladder, "cases_of", lambda _: [case])
+    (entry,) = ladder.climb(Target("mini"), {1, 2, 4}).classes
+    assert entry.rungs[1] == PASS
+    assert (entry.torch or "").startswith(torch or "") and (entry.torch is None) == (torch is None)
+    for rung in (2, 4):
+        assert entry.rungs[rung].startswith(outcome)
 
 
 def test_the_rung_is_the_highest_without_a_gap():

@@ -15,8 +15,8 @@ from keraform.verify.classes import PROVED_TYPES, config_class_of, import_upstre
 from keraform.verify.drives import torch_values
 from keraform.verify.inputs import make_inputs, make_labels, padding, resized_inputs, scene_of
 from keraform.verify.tiny import EXCEPTIONS, VARIANTS, shrink_config, tiny_config
+from keraform.verify.tiny.widths import narrow
 from keraform.verify.twin import random_twin
-from keraform.verify.widths import narrow
 
 
 def test_sizes_that_meet_in_one_array_differ():
@@ -54,8 +54,6 @@ def test_every_exception_has_a_reason():
 # Types that have no tiny config yet, with the reason.
 WITHOUT = {
     "esmfold2": "sixteen pairs of frequencies do not fit into a tiny head",
-    "fun_asr_nano": "the adaptor's inner width is a quarter of the text's",
-    "gemma4_assistant": "its text part has to leave out what the class has by default",
     "nougat": "its class names a type that Transformers does not have",
     "pp_ocrv6_small_det": "the tiny backbone lacks a stage that it asks for",
 }
@@ -142,3 +140,12 @@ def test_every_class_runs_with_and_without_labels(model_type):
             if labels:
                 assert model(**torch_values({**inputs, **labels})).loss is not None
             assert model(**torch_values(resized_inputs(torch_class, config)))
+
+
+def test_a_row_of_a_composite_reaches_its_part():
+    config = tiny_config("uvdoc")
+    assert config.backbone_config.out_features == ["stage1", "stage2", "stage3"]
+
+
+def test_a_class_that_refuses_its_own_defaults_has_a_tiny_config():
+    assert tiny_config("gemma4_assistant").text_config.hidden_size_per_layer_input == 0

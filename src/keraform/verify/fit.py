@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice, product
+from itertools import islice
 from typing import Any
 
 import torch
@@ -30,14 +30,27 @@ from keraform.verify.inputs import (
     several_forms,
 )
 from keraform.verify.lift import torch_precision
-from keraform.verify.scaled import ratios_of, scaled_config
-from keraform.verify.tiny import by_class, round_config, shrink_config
+from keraform.verify.originals import out_of_reach
+from keraform.verify.tiny import (
+    by_class,
+    ratios_of,
+    round_config,
+    scaled_config,
+    shrink_config,
+)
+from keraform.verify.trials import (
+    MODALITIES,
+    TRIALS,
+    Forms,
+    Trials,
+    combinations,
+    features_of,
+    width_of,
+)
 from keraform.verify.twin import Twin, outputs_of, random_twin
 
 RECORDED = {"output_hidden_states": True, "output_attentions": True}
-TRIALS = 24
 PARAMETERS = 4_000_000
-MODALITIES = ("image", "video", "audio")
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,7 @@ class Fit:
         twin: the class with random weights.
         forms: of arguments that have several (`inputs.makers.MAKERS`).
         placeholders: tokens of a row that stand for something that is not text, by their id.
+        width: of the hidden states that it is given, where its config does not say it.
         bare: whether it runs without masks.
         problem: why torch's own model does not run, where it does not.
     """
@@ -59,6 +73,7 @@ class Fit:
     twin: Twin | None = None
     forms: dict[str, int] = field(default_factory=dict)
     placeholders: dict[int, int] = field(default_factory=dict)
+    width: int | None = None
     bare: bool = True
     problem: Exception | None = None
 
@@ -86,23 +101,29 @@ class Fit:
 
     def scene(self, **options: Any) -> Scene:
         """The scene of its inputs."""
-        found = {"forms": self.forms, "placeholders": self.placeholders, **options}
+        found = {
+            "forms": self.forms,
+            "placeholders": self.placeholders,
+            "width": self.width,
+            **options,
+        }
         return scene_of(self.torch_class, self.config, **found)
 
 
 def fit(torch_class: type, config: PreTrainedConfig | None = None) -> Fit:
-    """How a torch class runs, on the given config or the first tiny one that it takes; with the
-    first plan's problem where nothing was found.
+    """How a torch class runs, on the given config or the first tiny one that it takes; where
+    nothing was found with the first plan's problem, or with one that no other plan could mend.
     """
     plans = _plans(torch_class) if config is None else iter((lambda: config,))
-    first: Fit | None = None
+    tried: list[Fit] = []
     for plan in plans:
         found = _fit(torch_class, plan)
         if found.problem is None:
             return found
-        first = first or found
-    assert first is not None  # there is a first plan
-    return first
+        tried.append(found)
+    name = torch_class.__name__
+    final = (each for each in tried if each.problem and out_of_reach(name, each.problem))
+    return next(final, tried[0])
 
 
 def _plans(torch_class: type) -> Iterator[Callable[[], PreTrainedConfig]]:
@@ -125,12 +146,13 @@ def _fit(torch_class: type, plan: Callable[[], PreTrainedConfig]) -> Fit:
     except Exception as error:
         return Fit(torch_class, config, problem=error)
     problem = None
-    for forms in islice(_every_form(model, config, counts), TRIALS):
+    trials = Trials(counts, _every_form(model, config, counts))
+    for forms in trials:
         try:
-            found = Fit(torch_class, config, twin, forms, _placeholders(model, config, forms))
-            _run(model, make_inputs(found.scene()), RECORDED)
+            found = _trial(Fit(torch_class, config, twin, forms), model)
         except Exception as error:
             problem = problem or error
+            trials.blame(forms, error)
             continue
         try:
             _run(model, make_inputs(found.scene(masks=False)), {})
@@ -140,32 +162,69 @@ def _fit(torch_class: type, plan: Callable[[], PreTrainedConfig]) -> Fit:
     return Fit(torch_class, config, twin, problem=problem)
 
 
+def _trial(fitted: Fit, model: nn.Module) -> Fit:
+    """A fit that runs, with as many placeholders as the model counts or asks for.
+
+    Raises:
+        Exception: the model's own, where it does not run.
+    """
+    asked: dict[int, int] = {}
+    while True:
+        try:
+            counted = _placeholders(model, fitted.scene(placeholders=asked))
+            found = replace(fitted, placeholders={**asked, **counted})
+            _run(model, make_inputs(found.scene()), RECORDED)
+            return found
+        except Exception as error:
+            more, width = _asked_for(error, fitted.scene()), width_of(error)
+            if more and not more.items() <= asked.items():
+                asked |= more
+            elif width is not None and fitted.width is None and fitted.scene().takes_states:
+                fitted = replace(fitted, width=width)
+            else:
+                raise
+
+
+def _asked_for(error: Exception, scene: Scene) -> dict[int, int]:
+    """How many placeholders a row needs, by an error's words."""
+    mismatch = features_of(error)
+    if mismatch is None:
+        return {}
+    modality, count = mismatch
+    token = _token_of(scene, modality)
+    return {} if token is None or count % scene.batch else {token: count // scene.batch}
+
+
+def _token_of(scene: Scene, modality: str) -> int | None:
+    """The id that stands for an image, a video or audio."""
+    token = scene.find("text", f"{modality}_token_id", f"{modality}_token_index")
+    return token if isinstance(token, int) else None
+
+
 def _every_form(
     model: nn.Module, config: PreTrainedConfig, counts: dict[str, int]
-) -> Iterator[dict[str, int]]:
+) -> Iterator[Forms]:
     """Which form of each argument: those first that the model's own parts take
     (`get_image_features` and its like), then those with the fewest changes.
     """
     taken = _forms_of_parts(model, config, counts)
     others = {name: count for name, count in counts.items() if name not in taken}
-    for forms in _combinations(others):
+    for forms in combinations(others):
         yield {**taken, **forms}
     if any(taken.values()):
-        yield from _combinations(counts)
+        yield from combinations(counts)
 
 
-def _forms_of_parts(
-    model: nn.Module, config: PreTrainedConfig, counts: dict[str, int]
-) -> dict[str, int]:
+def _forms_of_parts(model: nn.Module, config: PreTrainedConfig, counts: dict[str, int]) -> Forms:
     """The forms of images, videos and audio with which the model gives their features."""
-    found: dict[str, int] = {}
+    found: Forms = {}
     for modality in MODALITIES:
         features = _method(model, f"get_{modality}_features")
         if features is None:
             continue
         parameters = inspect.signature(features).parameters
         own = {k: count for k, count in counts.items() if k in parameters and k != "attention_mask"}
-        for forms in islice(_combinations(own), TRIALS):
+        for forms in islice(combinations(own), TRIALS):
             try:
                 scene = scene_of(type(model), config, forms={**found, **forms})
                 given = _given(features, torch_values(make_inputs(scene), torch.float32))
@@ -176,13 +235,6 @@ def _forms_of_parts(
             except Exception:
                 continue
     return found
-
-
-def _combinations(counts: dict[str, int]) -> list[dict[str, int]]:
-    """All combinations of forms, those with the fewest changes first."""
-    every = product(*(range(count) for count in counts.values()))
-    ordered = sorted(every, key=lambda forms: sum(form > 0 for form in forms))
-    return [dict(zip(counts, forms, strict=True)) for forms in ordered]
 
 
 def _run(model: nn.Module, inputs: Inputs, flags: Mapping[str, Any]) -> None:
@@ -199,28 +251,27 @@ def _parameters(torch_class: type, config: PreTrainedConfig) -> int:
         return 0
 
 
-def _placeholders(
-    model: nn.Module, config: PreTrainedConfig, forms: dict[str, int]
-) -> dict[int, int]:
+def _placeholders(model: nn.Module, scene: Scene) -> dict[int, int]:
     """How many tokens of a row stand for its image, video or audio, by the model's own code."""
     methods = {each: _method(model, f"get_{each}_features") for each in MODALITIES}
-    scene = scene_of(type(model), config, forms=forms)
     if "input_ids" not in scene.names or not any(methods.values()):
         return {}
     inputs = torch_values(make_inputs(scene), torch.float32)
     found = {}
     for modality, features in methods.items():
-        token = scene.find("text", f"{modality}_token_id", f"{modality}_token_index")
+        token = _token_of(scene, modality)
         given = _given(features, inputs)
-        if isinstance(token, int) and features is not None and given:
+        if token is not None and features is not None and given:
             found[token] = _tokens(_called(features, given)) // scene.batch
     return found
 
 
 def _method(model: nn.Module, name: str) -> Callable[..., Any] | None:
-    """A method of the model or of the outermost module in it that has it."""
-    owner = next((each for each in model.modules() if hasattr(each, name)), None)
-    return getattr(owner, name, None)
+    """A method of the model or of the outermost module in it that has it, one that names its
+    arguments before one that hands them on.
+    """
+    methods = [getattr(each, name) for each in model.modules() if hasattr(each, name)]
+    return next((each for each in methods if required_names(each)), next(iter(methods), None))
 
 
 def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
@@ -242,8 +293,10 @@ def _called(features: Callable[..., Any], given: Inputs) -> Any:
 def _tokens(features: Any) -> int:
     """How many tokens there are features for, of all rows."""
     if hasattr(features, "keys"):
-        pooled = features.get("pooler_output")
-        features = features["last_hidden_state"] if pooled is None else pooled
+        names = ("pooler_output", "last_hidden_state", *features.keys())
+        features = next(features[each] for each in names if features.get(each) is not None)
     if isinstance(features, tuple | list):
+        if features and isinstance(features[0], tuple) and isinstance(features[0][0], int):
+            return _tokens(features[0][1])  # by layer, as many for each
         return sum(_tokens(each) for each in features)
     return math.prod(features.shape[:-1])

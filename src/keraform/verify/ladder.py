@@ -12,7 +12,8 @@ import transformers
 
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case
-from keraform.verify.outcome import NOT_RUN, RUNGS, ClassReport, Report
+from keraform.verify.originals import out_of_reach
+from keraform.verify.outcome import NOT_RUN, RUNGS, UNFIT, ClassReport, Report, failed
 from keraform.verify.quiet import quiet
 from keraform.verify.rungs.compiled import compiled
 from keraform.verify.rungs.kept import kept
@@ -90,22 +91,29 @@ def _run(
             report.classes.append(ClassReport(case.name))
             _forget()
         entry = report.classes[-1]
-        if rung > TRANSLATED and (entry.torch is not None or not _torch_runs(case, entry)):
+        if rung > TRANSLATED and not _comparable(case, entry, rung):
             continue
         start = time.perf_counter()
         entry.rungs[rung] = attempt(CLIMBS[rung], case, entry)
         entry.seconds += time.perf_counter() - start
 
 
-def _torch_runs(case: Case, entry: ClassReport) -> bool:
-    """Whether there is something to compare with; if not, the entry says why."""
+def _comparable(case: Case, entry: ClassReport, rung: int) -> bool:
+    """Whether there is something to compare with; if not, the entry says why: either torch's own
+    model cannot run here, or no config and no inputs were found for it, and the rung fails.
+    """
+    if entry.torch is not None:
+        return False
     try:
         _ = case.twin
     except KeraformError:
         return True  # the user's own mistake, which each rung names
     except Exception as error:
-        entry.torch = reason(error)
-    return entry.torch is None
+        entry.torch = out_of_reach(case.name, error)
+        if entry.torch is None:
+            entry.rungs[rung] = failed(f"{UNFIT}: {reason(error)}")
+        return False
+    return True
 
 
 def attempt(step: Climb, case: Case, entry: ClassReport) -> str:

@@ -9,6 +9,8 @@ from keraform.verify.refusals import Refusal
 
 RUNGS = range(1, 11)
 PASS, NOT_RUN = "pass", "not run"
+# Why a rung fails for which there is nothing to compare with, though torch's own model could run.
+UNFIT = "no config and inputs were found with which torch's own model runs"
 
 RUNG_NAMES = {
     1: "translated",
@@ -76,8 +78,8 @@ class StageError:
 
 @dataclass
 class ClassReport:
-    """Everything about one class; `torch` says why torch's own model does not run here, where it
-    does not: then there is nothing to compare with, and only rung 1 is run.
+    """Everything about one class; `torch` says why torch's own model cannot run here, where it
+    cannot: then there is nothing to compare with, and only rung 1 is run.
     """
 
     name: str

@@ -6,6 +6,7 @@ from typing import Any
 
 from keraform.verify.matrix import workers
 from keraform.verify.matrix.rows import broken, merged, rungs_to_run
+from keraform.verify.outcome import UNFIT, failed
 
 
 def row(digest: str, rungs: dict[str, str], error: float | None = None) -> dict[str, Any]:
@@ -54,5 +55,7 @@ def test_another_file_is_proved_anew(monkeypatch):
         found = workers.row_of("mini", "Mini", {1, 2, 3}, known)
         assert (found["rung"], found["family"], "torch" in found) == (3, "text and image", False)
     assert run == [{3}, {1, 2, 3}, {1, 2, 3}]
+    unfit = {"1": "pass", "2": failed(f"{UNFIT}: ValueError: no such field")}
+    assert workers.row_of("mini", "Mini", {1, 2}, row("a", unfit))["rung"] == 2
     workers.row_of("mini", "Mini", {9}, row("a", done))
     assert run[-1] == {4, 5}  # on JAX

@@ -16,14 +16,16 @@ _BANDS = ("num_mel_bins", "n_mels", "mel_dim", "feature_size", "input_feat_per_c
 
 
 def bands(scene: Scene) -> int:
-    """Of a spectrogram."""
-    return int(scene.find("audio", *_BANDS, default=80))
+    """Of a spectrogram, of which several frames may be stacked."""
+    stacked = scene.find("audio", "num_stacked_frames", default=1)
+    return int(scene.find("audio", *_BANDS, default=80) * stacked)
 
 
 def frames(scene: Scene) -> int:
     """Of a spectrogram."""
     positions = scene.find("audio", "max_source_positions")
-    return FRAMES_PER_POSITION * positions if positions else FRAMES
+    window = 2 * scene.find("audio", "n_window", default=1)  # of which there are whole ones
+    return FRAMES_PER_POSITION * positions if positions else -(-FRAMES // window) * window
 
 
 def input_features(scene: Scene) -> np.ndarray:
@@ -145,7 +147,27 @@ def audio_codes(scene: Scene) -> np.ndarray:
     return scene.rng.integers(0, size, (scene.batch, books, CODES))
 
 
-def latents(scene: Scene) -> np.ndarray:
+def latents(scene: Scene) -> np.ndarray | None:
     """What a decoder of audio is given: `[batch, width, frames]`."""
     width = scene.find("audio", "hidden_size", "latent_size", "codebook_dim")
-    return scene.rng.normal(size=(scene.batch, width, CODES))
+    return None if width is None else scene.rng.normal(size=(scene.batch, width, CODES))
+
+
+def sample_counts(scene: Scene) -> np.ndarray:
+    """How many samples the frames of each row were made of, `[batch]`; the first has fewer."""
+    counts = np.full(scene.batch, frames(scene) * scene.find("audio", "hop_length", default=1))
+    if scene.masks and "input_ids" not in scene.names:
+        counts[0] -= counts[0] // 4
+    return counts
+
+
+def cutoffs(scene: Scene) -> np.ndarray:
+    """Where the wave of each row ends, `[batch, 1]`."""
+    return np.full((scene.batch, 1), samples_with_channel(scene).shape[-1])
+
+
+def text_codes(scene: Scene) -> np.ndarray:
+    """Indices into several codebooks, as many as there are tokens: `[batch, books, tokens]`."""
+    books = scene.find("audio", "num_codebooks", default=1)
+    size = scene.find("audio", "codebook_size", default=32)
+    return scene.rng.integers(0, size, (scene.batch, books, scene.length))

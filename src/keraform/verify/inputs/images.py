@@ -15,6 +15,9 @@ ANY_IMAGE_SIZE = {
     "gemma4_vision": (48, 96),
     "depth_pro": (128, 128),
     "layoutlmv3": (32, 32),
+    "janus_vqgan": (64, 64),
+    "tvp": (32, 32),
+    "pp_ocrv6_tiny_rec": (32, 96),
 }
 ANY_SIZE = (64, 96)
 IMAGES = 2
@@ -143,18 +146,32 @@ def flat_rows(scene: Scene) -> np.ndarray:
 
 
 def patch_mask(scene: Scene) -> np.ndarray:
-    """1 = a patch of the image; the last row of patches of the first image is padding."""
+    """1 = a patch of the image; the last rows of patches of the first image are padding."""
     mask = np.ones((scene.batch, patches(scene)), "int64")
-    if scene.masks:
-        mask[0, (patch_grid(scene)[0, 0] - 1) * patch_grid(scene)[0, 1] :] = 0
+    if has_padded_rows(scene):
+        rows, columns = patch_grid(scene)[0]
+        mask[0, (rows - padded_rows(scene)) * columns :] = 0
     return mask
+
+
+def has_padded_rows(scene: Scene) -> bool:
+    """Whether an image has rows of padding; not where every row of text has as many tokens for its
+    image.
+    """
+    token = scene.find("text", "image_token_id", "image_token_index")
+    return scene.masks and ("input_ids" not in scene.names or token is None)
+
+
+def padded_rows(scene: Scene) -> int:
+    """How many rows of patches are padding: as many as become one."""
+    return int(scene.find("image", "downsample_factor", default=1))
 
 
 def spatial_shapes(scene: Scene) -> np.ndarray:
     """Rows and columns of patches that are not padding (`patch_mask`)."""
     shapes = patch_grid(scene)
-    if scene.masks:
-        shapes[0, 0] -= 1
+    if has_padded_rows(scene):
+        shapes[0, 0] -= padded_rows(scene)
     return shapes
 
 
@@ -301,3 +318,46 @@ def tiles_of_tokens(scene: Scene) -> np.ndarray:
     mask = np.ones((scene.batch, scene.length, 1, count), "int64")
     mask[0, :3] = 0
     return mask
+
+
+def feature_map(scene: Scene) -> np.ndarray | None:
+    """What a part of a model is given in place of an image: `[batch, width, height, width]`."""
+    return None if scene.width is None else scene.rng.normal(size=(scene.batch, scene.width, 6, 8))
+
+
+def patches_of_frames(scene: Scene) -> np.ndarray | None:
+    """Patches of all images, channels last: `[patches, frames, height, width, channels]`."""
+    if patch_depth(scene) < 2:
+        return None
+    size = (scene.batch * PATCHES, patch_depth(scene), *patch_size(scene), channels(scene))
+    return scene.rng.normal(size=size)
+
+
+def order_of_patches(scene: Scene) -> np.ndarray | None:
+    """Numbers by whose order pretraining hides patches, or units of several patches."""
+    if scene.get("mask_ratio") is None:
+        return None
+    unit, stride = scene.get("masked_unit_size"), scene.get("patch_stride")
+    count = patches(scene)
+    if unit is not None and stride is not None:
+        sides = zip(image_shape(scene), stride, unit, strict=True)
+        count = int(np.prod([size // step // each for size, step, each in sides]))
+    return scene.rng.uniform(size=(scene.batch, count))
+
+
+def features_of_layers(scene: Scene) -> np.ndarray | None:
+    """Features of several layers side by side: `[images, patches, layers * width]`."""
+    layers, width = scene.get("vision_feature_layer"), scene.get("hidden_size")
+    if not isinstance(layers, list | tuple) or width is None:
+        return None
+    return scene.rng.normal(size=(scene.batch, PATCHES, len(layers) * width))
+
+
+def pooled_patches(scene: Scene) -> np.ndarray:
+    """Which patches of all images become one token: `[tokens, 4]`; -1 = none."""
+    places = np.arange(scene.batch * PATCHES).reshape(-1, 4)
+    places[0, 2:] = -1
+    return places
+
+
+PATCHES = 8

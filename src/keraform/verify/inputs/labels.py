@@ -9,6 +9,7 @@ import numpy as np
 from keraform.verify.inputs.audio import feature_frames, sampled_negative_indices
 from keraform.verify.inputs.images import image_shape
 from keraform.verify.inputs.scene import CHOICES, Inputs, Maker, Scene
+from keraform.verify.inputs.series import future_values
 from keraform.verify.inputs.text import has_choices
 
 
@@ -17,10 +18,11 @@ def _class_ids(scene: Scene) -> np.ndarray:
 
 
 def _token_labels(scene: Scene, classes: int, length: int | None = None) -> np.ndarray:
+    of_frames = "input_features" in scene.names and "input_ids" not in scene.names
     length = length or (
         scene.decoder_length
-        if scene.encoder_decoder or "input_features" in scene.names
-        else scene.length
+        if scene.encoder_decoder or of_frames
+        else scene.length + sum(scene.placeholders.values())
     )
     labels = scene.rng.integers(0, classes, (scene.batch, length))
     labels[:, ::3] = -100
@@ -71,6 +73,7 @@ LABELS: tuple[tuple[str, dict[str, Maker]], ...] = (
     ("ForCTC", {"labels": lambda s: s.rng.integers(3, s.config.vocab_size, (s.batch, 4))}),
     ("ForObjectDetection", {"labels": _detection_labels}),
     ("ForSegmentation", {"labels": _detection_labels}),
+    ("ForPrediction", {"future_values": future_values}),
     ("CLIPModel", {"return_loss": lambda s: True}),
     ("ForMaskedLM", {"labels": _lm_labels}),
     ("ForCausalLM", {"labels": _lm_labels}),

@@ -59,6 +59,7 @@ def _no_features(scene: Scene) -> object | None:
 # runs (fit.py). A maker gives None where its model has no use for the argument.
 MAKERS: dict[str, tuple[Maker, ...]] = {
     "input_ids": (text.input_ids, text.several_ids, text.stacked_ids, text.text_and_codes),
+    "inputs_embeds": (text.embeddings,),
     "attention_mask": (_attention_mask, _left_out, _right_padding),
     "token_type_ids": (text.token_type_ids,),
     "mm_token_type_ids": (text.mm_token_type_ids,),
@@ -76,6 +77,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         images.merged_patches,
         images.flat_rows,
         images.tiles,
+        images.patches_of_frames,
     ),
     "pixel_mask": (images.pixel_mask, _left_out),
     "image_sizes": (images.image_sizes, _left_out),
@@ -95,7 +97,14 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         audio.with_channel,
         _no_features,
     ),
-    "input_features_mask": (audio.frame_flags, audio.frame_mask),
+    "input_features_mask": (audio.frame_flags, audio.frame_mask, _left_out),
+    "chunk_sample_lengths": (audio.sample_counts,),
+    "input_values_cutoffs": (audio.cutoffs,),
+    "user_audio_codes": (audio.text_codes,),
+    "moshi_audio_codes": (audio.text_codes,),
+    "image_embeds_position_mask": (text.image_places,),
+    "image_features": (images.features_of_layers,),
+    "pooled_patches_idx": (images.pooled_patches,),
     "feature_attention_mask": (audio.frame_mask,),
     "input_values": (
         audio.samples,
@@ -137,7 +146,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "states": (series.states,),
     "rewards": (series.rewards,),
     "returns_to_go": (series.rewards,),
-    "noise": (series.noise,),
+    "noise": (series.noise, images.order_of_patches),
     "timestep": (series.timestep,),
 }
 # Arguments that a model may run without: left out first, then made.
@@ -174,6 +183,7 @@ REQUIRED: dict[str, tuple[Maker, ...]] = {
         images.flat_patches,
         text.hidden_states,
         images.image,
+        images.feature_map,
         audio.frames_first,
         audio.samples_with_channel,
         audio.latents,
@@ -210,7 +220,8 @@ def make_inputs(scene: Scene) -> Inputs:
 
 def forms(scene: Scene, name: str) -> Iterator[Any]:
     """An argument in each of its forms that make sense; none where nothing is known of it."""
-    makers = MAKERS.get(name) or (REQUIRED.get(name, ()) if name in scene.required else ())
+    required = REQUIRED.get(name, ()) if name in scene.required else ()
+    makers = required or MAKERS.get(name, ())
     if not makers and name in WANTED:
         makers = WANTED[name] if name in scene.required else (_left_out, *WANTED[name])
     return (value for maker in makers if (value := maker(scene)) is not None)

@@ -41,6 +41,7 @@ class Scene:
         masks: whether masks are made.
         forms: which form of an argument is made, where it has several (`makers.MAKERS`).
         placeholders: how many tokens of each row stand for something that is not text, by their id.
+        width: of hidden states, where the config does not say it.
     """
 
     class_name: str
@@ -54,6 +55,7 @@ class Scene:
     masks: bool = True
     forms: dict[str, int] = field(default_factory=dict)
     placeholders: dict[int, int] = field(default_factory=dict)
+    width: int | None = None
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -77,6 +79,11 @@ class Scene:
             if isinstance(getattr(config, "vocab_size", None), int):
                 return config
         return self.config
+
+    @property
+    def takes_states(self) -> bool:
+        """Whether a part of a model is run, on what another part has made."""
+        return bool(self.required & {"hidden_states", "inputs_embeds"})
 
     @property
     def encoder_decoder(self) -> bool:

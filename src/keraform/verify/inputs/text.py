@@ -43,8 +43,10 @@ def has_choices(scene: Scene) -> bool:
     return scene.class_name.endswith(("ForMultipleChoice", "DoubleHeadsModel"))
 
 
-def input_ids(scene: Scene) -> np.ndarray:
+def input_ids(scene: Scene) -> np.ndarray | None:
     """Ids, with placeholders in the middle of each row."""
+    if scene.class_name in WITHOUT_IDS:
+        return None
     if has_choices(scene):
         ids = tokens(scene, scene.length, scene.batch * CHOICES)
         return _marked(ids, scene).reshape(scene.batch, CHOICES, scene.length)
@@ -98,6 +100,16 @@ def text_mask(scene: Scene) -> np.ndarray:
     mask = padding(scene.batch, scene.length)
     for count in scene.placeholders.values():
         mask = _with_placeholders(mask, scene, np.ones((scene.batch, count), "int64"))
+    return mask
+
+
+def image_places(scene: Scene) -> np.ndarray | None:
+    """1 = a position that an image's embedding takes: those after the first token."""
+    count = scene.get("latent_query_num")
+    if not isinstance(count, int):
+        return None
+    mask = np.zeros(_shape(scene), "int64")
+    mask[:, 1 : 1 + count] = 1
     return mask
 
 
@@ -173,10 +185,24 @@ def mc_token_ids(scene: Scene) -> np.ndarray:
 
 def hidden_states(scene: Scene) -> np.ndarray | None:
     """What a part of a model is given in place of ids."""
-    width = scene.find("text", "hidden_size", "d_model", "embed_dim", "dim")
+    width = scene.width or scene.find("text", "hidden_size", "d_model", "embed_dim", "dim")
     if not isinstance(width, int):
         return None
     return scene.rng.normal(size=(*_shape(scene), width))
+
+
+# Classes that take embeddings and refuse ids.
+WITHOUT_IDS = (
+    "SeamlessM4TTextToUnitModel",
+    "SeamlessM4TTextToUnitForConditionalGeneration",
+    "Qwen3OmniMoeCode2WavTransformerModel",
+    "Qwen3OmniMoeTalkerCodePredictorModel",
+)
+
+
+def embeddings(scene: Scene) -> np.ndarray | None:
+    """Embeddings in place of ids, for a class that takes no ids."""
+    return hidden_states(scene) if scene.class_name in WITHOUT_IDS else None
 
 
 def stacked_ids(scene: Scene) -> np.ndarray | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keraform.verify.outcome import NOT_RUN, RUNGS, ClassReport, failed
+from keraform.verify.outcome import NOT_RUN, RUNGS, UNFIT, ClassReport, failed
 
 Row = dict[str, Any]
 
@@ -14,6 +14,12 @@ def rungs_to_run(asked: set[int], known: Row | None) -> set[int]:
     if known is None:
         return asked
     return {rung for rung in asked if known["rungs"].get(str(rung), NOT_RUN) == NOT_RUN}
+
+
+def is_without_twin(known: Row) -> bool:
+    """Whether there was nothing to compare with when an earlier row was made."""
+    unfit = failed(UNFIT)
+    return "torch" in known or any(each.startswith(unfit) for each in known["rungs"].values())
 
 
 def merged(row: Row, known: Row | None) -> Row:

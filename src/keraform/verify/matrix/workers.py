@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from keraform.verify.matrix.rows import Row, merged, rungs_to_run
+from keraform.verify.matrix.rows import Row, is_without_twin, merged, rungs_to_run
 
 JAX_RUNG = 9
 
@@ -30,8 +30,8 @@ def row_of(model_type: str, name: str, rungs: set[int], known: Row | None) -> Ro
         known: an earlier row.
     """
     row = {"family": family_of(_torch_classes(model_type)[name]), **_file(model_type, name)}
-    if known is not None and (known["hash"] != row["hash"] or "torch" in known):
-        known = None  # a package may have come since then
+    if known is not None and (known["hash"] != row["hash"] or is_without_twin(known)):
+        known = None  # a package may have come since then, or a tiny config
     todo = rungs_to_run(rungs, known)
     if todo == {JAX_RUNG}:
         row |= _on_jax(model_type, name)

@@ -2,7 +2,7 @@
 vocabulary. All widths are divided by one number, so that what is equal, or a multiple of something
 else, stays so.
 
-They take the place of the tiny configs (tiny.py), whose sizes all differ, where a class does not
+They take the place of the tiny configs (`shrink`), whose sizes all differ, where a class does not
 allow that.
 """
 
@@ -15,15 +15,13 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from keraform.verify.tiny import (
-    consistent,
-    defaults_of,
-    size_of,
-    special_tokens_of,
-    split_overrides,
-    sub_configs_of,
-)
-from keraform.verify.widths import divided, is_width, numbers
+from keraform.verify.tiny.by_class import split_overrides
+from keraform.verify.tiny.exceptions import EXCEPTIONS
+from keraform.verify.tiny.layers import consistent
+from keraform.verify.tiny.parts import defaults_of, sub_configs_of
+from keraform.verify.tiny.sizes import size_of
+from keraform.verify.tiny.special_tokens import special_tokens_of
+from keraform.verify.tiny.widths import divided, is_width, numbers
 
 HEADS = re.compile(r"(.*_)?heads|n_head")
 HEAD = re.compile(r"(.*_)?(head_dim|head_size|dim_head|d_kv|d_head|kv_channels|rotary_dim)")
@@ -59,8 +57,9 @@ def scaled_config(
     config_class: type[PreTrainedConfig], ratio: Ratio, **given: Any
 ) -> PreTrainedConfig:
     """The config with its heads and widths divided by `ratio`, but for what is given."""
-    given, inner = split_overrides(given)
-    defaults = {**defaults_of(config_class), **given}
+    own = defaults_of(config_class)
+    given, inner = split_overrides({**_needed(config_class, own), **given})
+    defaults = {**own, **given}
     subs = sub_configs_of(config_class)
     values = dict(given)
     for name, (part, part_given) in subs.items():
@@ -83,6 +82,12 @@ def scaled_config(
             values[name] = divided(default, ratio.widths, 1)
     values.update(special_tokens_of(values, defaults))
     return consistent(config_class, values)
+
+
+def _needed(config_class: type[PreTrainedConfig], own: dict[str, Any]) -> dict[str, Any]:
+    """What has to be said by hand since the class gives no default."""
+    rows = EXCEPTIONS.get(config_class.model_type, ())
+    return {name: value for name, value, _ in rows if own.get(name) is None and not callable(value)}
 
 
 def ratios_of(config_class: type[PreTrainedConfig]) -> list[Ratio]:
