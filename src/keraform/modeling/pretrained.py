@@ -256,9 +256,14 @@ class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
         )
 
     @property
-    def is_gradient_checkpointing(self) -> bool:
+    def is_activation_checkpointing(self) -> bool:
         """Whether activations are recomputed in the backward pass (never, for now)."""
         return False
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """The older name of `is_activation_checkpointing`."""
+        return self.is_activation_checkpointing
 
     def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
         """Not there yet."""

@@ -121,7 +121,11 @@ class _Constant:
 def _bookkeeping() -> frozenset[str]:
     """Instance attributes that Keras sets on every layer or model."""
     plain = keras.layers.Layer(name="plain"), keras.Model(name="plain")
-    return frozenset(name for layer in plain for name in vars(layer)) | {"_derived", "_tied"}
+    return frozenset(name for layer in plain for name in vars(layer)) | {
+        "_derived",
+        "_tied",
+        "_made_with",
+    }
 
 
 def members(layer: Any) -> Iterator[tuple[str, Any]]:

@@ -126,8 +126,8 @@ class ModuleTranslator:
         return self.statements.statement(node, "")
 
     def of_generation(self, node: cst.BaseStatement) -> list[str]:
-        """The lines of a statement in a module of generation, or none if something in it is
-        refused: models need little of these modules, such as caches. Their mixins are Keraform's.
+        """The lines of a statement in a module of generation, or none if it is refused: models need
+        little of these modules, such as caches and configs. Their mixins are Keraform's.
         """
         if isinstance(node, cst.ClassDef) and node.name.value.endswith("GenerationMixin"):
             return []
@@ -136,7 +136,8 @@ class ModuleTranslator:
         found = self.refusals[first:]
         del self.refusals[first:]
         self.left_out += found
-        return [] if found else lines
+        is_class = any(line.startswith("class ") for line in lines)
+        return lines if is_class or not found else []
 
     def module_docstring(self) -> tuple[str, list[cst.BaseStatement]]:
         """The docstring of the file with the comments above it, and the other statements."""

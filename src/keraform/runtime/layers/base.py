@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from keras.src.backend.common import global_state
 from keras.src.distribution import distribution_lib
 
 from keraform.runtime import observe
-from keraform.runtime.tree import TorchTree, read
+from keraform.runtime.tree import TorchTree, named_weights, read
 from keraform.runtime.tree import parameter as parameter  # of the layers' public table
 
 # AutoGraph calls a function that carries this mark as it stands
@@ -237,6 +238,21 @@ class TorchLayer(TorchTree, _KerasLayer):
             keras.layers.Layer.load_own_variables(self, store)
         else:
             super().load_own_variables(store)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A layer of its own, made as this one was and with its values, like torch's copies.
+
+        What it was made with is shared, but for layers.
+        """
+        args, kwargs = keras.tree.map_structure(
+            lambda made: copy.deepcopy(made, memo) if isinstance(made, TorchLayer) else made,
+            self._made_with,
+        )
+        made = memo[id(self)] = type(self)(*args, **kwargs)
+        for new, old in zip(named_weights(made), named_weights(self), strict=True):
+            if old.variable._value is not None:  # no value is given while a model waits for a file
+                new.variable.assign(read(old.variable))
+        return made
 
     def _has_lora(self) -> bool:
         return self.__dict__.get("lora_enabled", False)

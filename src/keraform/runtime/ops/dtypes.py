@@ -245,9 +245,9 @@ def iinfo(type: Any) -> IntegerLimits:
     return IntegerLimits(name, limits.bits, int(limits.min), int(limits.max))
 
 
-def is_floating_point(input: Tensor) -> bool:
-    """Whether the tensor's dtype is a floating one."""
-    return is_floating(input)
+def is_floating_point(input: Tensor | Any) -> bool:
+    """Whether a tensor's dtype, or a dtype by any of its names, is a floating one."""
+    return is_floating(input) if hasattr(input, "dtype") else category(name_of(input)) == "float"
 
 
 def is_complex(input: Tensor) -> bool:

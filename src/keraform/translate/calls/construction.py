@@ -56,8 +56,21 @@ class ConstructionTranslator:
         """A class of the file."""
         extra = self.name_argument() if info.is_layer else ()
         kind = Kind("layer" if info.is_layer else "object", name=info.name)
+        rule = self.inherited(info)
         with self.module.scope.assigned_to(None):
-            return self.module.calls.generic(Code((info.component_name,)), node, extra, kind)
+            if rule is None or any(arg.star for arg in node.args):
+                return self.module.calls.generic(Code((info.component_name,)), node, extra, kind)
+            arguments = self.module.calls.arguments(node)
+        if self.module.scope.assigning:
+            arguments.append(("name", Code((f'"{self.module.scope.assigning}"',), STR)))
+        template = f"{info.component_name}({rule.emit.partition('(')[2]}"
+        return Code(fill(template, bind(rule, arguments)), kind)
+
+    def inherited(self, info: ClassInfo) -> Rule | None:
+        """The rule of the torch module whose constructor a class of the file has, if any."""
+        if any("__init__" in owner.methods for owner in self.module.analysis.lineage(info)):
+            return None
+        return MODULES.get(info.torch_base or "")
 
     def auto_from_config(self, dotted: str, node: cst.Call) -> Code:
         """`AutoModel.from_config(c)` inside a model makes the main layer of that type."""

@@ -126,6 +126,9 @@ class MethodTranslator:
             # under its number, as lists of layers name them
             items, _, _ = module.calls.arguments.items(node.with_changes(args=node.args[1:]))
             return Code(doc(receiver.operand(), ".append", Group("(", items, ")")), UNKNOWN)
+        if name in ("register_buffer", "register_parameter"):
+            module.note_rule(f"Module.{name}")
+            return idioms.SELF_METHODS[name](module.calls, node)
         if name == "reset_parameters" and kind.tag == "layer" and "nn." in (kind.name or "nn."):
             module.imports.need("keraform.runtime", "init")
             return Code(called("init.reset_parameters", receiver.doc), UNKNOWN)

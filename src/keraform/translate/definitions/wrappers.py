@@ -66,7 +66,8 @@ class WrapperTranslator:
                 ):
                     assign = node.body[0]
                     if self.module.text(assign.targets[0].target) == "base_model_prefix":
-                        return self.module.text(assign.value).strip("\"'") or "model"
+                        path = self.module.text(assign.value).strip("\"'")
+                        return path.rsplit(".", 1)[-1] or "model"  # of a path in a larger model
         return "model"
 
     def constructor(self, info: ClassInfo, attribute: str) -> list[str]:

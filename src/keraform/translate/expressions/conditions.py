@@ -72,12 +72,16 @@ class ConditionTranslator:
     def boolean(self, node: cst.BooleanOperation) -> Code:
         """`a and b`, `a or b`."""
         word, precedence = ("and", 2) if isinstance(node.operator, cst.And) else ("or", 1)
-        left, right = self.module.expressions(node.left), self.module.expressions(node.right)
+        outer, self.symbolic = self.symbolic, False
+        left = self.module.expressions(node.left)
+        known = not self.symbolic and left.kind.is_python  # before a graph is made
+        self.symbolic |= outer
+        right = self.module.expressions(node.right)
         self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)
         folded = fold(word, left, right)
         if folded is not None:
             return left if self.is_filled_in(node) else folded
-        if self.for_graph:
+        if self.for_graph and not known:
             function = "both" if word == "and" else "either"
             return self.module.calls.ops_call(function, [left, right], BOOL, "kf")
         document = doc(

@@ -57,7 +57,9 @@ class AssignmentTranslator:
         if isinstance(first, cst.Attribute) and first.attr.value == "requires_grad":
             return doc(module.expressions(first.value).operand(), ".trainable = ", value.doc)
         if isinstance(first, cst.Subscript) and len(targets) == 1:
-            update = self.assign_part(first, value)
+            bare = isinstance(node.value, cst.Tuple) and not node.value.lpar
+            part = Code(doc("(", value.doc, ")"), value.kind) if bare else value
+            update = self.assign_part(first, part)
             if update is not None:
                 return update
         document: Doc = ()

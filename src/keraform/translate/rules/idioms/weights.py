@@ -129,7 +129,7 @@ def _option(calls: CallTranslator, node: cst.Call, name: str) -> str | None:
 
 
 def register_buffer(calls: CallTranslator, node: cst.Call) -> Code:
-    """`self.register_buffer("x", value, persistent=False)` is an assignment."""
+    """`layer.register_buffer("x", value, persistent=False)` is an assignment."""
     name = _attribute_name(calls, node)
     if not name.isidentifier():
         raise Refusal("Module.register_buffer", "the name of the buffer is computed")
@@ -145,23 +145,24 @@ def register_buffer(calls: CallTranslator, node: cst.Call) -> Code:
             value = buffer(calls, node.with_changes(args=rest))
     if calls.module.scope.owner is not None:
         calls.module.scope.owner.attributes[name] = value.kind
-    return _assignment(calls, name, value)
+    return _assignment(calls, node, name, value)
 
 
 def register_parameter(calls: CallTranslator, node: cst.Call) -> Code:
-    """`self.register_parameter("x", nn.Parameter(...))` is an assignment."""
+    """`layer.register_parameter("x", nn.Parameter(...))` is an assignment."""
     name = _attribute_name(calls, node)
     with calls.module.scope.assigned_to(name):
         value = calls.module.expressions(node.args[1].value)
-    return _assignment(calls, name, value)
+    return _assignment(calls, node, name, value)
 
 
 def _attribute_name(calls: CallTranslator, node: cst.Call) -> str:
     return calls.module.text(node.args[0].value).strip("\"'")
 
 
-def _assignment(calls: CallTranslator, name: str, value: Code) -> Code:
-    return Code(doc(f"{calls.module.scope.self_name}.{name} = ", value.doc), UNKNOWN)
+def _assignment(calls: CallTranslator, node: cst.Call, name: str, value: Code) -> Code:
+    layer = calls.module.expressions(node.func.value)  # type: ignore[attr-defined]
+    return Code(doc(layer.operand(), f".{name} = ", value.doc), UNKNOWN)
 
 
 MODULES: dict[str, FunctionIdiom] = {"nn.Parameter": parameter, "nn.Buffer": buffer}
