@@ -79,7 +79,8 @@ ROWS: dict[str, Rows] = {
     "vits": (
         ("noise_scale", 0.0, "drawn numbers would differ from run to run"),
         ("noise_scale_duration", 0.0, "drawn numbers would differ from run to run"),
-        ("speaking_rate", 50.0, "durations of random weights are long"),
+        ("use_stochastic_duration_prediction", False, "flows of random weights make rows of"
+         " gigabytes"),
         ("upsample_initial_channel", 32, "halves four times"),
         ("spectrogram_bins", 17, "shrunk from 513"),
     ),
