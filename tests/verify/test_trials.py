@@ -45,7 +45,11 @@ def test_the_argument_in_the_statement_that_failed_is_changed_first(monkeypatch)
 
 def test_how_many_features_there_are_is_read_from_the_error():
     words = "Audio features and audio tokens do not match, tokens: 0, features: 21"
-    assert features_of(ValueError(words)) == ("audio", 21)
+    assert features_of(ValueError(words)) == (("audio",), 21)
+    words = (
+        "value tensor of shape [6, 128] cannot be broadcast to indexing result of shape [0, 128]"
+    )
+    assert features_of(RuntimeError(f"shape mismatch: {words}")) == (trials.MODALITIES, 6)
     assert features_of(ValueError("mat1 and mat2")) is None
 
 

@@ -190,8 +190,9 @@ def _asked_for(error: Exception, scene: Scene) -> dict[int, int]:
     mismatch = features_of(error)
     if mismatch is None:
         return {}
-    modality, count = mismatch
-    token = _token_of(scene, modality)
+    modalities, count = mismatch
+    tokens = (_token_of(scene, each) for each in modalities)
+    token = next((each for each in tokens if each is not None), None)
     return {} if token is None or count % scene.batch else {token: count // scene.batch}
 
 
@@ -286,14 +287,24 @@ def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
 
 
 def _called(features: Callable[..., Any], given: Inputs) -> Any:
+    """The features; of several images a row, all images after each other where the method wants
+    it so.
+    """
+    images = given.get("pixel_values")
     with torch.no_grad(), torch_precision("float32", lift=False):
-        return features(**given)
+        try:
+            return features(**given)
+        except Exception:
+            if images is None or images.dim() != 5:
+                raise
+            return features(**{**given, "pixel_values": images.flatten(0, 1)})
 
 
 def _tokens(features: Any) -> int:
     """How many tokens there are features for, of all rows."""
     if hasattr(features, "keys"):
-        names = ("pooler_output", "last_hidden_state", *features.keys())
+        others = (each for each in features.keys() if each.endswith("features"))
+        names = ("pooler_output", "last_hidden_state", *others)
         features = next(features[each] for each in names if features.get(each) is not None)
     if isinstance(features, tuple | list):
         if features and isinstance(features[0], tuple) and isinstance(features[0][0], int):

@@ -18,7 +18,8 @@ def _topk(
     if input.dim() == 0:
         return torch.topk(input, k, dim, largest, sorted)
     values, indices = torch.sort(input, dim=dim, descending=largest, stable=True)
-    return torch.return_types.topk((values.narrow(dim, 0, k), indices.narrow(dim, 0, k)))
+    found = (each.narrow(dim, 0, k).contiguous() for each in (values, indices))
+    return torch.return_types.topk(tuple(found))
 
 
 def _sort(input: torch.Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:

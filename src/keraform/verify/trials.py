@@ -22,6 +22,9 @@ MISMATCH = re.compile(
     re.IGNORECASE,
 )
 
+MISPLACED = re.compile(
+    r"value tensor of shape \[(\d+), \d+\] cannot be broadcast to indexing result"
+)
 WIDTHS = (
     re.compile(r"shapes cannot be multiplied \(\d+x\d+ and (\d+)x\d+\)"),
     re.compile(r"expected input\[.*\] to have (\d+) channels"),
@@ -78,12 +81,17 @@ def combinations(counts: dict[str, int]) -> list[Forms]:
     return [dict(zip(counts, forms, strict=True)) for forms in ordered]
 
 
-def features_of(error: BaseException) -> tuple[str, int] | None:
-    """The modality for whose tokens a model has too many or too few features, and how many
-    features, of all rows; None where it complains about something else.
+def features_of(error: BaseException) -> tuple[tuple[str, ...], int] | None:
+    """How many features a model has of what is no text, of all rows, where there are not as many
+    tokens for them; None where it complains about something else.
+
+    Returns:
+        The modalities that it may be about, and the number.
     """
-    found = MISMATCH.search(str(error))
-    return None if found is None else (found[1].lower(), int(found[2]))
+    named, unnamed = MISMATCH.search(str(error)), MISPLACED.search(str(error))
+    if named is not None:
+        return (named[1].lower(),), int(named[2])
+    return None if unnamed is None else (MODALITIES, int(unnamed[1]))
 
 
 def width_of(error: BaseException) -> int | None:

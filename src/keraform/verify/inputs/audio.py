@@ -8,6 +8,7 @@ from keraform.verify.inputs.scene import Scene, parts
 
 FRAMES_PER_POSITION = 2  # Whisper halves its frames
 FRAMES = 64
+FRAMES_PER_TOKEN = {"voxtral_realtime": 8}  # of models that hear and read at once
 CODES = 7
 
 _BANDS = ("num_mel_bins", "n_mels", "mel_dim", "feature_size", "input_feat_per_channel",
@@ -23,6 +24,8 @@ def bands(scene: Scene) -> int:
 
 def frames(scene: Scene) -> int:
     """Of a spectrogram."""
+    if scene.config.model_type in FRAMES_PER_TOKEN:
+        return FRAMES_PER_TOKEN[scene.config.model_type] * scene.length
     positions = scene.find("audio", "max_source_positions")
     window = 2 * scene.find("audio", "n_window", default=1)  # of which there are whole ones
     return FRAMES_PER_POSITION * positions if positions else -(-FRAMES // window) * window
@@ -53,7 +56,8 @@ def spectrogram(scene: Scene) -> np.ndarray | None:
 
 
 # Models whose samples come in frames of a certain length, or that need many of them.
-SAMPLES = {"moonshine": 1215, "moonshine_streaming": 640, "muse_spark_audio": 3840}
+SAMPLES = {"moonshine": 1215, "moonshine_streaming": 640, "muse_spark_audio": 3840, "xcodec2": 8960,
+           "neucodec": 8960}  # fmt: skip
 
 
 def sample_count(scene: Scene) -> int:
@@ -168,6 +172,6 @@ def cutoffs(scene: Scene) -> np.ndarray:
 
 def text_codes(scene: Scene) -> np.ndarray:
     """Indices into several codebooks, as many as there are tokens: `[batch, books, tokens]`."""
-    books = scene.find("audio", "num_codebooks", default=1)
+    books = scene.get("num_codebooks", 1)
     size = scene.find("audio", "codebook_size", default=32)
     return scene.rng.integers(0, size, (scene.batch, books, scene.length))

@@ -16,7 +16,8 @@ ANY_IMAGE_SIZE = {
     "depth_pro": (128, 128),
     "layoutlmv3": (32, 32),
     "janus_vqgan": (64, 64),
-    "tvp": (32, 32),
+    "tvp": (64, 64),
+    "omdet-turbo": (64, 96),
     "pp_ocrv6_tiny_rec": (32, 96),
 }
 ANY_SIZE = (64, 96)
@@ -119,7 +120,8 @@ def packed_patches(scene: Scene) -> np.ndarray | None:
 def rows_of_patches(scene: Scene) -> np.ndarray:
     """Each image as a row of flat patches: `[batch, patches, pixels of a patch]`."""
     tall, wide = patch_size(scene)
-    return scene.rng.normal(size=(scene.batch, patches(scene), channels(scene) * tall * wide))
+    pixels = channels(scene) * patch_depth(scene) * tall * wide
+    return scene.rng.normal(size=(scene.batch, patches(scene), pixels))
 
 
 def strip(scene: Scene) -> np.ndarray:
@@ -230,6 +232,11 @@ def several_pixel_masks(scene: Scene) -> np.ndarray:
 def image_flags(scene: Scene) -> np.ndarray:
     """1 = an image, of several of a row."""
     return np.ones((scene.batch, IMAGES), "int64")
+
+
+def image_truths(scene: Scene) -> np.ndarray:
+    """True = an image, of several of a row."""
+    return image_flags(scene).astype(bool)
 
 
 def large_image(scene: Scene) -> np.ndarray:

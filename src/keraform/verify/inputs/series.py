@@ -122,3 +122,11 @@ def noise(scene: Scene) -> np.ndarray | None:
 def timestep(scene: Scene) -> np.ndarray | None:
     """How much of the noise is left, from 0 to 1."""
     return scene.rng.uniform(size=(scene.batch,)) if scene.get("max_action_dim") else None
+
+
+def action_embeds(scene: Scene) -> np.ndarray | None:
+    """Embeddings of a robot's state and of each action, `[batch, 1 + steps, width]`."""
+    part, steps = scene.get("dit_config"), scene.get("chunk_size")
+    if part is None or steps is None:
+        return None
+    return scene.rng.normal(size=(scene.batch, 1 + steps, part.hidden_size))

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from keraform.verify.tiny.exceptions.rows import Rows, four_widths
+from keraform.verify.tiny.exceptions.rows import Rows, four_widths, tripled_width
+
+# Kernels, strides and paddings of the blocks in detectors of text; the class gives no default.
+INTRACLASS = {
+    "reduce_channel": [1, 1, 0],
+    "return_channel": [1, 1, 0],
+    **{
+        f"{shape}_{length}ratio": [list(kernel), [1, 1], [side // 2 for side in kernel]]
+        for length, size in (("long", 7), ("mid", 5), ("short", 3))
+        for shape, kernel in (
+            ("vertical_long_to_small_conv", (size, 1)),
+            ("horizontal_small_to_long_conv", (1, size)),
+            ("symmetric_conv_long", (size, size)),
+        )
+    },
+}
 
 ROWS: dict[str, Rows] = {
     "dots3_note_vision_encoder": (
@@ -68,6 +83,7 @@ ROWS: dict[str, Rows] = {
     "dpt": (
         ("num_hidden_layers", 4, "one for each size of the neck"),
         ("backbone_out_indices", [0, 1, 2, 3], "of the tiny encoder"),
+        ("backbone_config", None, "as in the published configs that are not hybrid"),
     ),
     "maskformer": (
         ("fpn_feature_size", 32, "a norm of 32 groups is written in the code"),
@@ -178,5 +194,22 @@ ROWS: dict[str, Rows] = {
     ),
     "chmv2": (
         ("post_process_channels", [12, 16, 20, 24], "the class gives no default"),
+    ),
+    "mllama_vision_model": (
+        ("intermediate_layers_indices", [0, 1], "of the tiny encoder"),
+        ("vision_output_dim", tripled_width, "two layers within and the last one"),
+    ),
+    "pp_ocrv5_server_det": (
+        ("intraclass_block_config", INTRACLASS, "the class gives no default"),
+        ("scale_factor_list", [1, 2, 4, 8], "the class gives no default"),
+        ("kernel_list", [3, 2, 2], "the class gives no default"),
+    ),
+    "pp_ocrv6_medium_det": (
+        ("intraclass_block_config", INTRACLASS, "the class gives no default"),
+        ("scale_factor_list", [1, 2, 4, 8], "the class gives no default"),
+        ("kernel_list", [3, 2, 2], "the class gives no default"),
+    ),
+    "pp_doclayout_v2": (
+        ("backbone_config.num_channels", 3, "the first of the stem's channels"),
     ),
 }  # fmt: skip

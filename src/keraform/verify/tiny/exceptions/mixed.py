@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keraform.verify.tiny.exceptions.rows import Rows, merged_width
+from keraform.verify.tiny.exceptions.rows import Rows, merged_width, text_width
 
 ROWS: dict[str, Rows] = {
     "neomme": (
@@ -50,7 +50,9 @@ ROWS: dict[str, Rows] = {
     ),
     "tvp": (
         ("visual_prompt_size", 4, "a border of the tiny image"),
-        ("max_img_size", 32, "of the tiny image"),
+        ("backbone_config.num_channels", 3, "a prompt has three colours"),
+        ("num_frames", 3, "shrunk from 48"),
+        ("max_img_size", 64, "two cells on a side"),
     ),
     "bridgetower": (
         ("hidden_size", 128, "a head has 64 channels"),
@@ -89,11 +91,16 @@ ROWS: dict[str, Rows] = {
     "omdet-turbo": (
         ("apply_layernorm_after_vision_backbone", False, "it wants channels last, as timm's"),
         ("encoder_in_channels", [8, 12, 16], "of the tiny backbone"),
+        ("text_projection_in_dim", text_width, "as wide as a token"),
     ),
     "muse_spark": (
         ("out_hidden_size", merged_width, "patches are merged"),
     ),
     "align": (
         ("projection_dim", 8, "as wide as the last block of the image's part"),
+    ),
+    "kimi_k25": (
+        ("vision_config.hidden_size", 32, "two axes share a head of eight"),
+        ("projection_hidden_size", 32, "as wide as a patch"),
     ),
 }  # fmt: skip

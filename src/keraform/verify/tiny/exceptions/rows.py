@@ -20,6 +20,21 @@ def merged_width(values: dict[str, Any]) -> int:
     return int(values["vision_config"].merge_size ** 2 * values["vision_config"].hidden_size)
 
 
+def tripled_width(values: dict[str, Any]) -> int:
+    """The width of three layers side by side."""
+    return 3 * int(values["hidden_size"])
+
+
+def summed_width(values: dict[str, Any]) -> int:
+    """The width of what two encoders of sound make."""
+    return int(values["hidden_size"] + values["semantic_model_config"].hidden_size)
+
+
+def text_width(values: dict[str, Any]) -> int:
+    """The width of the part that reads text."""
+    return int(values["text_config"].hidden_size)
+
+
 def shared_width(values: dict[str, Any]) -> int:
     """The width shared by four heads."""
     return int(values["hidden_size"]) // 4

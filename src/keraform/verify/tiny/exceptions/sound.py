@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keraform.verify.tiny.exceptions.rows import Rows, four_widths
+from keraform.verify.tiny.exceptions.rows import Rows, four_widths, summed_width
 
 ROWS: dict[str, Rows] = {
     "granite_speech5_encoder": (
@@ -79,23 +79,34 @@ ROWS: dict[str, Rows] = {
     "vits": (
         ("noise_scale", 0.0, "drawn numbers would differ from run to run"),
         ("noise_scale_duration", 0.0, "drawn numbers would differ from run to run"),
-        ("speaking_rate", 50.0, "durations of random weights are long"),
+        ("use_stochastic_duration_prediction", False, "flows of random weights make rows of"
+         " gigabytes"),
         ("upsample_initial_channel", 32, "halves four times"),
         ("spectrogram_bins", 17, "shrunk from 513"),
     ),
     "csm": (
         ("text_vocab_size", 110, "larger than that of sounds"),
+        ("depth_decoder_config.backbone_hidden_size", 24, "both share the sounds' embeddings"),
+        ("pad_token_id", 97, "the default is the id that stands for a sound"),
     ),
     "xcodec2": (
         ("hidden_size", 64, "a norm of 32 groups is written in the code"),
+        ("quantization_dim", summed_width, "of two encoders side by side"),
+        ("encoder_hidden_size", 4, "doubles five times"),
     ),
     "neucodec": (
         ("hidden_size", 64, "a norm of 32 groups is written in the code"),
+        ("quantization_dim", summed_width, "of two encoders side by side"),
+        ("encoder_hidden_size", 4, "doubles five times"),
     ),
     "fun_asr_nano_encoder": (
         ("max_position_embeddings", 70, "more than there are frames"),
     ),
     "nemotron_h_omni": (
         ("audio_config.projection_hidden_size", 20, "the part's class has no such field"),
+        ("audio_config.projection_bias", True, "the part's class has no such field"),
+    ),
+    "moshi": (
+        ("depth_decoder_config.vocab_size", 99, "both decoders read the same text"),
     ),
 }  # fmt: skip
