@@ -36,7 +36,7 @@ class TargetTranslator:
             if name is not None and scope.owner is not None:
                 attributes = scope.owner.attributes
                 known = attributes.get(name, UNKNOWN)
-                if known.is_unknown:
+                if known.is_unknown and (kind.tag != "none" or name not in scope.owner.several):
                     attributes[name] = kind
                 elif "none" in (kind.tag, known.tag):  # made or left out, by a condition
                     attributes[name] = join(known, kind)
