@@ -326,6 +326,30 @@ def test_calls_beat_annotations_that_they_contradict() -> None:
     assert Kind("tensor", "int64") not in kinds
 
 
+def test_fields_of_outputs_are_what_a_file_puts_there() -> None:
+    code = lines(
+        """
+        class Model(nn.Module):
+            def features(self, x: torch.Tensor):
+                outputs = self.vision(x)
+                outputs.pooler_output = [row for row in outputs.last_hidden_state]
+                return outputs
+
+            def forward(self, x: torch.Tensor):
+                parts = self.features(x).pooler_output
+                return parts[0], len(parts)
+        """
+    )
+    assert code[-1] == "        return parts[0], len(parts)"
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("pixel_values", "float"), ("labels", "int64")])
+def test_names_correct_annotations_of_integers(name: str, dtype: str) -> None:
+    source = f"import torch\n\n\ndef f({name}: torch.LongTensor):\n    return {name}\n"
+    _, found = map_source(source, filename="modeling_mini.py")
+    assert Kind("tensor", dtype) in found.kinds.values()
+
+
 def test_what_a_tuple_holds_reaches_functions_through_calls() -> None:
     code = lines(
         """

@@ -28,8 +28,9 @@ class Learned:
     `dtypes` are those of the arguments, None among them where one is not known; `kinds` are what
     the arguments are, where it is known; `passed_on` are the callers' own parameters that are
     handed on, with what the callers take them for; `results` are by the line of the function;
-    `asked` is what was known of the parameters without all this; `known` answers meanwhile, where
-    a file is learned from again.
+    `asked` is what was known of the parameters without all this; `fields` are what is put into
+    attributes of other objects than self (`outputs.pooler_output = ...`); `known` answers
+    meanwhile, where a file is learned from again.
     """
 
     dtypes: dict[Place, set[str | None]] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Learned:
     passed_on: dict[Place, dict[Place, Kind]] = field(default_factory=dict)
     results: dict[int, Kind] = field(default_factory=dict)
     asked: dict[Place, Kind] = field(default_factory=dict)
+    fields: dict[str, Kind] = field(default_factory=dict)
     known: Learned | None = None
 
     # Noting
@@ -66,6 +68,12 @@ class Learned:
         """Notes what a function returns."""
         known = self.results.get(line)
         self.results[line] = kind if known is None else join(known, kind)
+
+    def note_field(self, name: str, kind: Kind) -> None:
+        """Notes what an attribute of some object is set to."""
+        if not kind.is_unknown:
+            known = self.fields.get(name)
+            self.fields[name] = kind if known is None else join(known, kind)
 
     def solve(self) -> None:
         """Hands kinds on from parameter to parameter."""
@@ -122,8 +130,7 @@ class Learned:
     def _unless_of_others(self, place: Place, kind: Kind) -> Kind:
         """An annotated dtype, unless calls pass others."""
         found = self.dtypes.get(place, set())
-        same = all(Kind("tensor", each).dtype_class in (None, kind.dtype_class) for each in found)
-        return kind if same and not found & {"mask", "mixed"} else replace(kind, dtype="mixed")
+        return kind if found <= {None, kind.dtype} else replace(kind, dtype="mixed")
 
     @property
     def revises(self) -> bool:
@@ -132,6 +139,11 @@ class Learned:
         """
         found = ((self.parameter(*place, kind), kind) for place, kind in self.asked.items())
         return any(new.tag != old.tag or new.items != old.items for new, old in found)
+
+    def field_of(self, name: str, kind: Kind) -> Kind:
+        """The kind of an attribute of some object, which by its name is a tensor."""
+        found = self.fields.get(name, kind)
+        return kind if found.is_tensor or not kind.is_tensor else found
 
     def result(self, line: int, kind: Kind) -> Kind:
         """The kind of a function's result, given what its annotation says."""

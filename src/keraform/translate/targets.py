@@ -42,6 +42,8 @@ class TargetTranslator:
                     attributes[name] = join(known, kind)
                 elif not kind.is_unknown:
                     attributes[name] = kind
+            elif name is None and isinstance(target, cst.Attribute):
+                self.module.learned.note_field(target.attr.value, kind)
 
     def own_attribute(self, target: cst.BaseExpression) -> str | None:
         """The name of `self.name`; None for other targets."""
