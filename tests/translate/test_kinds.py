@@ -277,7 +277,7 @@ def test_names_tell_what_may_be_of_integers(name: str, dtype: str | None) -> Non
     assert Kind("tensor", dtype) in found.kinds.values()
 
 
-def test_a_result_that_is_returned_as_several_is_no_tensor() -> None:
+def test_a_result_that_is_returned_as_several_is_several() -> None:
     code = lines(
         """
         def f(x: torch.Tensor) -> torch.Tensor:
@@ -285,10 +285,10 @@ def test_a_result_that_is_returned_as_several_is_no_tensor() -> None:
 
         def g(x: torch.Tensor):
             y = f(x)
-            return y.size(0)
+            return y[0].size(0)
         """
     )
-    assert code[-1] == "    return kf.dynamic.size(y, 0)"
+    assert code[-1] == "    return ops.shape(y[0])[0]"
 
 
 def test_a_result_that_is_a_sum_is_no_tuple() -> None:
@@ -303,7 +303,102 @@ def test_a_result_that_is_a_sum_is_no_tuple() -> None:
             return y.size(0)
         """
     )
-    assert code[-1] == "    return kf.dynamic.size(y, 0)"
+    assert code[-1] == "    return ops.shape(y)[0]"
+
+
+def test_calls_beat_annotations_that_they_contradict() -> None:
+    source = """
+    def inner(x: tuple[torch.Tensor], n: bool, w: torch.LongTensor):
+        return x[:, :n], w
+
+    def outer(x: tuple[torch.Tensor]):
+        part = x[:, 1:]
+        return inner(part, 2, part.float())
+
+    def f(x: torch.FloatTensor):
+        return outer(x)
+    """
+    text = "import torch\n" + textwrap.dedent(source)
+    _, found = map_source(text, filename="modeling_mini.py")
+    kinds = set(found.kinds.values())
+    assert Kind("tuple", items=(TENSOR,)) not in kinds
+    assert BOOL not in kinds
+    assert Kind("tensor", "int64") not in kinds
+
+
+def test_fields_of_outputs_are_what_a_file_puts_there() -> None:
+    code = lines(
+        """
+        class Model(nn.Module):
+            def features(self, x: torch.Tensor):
+                outputs = self.vision(x)
+                outputs.pooler_output = [row for row in outputs.last_hidden_state]
+                return outputs
+
+            def forward(self, x: torch.Tensor):
+                parts = self.features(x).pooler_output
+                return parts[0], len(parts)
+        """
+    )
+    assert code[-1] == "        return parts[0], len(parts)"
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("pixel_values", "float"), ("labels", "int64")])
+def test_names_correct_annotations_of_integers(name: str, dtype: str) -> None:
+    source = f"import torch\n\n\ndef f({name}: torch.LongTensor):\n    return {name}\n"
+    _, found = map_source(source, filename="modeling_mini.py")
+    assert Kind("tensor", dtype) in found.kinds.values()
+
+
+def test_what_a_tuple_holds_reaches_functions_through_calls() -> None:
+    code = lines(
+        """
+        def turn(x: torch.Tensor, cos):
+            return x * cos
+
+        class Attention(nn.Module):
+            def forward(self, x: torch.Tensor, tables: tuple[torch.Tensor, torch.Tensor]):
+                cos, sin = tables
+                return turn(x, cos)
+
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.attention = Attention()
+
+            def forward(self, x: torch.Tensor):
+                angles = torch.arange(4).float()
+                return self.attention(x, (angles.cos(), angles.sin()))
+        """
+    )
+    assert "    return ops.multiply(x, cos)" in code
+
+
+def test_an_attribute_that_one_branch_leaves_out_is_no_none() -> None:
+    code = lines(
+        """
+        class Stage(nn.Module):
+            def __init__(self, down):
+                super().__init__()
+                if down is not None:
+                    self.down = down(dim=3)
+                else:
+                    self.down = None
+
+            def forward(self, x: torch.Tensor):
+                if self.down is not None:
+                    x = self.down(x)
+                return x
+        """
+    )
+    assert "        if self.down is not None:" in code
+
+
+def test_tensors_that_are_compared_broadcast() -> None:
+    source = "import torch\n\n\ndef f(x: torch.Tensor):\n    return torch.arange(3) < x[:, None]\n"
+    _, found = map_source(source, filename="modeling_mini.py")
+    assert Kind("tensor", "bool") in found.kinds.values()
+    assert Kind("tensor", "bool", 1) not in found.kinds.values()
 
 
 def test_an_import_that_ports_do_without_is_none_there() -> None:

@@ -372,3 +372,54 @@ def test_what_a_mapping_holds_may_be_indexed_by_a_tensor() -> None:
         '    z = kf.dynamic.getitem(one["scores"], table)',
         '    z = kf.dynamic.getitem(table, one["places"])',
     ]
+
+
+def test_a_scan_hands_on_what_its_body_reads_before_it_is_bound() -> None:
+    code = lines(
+        """
+        def f(x: torch.Tensor, state=None):
+            if state is None:
+                total = torch.zeros_like(x[:, 0])
+            else:
+                total = state["total"]
+            parts = []
+            for i in range(x.shape[1]):
+                total = total + x[:, i]
+                parts.append(total[:, None])
+            return torch.cat(parts, dim=1), total
+        """
+    )
+    assert "    def step(i, total):" in code
+    assert code[-2:] == [
+        "    (total,), (parts,) = kf.scan(step, (total,), ops.shape(x)[1], axis=1)",
+        "    return parts, total",
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "n = n + 1\n        parts.append(x[:, i] * n)",
+        "if i > 1:\n            parts.append(x[:, i])",
+    ],
+)
+def test_loops_that_count_or_gather_sometimes_are_no_scans(body: str) -> None:
+    code = lines(
+        "def f(x: torch.Tensor):\n    n = 0\n    parts = []\n"
+        f"    for i in range(x.shape[1]):\n        {body}\n    return torch.stack(parts)\n"
+    )
+    assert not any("kf.scan" in line for line in code)
+
+
+def test_leaving_training_is_said_by_each_call() -> None:
+    code = lines(
+        """
+        class Frozen(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                self.inner = nn.Linear(2, 3)
+                self.inner.eval()
+                self.eval()
+        """
+    )
+    assert not any("eval" in line for line in code)

@@ -16,11 +16,11 @@ from keraform.runtime.layers import Layer
 from keraform.runtime.layers.tying import tie
 from keraform.training.losses import fixed_cross_entropy
 from keraform.verify.cases import Case, Variant
+from keraform.verify.draws import torch_noise
 from keraform.verify.files import load_by_tree
 from keraform.verify.ladder import attempt
 from keraform.verify.outcome import PASS, ClassReport
 from keraform.verify.rungs.learns import learns
-from keraform.verify.rungs.noise import torch_noise
 from keraform.verify.rungs.values import exact, loaded
 from keraform.verify.twin import twin_of
 
@@ -194,7 +194,7 @@ def test_noise_is_the_same_on_both_sides():
     import keras
 
     from keraform.runtime import ops as kf
-    from keraform.verify.rungs.noise import keras_noise
+    from keraform.verify.draws import keras_noise
 
     x = np.random.default_rng(0).normal(size=(3, 4))
     with torch_noise():
@@ -204,6 +204,10 @@ def test_noise_is_the_same_on_both_sides():
             nn.functional.dropout(torch.from_numpy(x), 0.7),
             nn.functional.gumbel_softmax(torch.from_numpy(x), hard=True),
             torch.randn(3, 4, dtype=torch.float64),
+            torch.randint(2, 9, (3, 4)),
+            torch.bernoulli(torch.full((3, 4), 0.3, dtype=torch.float64)),
+            torch.multinomial(torch.arange(1.0, 7.0), 3),
+            torch.multinomial(torch.arange(1.0, 7.0), 8, replacement=True),
         ]
     with keras_noise():
         given = ops.convert_to_tensor(x, "float64")
@@ -213,6 +217,10 @@ def test_noise_is_the_same_on_both_sides():
             keras.random.dropout(given, 0.7),
             kf.gumbel_softmax(given, hard=True),
             kf.randn(3, 4, dtype="float64"),
+            kf.randint(2, 9, (3, 4)),
+            kf.bernoulli(ops.full((3, 4), 0.3, dtype="float64")),
+            kf.multinomial(ops.arange(1.0, 7.0), 3),
+            kf.multinomial(ops.arange(1.0, 7.0), 8, replacement=True),
         ]
     for a, b in zip(theirs, ours, strict=True):
         np.testing.assert_allclose(a.numpy(), ops.convert_to_numpy(b), rtol=0, atol=1e-6)

@@ -214,7 +214,7 @@ def show(result: Report) -> None:
     console.out.print(f"{names}\n{legend}", style="dim", highlight=False)
     if len(result.classes) == 1:
         show_stages(result.classes[0])
-    for remark in result.remarks:
+    for remark in [*result.remarks, *(f"{c.name}: {r}" for c in result.classes for r in c.remarks)]:
         console.out.print(f"note: {remark}", style="yellow", markup=False, highlight=False)
     for line in reasons(result):
         style = "red" if ": fail" in line else "dim"

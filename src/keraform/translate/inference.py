@@ -17,11 +17,13 @@ from keraform.translate.kinds import (
     FLOAT_TENSOR,
     LIST,
     MODULE_DICT,
+    NONE,
     PARAMETERS,
     PY,
     TENSOR,
     UNKNOWN,
     Kind,
+    join,
 )
 from keraform.translate.scope import ClassInfo
 
@@ -54,6 +56,8 @@ class KindInference:
                 and isinstance(target.value, cst.Name)
                 and target.value.value == "self"
             ):
+                if target.attr.value in info.attributes:
+                    info.several.add(target.attr.value)
                 info.attributes.setdefault(target.attr.value, self.of_form(node.value))
                 if self.makes_weight(node.value):
                     info.weights.add(target.attr.value)
@@ -66,6 +70,10 @@ class KindInference:
             return Kind("layer", name="nn.Module")
         if isinstance(node, (cst.Integer, cst.Float)):
             return PY
+        if isinstance(node, cst.IfExp):
+            return join(self.of_form(node.body), self.of_form(node.orelse))
+        if isinstance(node, cst.Name) and node.value == "None":
+            return NONE
         text = self.module.text(node)
         if text == "config" or text.endswith(".config"):
             return CONFIG

@@ -1,5 +1,5 @@
-"""What the calls in a file tell of its functions: the dtypes of arguments and results that
-annotations leave open, from a first translation of the file.
+"""What the calls in a file tell of its functions: what arguments and results are that annotations
+leave open or name wrongly, from a first translation of the file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import UNKNOWN, Kind, join
+from keraform.translate.kinds import DIM, PY, UNKNOWN, Kind, join, join_all
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -23,15 +23,23 @@ Place = tuple[int, str]
 
 @dataclass(slots=True)
 class Learned:
-    """The dtypes that reach parameters, and the kinds that functions return.
+    """The kinds that reach parameters, and those that functions return.
 
-    `dtypes` are those of the arguments, None among them where one is not known; `passed_on` are
-    the callers' own parameters that are handed on; `results` are by the line of the function.
+    `dtypes` are those of the arguments, None among them where one is not known; `kinds` are what
+    the arguments are, where it is known; `passed_on` are the callers' own parameters that are
+    handed on, with what the callers take them for; `results` are by the line of the function;
+    `asked` is what was known of the parameters without all this; `fields` are what is put into
+    attributes of other objects than self (`outputs.pooler_output = ...`); `known` answers
+    meanwhile, where a file is learned from again.
     """
 
     dtypes: dict[Place, set[str | None]] = field(default_factory=dict)
-    passed_on: dict[Place, set[Place]] = field(default_factory=dict)
+    kinds: dict[Place, set[Kind]] = field(default_factory=dict)
+    passed_on: dict[Place, dict[Place, Kind]] = field(default_factory=dict)
     results: dict[int, Kind] = field(default_factory=dict)
+    asked: dict[Place, Kind] = field(default_factory=dict)
+    fields: dict[str, Kind] = field(default_factory=dict)
+    known: Learned | None = None
 
     # Noting
 
@@ -49,30 +57,51 @@ class Learned:
             name = names[place] if isinstance(place, int) else place
             own = _own_parameter(module, value)
             if own is not None:
-                self.passed_on.setdefault((line, name), set()).add(own)
-            elif kind.is_tensor or kind.is_unknown:
+                self.passed_on.setdefault((line, name), {})[own] = kind
+                continue
+            if kind.is_tensor or kind.is_unknown:
                 self.dtypes.setdefault((line, name), set()).add(kind.dtype)
+            if kind.tag != "none":
+                self.kinds.setdefault((line, name), set()).add(replace(kind, optional=False))
 
     def note_result(self, line: int, kind: Kind) -> None:
         """Notes what a function returns."""
         known = self.results.get(line)
         self.results[line] = kind if known is None else join(known, kind)
 
+    def note_field(self, name: str, kind: Kind) -> None:
+        """Notes what an attribute of some object is set to."""
+        if not kind.is_unknown:
+            known = self.fields.get(name)
+            self.fields[name] = kind if known is None else join(known, kind)
+
     def solve(self) -> None:
-        """Hands dtypes on from parameter to parameter."""
+        """Hands kinds on from parameter to parameter."""
+        self.known = None
         for _ in range(8):
-            before = {place: set(found) for place, found in self.dtypes.items()}
+            before = self._sizes()
             for place, sources in self.passed_on.items():
-                for source in sources:
+                for source, kind in sources.items():
                     found = self.dtypes.get(source, {None})
                     self.dtypes.setdefault(place, set()).update(found)
-            if self.dtypes == before:
+                    taken = {kind} if kind.tag != "none" else set()
+                    self.kinds.setdefault(place, set()).update(self.kinds.get(source, taken))
+            if self._sizes() == before:
                 return
+
+    def _sizes(self) -> tuple[int, int]:
+        return sum(map(len, self.dtypes.values())), sum(map(len, self.kinds.values()))
 
     # Asking
 
     def parameter(self, line: int, name: str, kind: Kind) -> Kind:
         """The kind of a parameter, given what its annotation and its uses say."""
+        if self.known is not None:
+            return self.known.parameter(line, name, kind)
+        self.asked.setdefault((line, name), kind)
+        kind = self._unless_contradicted((line, name), kind)
+        if kind.is_tensor and kind.dtype in ("int64", "bool"):
+            kind = self._unless_of_others((line, name), kind)
         if not (kind.is_tensor or kind.is_unknown) or kind.dtype not in (None, "float", "mask"):
             return kind
         found = self.dtypes.get((line, name), set())
@@ -80,10 +109,66 @@ class Learned:
             return replace(kind, dtype=next(iter(found)))
         return replace(kind, dtype="mixed") if "float32" in found or "mixed" in found else kind
 
+    def _unless_contradicted(self, place: Place, kind: Kind) -> Kind:
+        """What all calls pass instead, where some pass what the annotation does not say, or where
+        it says nothing.
+        """
+        found = self.kinds.get(place, set())
+        families = {_family(each) for each in found}
+        if kind.is_unknown and families == {"tensor"}:
+            return Kind("tensor", kind.dtype, optional=True)
+        known = [each for each in found if _family(each) is not None]
+        if kind.tag == "tuple" and families == {"sequence"}:
+            return _refined(kind, join_all(tuple(found)))
+        if _family(kind) is None or all(_may_be(each, kind) for each in known):
+            return kind
+        families.discard(None)
+        if families == {"tensor"}:
+            return Kind("tensor", optional=kind.optional)
+        return DIM if families == {"number"} else UNKNOWN
+
+    def _unless_of_others(self, place: Place, kind: Kind) -> Kind:
+        """An annotated dtype, unless calls pass others."""
+        found = self.dtypes.get(place, set())
+        return kind if found <= {None, kind.dtype} else replace(kind, dtype="mixed")
+
+    @property
+    def revises(self) -> bool:
+        """Whether parameters are of other kinds, or hold other ones, than was known when this was
+        learned: what was made of them is to be learned again.
+        """
+        found = ((self.parameter(*place, kind), kind) for place, kind in self.asked.items())
+        return any(new.tag != old.tag or new.items != old.items for new, old in found)
+
+    def field_of(self, name: str, kind: Kind) -> Kind:
+        """The kind of an attribute of some object, which by its name is a tensor."""
+        found = self.fields.get(name, kind)
+        return kind if found.is_tensor or not kind.is_tensor else found
+
     def result(self, line: int, kind: Kind) -> Kind:
         """The kind of a function's result, given what its annotation says."""
         found = self.results.get(line)
         return kind if found is None else _refined(kind, found)
+
+
+_FAMILIES = {
+    "tensor": "tensor",
+    **dict.fromkeys(("int", "float", "dim"), "number"),
+    **dict.fromkeys(("tuple", "list", "size"), "sequence"),
+    **dict.fromkeys(("bool", "str", "dict"), "value"),
+}
+
+
+def _family(kind: Kind) -> str | None:
+    """Which of the kinds that exclude each other it belongs to."""
+    return _FAMILIES.get(kind.tag)
+
+
+def _may_be(found: Kind, kind: Kind) -> bool:
+    """Whether what is passed can be of the annotated kind."""
+    if "value" in (_family(found), _family(kind)):
+        return found.tag == kind.tag
+    return _family(found) == _family(kind)
 
 
 def _own_parameter(module: ModuleTranslator, value: cst.BaseExpression) -> Place | None:
@@ -101,7 +186,14 @@ def _refined(kind: Kind, found: Kind) -> Kind:
     """An annotated kind with the dtypes that were found; unknown where the two contradict."""
     if (kind.tag, found.tag) in (("tuple", "tensor"), ("tensor", "tuple")):
         return UNKNOWN
+    if kind.tag == "tuple" and found.tag in ("py", "dim", "int"):
+        return PY
     if found.is_tensor:
+        classes = {kind.dtype_class, found.dtype_class} - {None}
+        if kind.is_unknown and found.dtype in (None, "float"):
+            return Kind("tensor", optional=found.optional)
+        if kind.is_tensor and len(classes) == 2:
+            return replace(found, optional=kind.optional)
         wanted = kind.is_tensor and kind.dtype in (None, "float")
         wanted = wanted or (kind.is_unknown and found.dtype is not None)
         telling = found.dtype not in (None, "float")
@@ -110,8 +202,9 @@ def _refined(kind: Kind, found: Kind) -> Kind:
         )
     if found.tag != "tuple" or not found.items or kind.tag not in ("tuple", "unknown"):
         return kind
-    if not kind.items:
-        known = (UNKNOWN,) * len(found.items)
+    if not kind.items or (len(kind.items) == 1 < len(found.items)):
+        # `tuple[torch.Tensor]` says that tensors are in it, not how many, nor what else
+        known = (kind.items or (UNKNOWN,)) * len(found.items)
     elif len(kind.items) == len(found.items):
         known = kind.items
     else:

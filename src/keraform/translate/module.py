@@ -264,8 +264,16 @@ class ModuleTranslator:
 
 @lru_cache(maxsize=2)
 def learn(source: Source) -> Learned:
-    """What a first translation of a file tells of its functions; its line map needs it again."""
+    """What a first translation of a file tells of its functions, and a second one where that
+    changes what the first one knew; its line map needs it again.
+    """
+    found = _learned(source, None)
+    return _learned(source, found) if found.revises else found
+
+
+def _learned(source: Source, known: Learned | None) -> Learned:
     module = ModuleTranslator(source)
+    module.learned.known = known
     module.lines(module.module_docstring()[1])
     module.learned.solve()
     return module.learned

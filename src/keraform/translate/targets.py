@@ -36,12 +36,14 @@ class TargetTranslator:
             if name is not None and scope.owner is not None:
                 attributes = scope.owner.attributes
                 known = attributes.get(name, UNKNOWN)
-                if known.is_unknown:
+                if known.is_unknown and (kind.tag != "none" or name not in scope.owner.several):
                     attributes[name] = kind
                 elif "none" in (kind.tag, known.tag):  # made or left out, by a condition
                     attributes[name] = join(known, kind)
                 elif not kind.is_unknown:
                     attributes[name] = kind
+            elif name is None and isinstance(target, cst.Attribute):
+                self.module.learned.note_field(target.attr.value, kind)
 
     def own_attribute(self, target: cst.BaseExpression) -> str | None:
         """The name of `self.name`; None for other targets."""

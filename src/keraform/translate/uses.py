@@ -21,8 +21,11 @@ TENSOR_METHODS = frozenset(
 CACHE_METHODS = frozenset({"get_seq_length", "get_max_cache_shape", "get_mask_sizes"})
 # Names of what may be of integers.
 INTEGERS = re.compile(
-    r"(^|_)(ids?|idx|index|indices|pos|positions?|labels?|lengths?|lens?|timesteps?)$"
+    r"(^|_)(ids?|idx|index|indices|pos|positions?|labels?|lengths?|lens?|timesteps?"
+    r"|coords?|shapes)$"
 )
+# Names of what is never of integers, though annotations say so now and then.
+FLOATS = frozenset({"pixel_values", "inputs_embeds", "input_features", "hidden_states"})
 
 
 @dataclass(slots=True)
@@ -51,6 +54,8 @@ class ParameterUses:
         own = self.functions.get(function) if function is not None else None
         if own is not None:
             kind = self._refined(own, name, kind)
+        if kind.is_tensor and kind.dtype_class == "int" and name in FLOATS:
+            kind = replace(kind, dtype="float")
         if (kind.is_tensor or kind.is_unknown) and kind.dtype is None:
             kind = replace(kind, dtype=_dtype_by_name(name))
         return kind

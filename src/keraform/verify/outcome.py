@@ -79,7 +79,8 @@ class StageError:
 @dataclass
 class ClassReport:
     """Everything about one class; `torch` says why torch's own model cannot run here, where it
-    cannot: then there is nothing to compare with, and only rung 1 is run.
+    cannot: then there is nothing to compare with, and only rung 1 is run. `remarks` say what could
+    not be compared and why.
     """
 
     name: str
@@ -91,6 +92,7 @@ class ClassReport:
     stages: dict[str, StageError] = field(default_factory=dict)
     seconds: float = 0.0
     torch: str | None = None
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def rung(self) -> int:
@@ -116,6 +118,7 @@ class ClassReport:
             "refusals": [asdict(refusal) for refusal in self.refusals],
             "stages": [stage.to_json() for stage in self.stages.values()],
             **({"torch": self.torch} if self.torch is not None else {}),
+            **({"remarks": self.remarks} if self.remarks else {}),
         }
 
 

@@ -20,6 +20,7 @@ from keraform.modeling.precision import keep_in_float32
 from keraform.runtime import precision
 from keraform.runtime.observe import intercept
 from keraform.runtime.tree import named_layers, named_weights
+from keraform.verify.draws import keras_noise
 from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
 from keraform.verify.load_report import LoadReport
 from keraform.verify.localising.recorder import Recorder, flatten
@@ -101,8 +102,8 @@ def run_model(
     recorder: Recorder | None = None,
     **flags: Any,
 ) -> Recording:
-    """Run a port that was built in `dtype`."""
-    with keras_precision(dtype, lift):
+    """Run a port that was built in `dtype`; what it draws at random, the twin draws too."""
+    with keras_precision(dtype, lift), keras_noise():
         return record(model, keras_values(dict(inputs), dtype), recorder, **flags)
 
 

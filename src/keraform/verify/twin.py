@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from keraform.verify.draws import torch_noise
 from keraform.verify.drives import keep_in_float32, torch_values
 from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
 from keraform.verify.lift import torch_precision
@@ -62,12 +63,12 @@ def run_model(
     recorder: Recorder | None = None,
     **flags: Any,
 ) -> Recording:
-    """Run a twin that was built in `dtype`.
+    """Run a twin that was built in `dtype`; what it draws at random, the port draws too.
 
     Upstream builds with the model's dtype as the default and calls with torch's own default.
     """
     default = "float64" if dtype == "float64" else "float32"
-    with torch_precision(default, lift), torch.no_grad():
+    with torch_precision(default, lift), torch.no_grad(), torch_noise():
         return record(model, torch_values(dict(inputs), getattr(torch, dtype)), recorder, **flags)
 
 

@@ -48,10 +48,10 @@ def both(a: Any, b: Any) -> Any:
 
 
 def scan(
-    step: Callable[..., tuple[State, State]], state: State, length: Any
+    step: Callable[..., tuple[State, State]], state: State, length: Any, axis: int | None = None
 ) -> tuple[State, State]:
     """Calls `step(index, *state)` for every index below `length` and stacks what it gives each
-    time.
+    time, or joins it along an axis.
 
     Args:
         step: takes the index and the state; returns the new state and the results of this index,
@@ -59,17 +59,22 @@ def scan(
             only.
         state: the state before index 0.
         length: an int, or a scalar where the size is unknown; at least 1.
+        axis: along which results are joined, which may differ in size there where the length is
+            an int; by default they are stacked along a new one.
 
     Returns:
-        The last state, and the results with the index as their first axis.
+        The last state, and the results: with the index as their first axis, or joined.
     """
     state, first = step(0, *state)
-    if not is_tracing() and isinstance(length, int):
+    if isinstance(length, int) and (axis is not None or not is_tracing()):
         rows = [first]
         for index in range(1, length):
             state, results = step(index, *state)
             rows.append(results)
-        return state, tuple(ops.stack(column) for column in zip(*rows, strict=True))
+        columns = zip(*rows, strict=True)
+        if axis is not None:
+            return state, tuple(ops.concatenate(column, axis=axis) for column in columns)
+        return state, tuple(ops.stack(column) for column in columns)
     length = ops.cast(length, "int32")
     buffers = tuple(_buffer(result, length) for result in first)
 
@@ -86,7 +91,18 @@ def scan(
 
     start = ops.cast(1, "int32")
     _, state, buffers = ops.while_loop(more, body, (start, tuple(state), buffers))
-    return state, buffers
+    if axis is None:
+        return state, buffers
+    return state, tuple(_joined(buffer, axis) for buffer in buffers)
+
+
+def _joined(rows: Any, axis: int) -> Any:
+    """Rows along the first axis, one after the other along `axis` of each."""
+    rank = len(rows.shape) - 1
+    axis %= rank
+    shape = list(ops.shape(rows))[1:]
+    shape[axis] = -1
+    return ops.reshape(ops.moveaxis(rows, 0, axis), shape)
 
 
 def _buffer(result: Any, length: Any) -> Any:

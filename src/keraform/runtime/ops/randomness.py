@@ -169,7 +169,8 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -
     dtype = dtypes.name_of(input.dtype)
     drawn_in = _drawn_in(dtype) if dtypes.is_floating(input) else dtypes.default_float()
     drawn = _uniform(sizes(input), drawn_in, generator)
-    return dtypes.to(drawn < (p if p is not None else dtypes.to(input, drawn_in)), dtype)
+    probability = p if p is not None else dtypes.to(input, drawn_in)
+    return dtypes.to(drawn >= 1 - probability, dtype)
 
 
 def multinomial(

@@ -180,6 +180,9 @@ class CallTranslator:
         module, target = self.module, None
         if isinstance(node.func, cst.Name) and node.func.value not in module.scope.names:
             target = module.functions.get(node.func.value)
+            info = module.classes.get(node.func.value)
+            if info is not None and info.is_layer:
+                target = module.inference.method(info, "__init__")
         elif function.tag == "layer":
             info = module.classes.get(function.name or "")
             target = module.inference.method(info, "forward")

@@ -118,6 +118,8 @@ class MethodTranslator:
             return receiver
         if kind.tag == "layer" and name in PLACING:
             return receiver
+        if name == "eval" and not node.args and kind.tag in ("layer", "unknown", "object"):
+            return receiver  # each call says whether it is one of training
         if kind.tag == "size" and name == "numel":
             return Code(called("kf.prod", receiver.doc), DIM)
         if name == "parameters" and not node.args:

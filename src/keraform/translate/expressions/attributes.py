@@ -141,7 +141,7 @@ class AttributeTranslator:
         if receiver.tag == "unknown" and self.is_module_dict(name):
             return MODULE_DICT
         if receiver.tag in ("object", "unknown"):
-            return OUTPUT_FIELDS.get(name, UNKNOWN)
+            return self.module.learned.field_of(name, OUTPUT_FIELDS.get(name, UNKNOWN))
         return UNKNOWN
 
     def of_tensor(self, receiver: Code, name: str) -> Code:

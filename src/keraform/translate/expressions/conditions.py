@@ -135,7 +135,7 @@ class ConditionTranslator:
         if not tensors:
             return Code(document, UNKNOWN if any(k.is_unknown for k in kinds) else BOOL, 4)
         self.module.stats.operations += 1
-        if len(rights) == 1 and _differ_in_dtype(tensors):
+        if len(rights) == 1 and (_differ_in_dtype(tensors) or _is_bool_and_number(kinds)):
             self.module.note_rule("operator comparison")
             return self.module.calls.ops_call(functions[0], [left, rights[0]], BOOL_TENSOR)
         return Code(document, Kind("tensor", "bool", broadcast_rank(kinds)), 4)
@@ -179,6 +179,14 @@ def _differ_in_dtype(tensors: list[Kind]) -> bool:
     """Whether two tensors are compared whose dtypes are known to differ."""
     known = all(kind.dtype_class is not None for kind in tensors)
     return len(tensors) == 2 and known and tensors[0].dtype != tensors[1].dtype
+
+
+def _is_bool_and_number(kinds: list[Kind]) -> bool:
+    """Whether a tensor, perhaps of booleans, is compared with a number, which TensorFlow does not
+    convert.
+    """
+    numbers = any(kind.tag in ("int", "float", "dim") for kind in kinds)
+    return numbers and any(kind.is_tensor and kind.dtype in ("bool", "mask") for kind in kinds)
 
 
 def constant(text: str) -> bool | None:

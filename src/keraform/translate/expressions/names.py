@@ -78,7 +78,9 @@ class NameTranslator:
         if value in scope.names:
             return Code((text,), scope.names[value])
         if value == scope.self_name:
-            return Code((value,), Kind("layer", name=scope.owner.name if scope.owner else None))
+            owner = scope.owner
+            tag = "layer" if owner is None or owner.is_layer else "object"
+            return Code((value,), Kind(tag, name=owner.name if owner else None))
         if value in self.module.analysis.flash_attention:
             raise Refusal("flash attention", "its classes have no place in a port")
         info = self.module.classes.get(value)

@@ -100,7 +100,7 @@ def _differs_on_tensors(symbol: str, left: Kind, right: Kind) -> bool:
         return symbol in "+-*/%//**"
     if "mask" in (left.dtype, right.dtype):
         # a mask that is added has the model's dtype
-        return symbol == "*" or (symbol in ARITHMETIC and "float32" in (left.dtype, right.dtype))
+        return symbol in "*/" or (symbol in ARITHMETIC and "float32" in (left.dtype, right.dtype))
     if a and b and a != b:
         return True
     if a == b == "int" and left.dtype != right.dtype and symbol not in "<<>>":
@@ -129,6 +129,8 @@ def _differs_on_number(symbol: str, tensor: Kind, number: Kind) -> bool:
         return True
     if tensor.dtype in ("mixed", "mask") and number.is_fraction:
         return symbol in ARITHMETIC
+    if kind == "int" and symbol == "*" and number.tag in ("py", "unknown"):
+        return True  # perhaps by a fraction
     return kind == "int" and number.tag == "float"
 
 

@@ -45,9 +45,12 @@ class ScanTranslator:
         if function is not None and function.name.value == "__init__":
             return None  # what it gathers are layers, or numbers
         names = module.scope.names
-        assigned = [n for n in assigned_names(node.body) if n in names and names[n].is_tensor]
+        state = [n for n in assigned_names(node.body) if n in names]
+        first = read_first(node.body)
+        assigned = [n for n in state if names[n].is_tensor or (n in first and names[n].is_unknown)]
         results = [n for n in _appended(node.body) if n in names]
-        if not results and not assigned:
+        counts = [n for n in state if n in first and n not in assigned]
+        if counts or not (results or assigned) or not set(results) <= _gathered(node.body):
             return None
         header = self.header(node) or self.rows(node, assigned, results)
         if header is None:
@@ -68,12 +71,15 @@ class ScanTranslator:
         )
         module.imports.need("keraform.runtime", "ops", "kf")
         left = ", ".join(_tuple(each) if each else "_" for each in (assigned, results))
-        call = called("kf.scan", ("step",), (_tuple(assigned),), header.length)
+        axis = self.joined(node, results)
+        joined = () if axis is None else (doc("axis=", axis),)
+        call = called("kf.scan", ("step",), (_tuple(assigned),), header.length, *joined)
         lines += ["", indent + statement(doc(f"{left} = ", call), indent)]
         kinds = {name: module.scope.names.get(f"{name}_item", Kind("tensor")) for name in results}
         module.scope.names = saved
         for name, kind in kinds.items():
-            saved[name] = Kind("object", kind.dtype, name="scanned")
+            whole = "scanned" if axis is None else "joined"
+            saved[name] = Kind("object", kind.dtype, kind.rank if axis else None, name=whole)
         return lines
 
     def header(self, node: cst.For) -> Header | None:
@@ -111,16 +117,22 @@ class ScanTranslator:
         function = self.module.scope.function
         if function is None:
             return False
-        stack = m.Call(func=m.Attribute(value=m.Name("torch"), attr=m.Name("stack")))
-        arguments = {call.args[0].value for call in m.findall(function, stack)}  # type: ignore[attr-defined]
-        targets = {each.target for each in m.findall(function, m.AssignTarget())}  # type: ignore[attr-defined]
-        for name in results:
-            uses = list(m.findall(function, m.Name(name)))
-            last = max(uses.index(use) for use in m.findall(node, m.Name(name)))
-            later = [use for use in uses[last + 1 :] if use not in targets]
-            if not later or later[0] not in arguments:
-                return False
-        return True
+        stacks = {call.args[0].value for call in m.findall(function, _torch_call("stack"))}  # type: ignore[attr-defined]
+        return all(_next_use(function, node, name) in stacks for name in results)
+
+    def joined(self, node: cst.For, results: list[str]) -> Doc | None:
+        """The axis along which `torch.cat` joins all that a loop gathers, where that is what
+        happens next to it; what it joins may be of different sizes.
+        """
+        function = self.module.scope.function
+        if function is None or not results:
+            return None
+        calls = {call.args[0].value: call for call in m.findall(function, _torch_call("cat"))}  # type: ignore[attr-defined]
+        found = [calls.get(_next_use(function, node, name)) for name in results]
+        axes = [call.args[1].value for call in found if call is not None and len(call.args) > 1]
+        if len(axes) < len(results) or not all(each.deep_equals(axes[0]) for each in axes):
+            return None
+        return self.module.expressions(axes[0]).doc
 
     def statement(self, node: cst.BaseStatement, indent: str, results: list[str]) -> list[str]:
         """A statement of the body; `results.append(x)` names the result of this index."""
@@ -136,6 +148,22 @@ class ScanTranslator:
                 self.module.positions[written] = self.module.positions[node]
                 return self.module.statements.statement(written, indent)
         return self.module.statements.statement(node, indent)
+
+
+def _torch_call(name: str) -> m.Call:
+    return m.Call(func=m.Attribute(value=m.Name("torch"), attr=m.Name(name)))
+
+
+def _next_use(function: cst.FunctionDef, loop: cst.For, name: str) -> cst.CSTNode | None:
+    """Where a list that a loop of a function fills is read next; another branch may make and fill
+    it in another way.
+    """
+    append = m.Attribute(value=m.Name(name), attr=m.Name("append"))
+    skipped = {each.target for each in m.findall(function, m.AssignTarget())}  # type: ignore[attr-defined]
+    skipped |= {each.value for each in m.findall(function, append)}  # type: ignore[attr-defined]
+    uses = list(m.findall(function, m.Name(name)))
+    last = max(uses.index(use) for use in m.findall(loop, m.Name(name)))
+    return next((use for use in uses[last + 1 :] if use not in skipped), None)
 
 
 def _tuple(names: list[str]) -> str:
@@ -154,6 +182,72 @@ def assigned_names(body: cst.CSTNode) -> list[str]:
             if isinstance(value, cst.Name):
                 found[value.value] = None
     return list(found)
+
+
+def read_first(body: cst.CSTNode) -> set[str]:
+    """Names that a block reads before it binds them."""
+    reader = _Reader()
+    body.visit(reader)
+    return reader.read
+
+
+class _Reader(cst.CSTVisitor):
+    """Walks a block in the order in which it runs."""
+
+    def __init__(self) -> None:
+        self.read: set[str] = set()
+        self.bound: set[str] = set()
+
+    def visit_Assign(self, node: cst.Assign) -> bool:
+        node.value.visit(self)
+        for each in node.targets:
+            self.bind(each.target)
+        return False
+
+    def visit_AugAssign(self, node: cst.AugAssign) -> bool:
+        node.value.visit(self)
+        node.target.visit(self)
+        return False
+
+    def bind(self, target: cst.BaseExpression) -> None:
+        if isinstance(target, cst.Name):
+            self.bound.add(target.value)
+        elif isinstance(target, (cst.Tuple, cst.List)):
+            for each in target.elements:
+                self.bind(each.value)
+        else:
+            target.visit(self)
+
+    def visit_For(self, node: cst.For) -> bool:
+        node.iter.visit(self)
+        self.bind(node.target)
+        node.body.visit(self)
+        return False
+
+    def visit_Attribute(self, node: cst.Attribute) -> bool:
+        node.value.visit(self)
+        return False
+
+    def visit_Arg(self, node: cst.Arg) -> bool:
+        node.value.visit(self)
+        return False
+
+    def visit_Name(self, node: cst.Name) -> None:
+        if node.value not in self.bound:
+            self.read.add(node.value)
+
+
+def _gathered(body: cst.BaseSuite) -> set[str]:
+    """The lists to which a block appends whatever happens, once each time."""
+    pattern = m.SimpleStatementLine(
+        body=[m.Expr(m.Call(func=m.Attribute(value=m.Name(), attr=m.Name("append"))))]
+    )
+    found = [
+        each.body[0].value.func.value.value  # type: ignore[union-attr]
+        for each in body.body
+        if m.matches(each, pattern)
+    ]
+    return {name for name in found if found.count(name) == 1}
 
 
 def _appended(body: cst.CSTNode) -> list[str]:

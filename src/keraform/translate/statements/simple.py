@@ -9,7 +9,7 @@ import libcst as cst
 
 from keraform.translate.analysis import import_origins
 from keraform.translate.calls.methods import PLACING
-from keraform.translate.kinds import DEVICE
+from keraform.translate.kinds import DEVICE, Kind
 from keraform.translate.layout import WIDTH, Doc, doc, statement
 from keraform.translate.mutators import changed_name
 from keraform.translate.rules.seams import DROPPED_CALLS, HOOKS
@@ -80,7 +80,7 @@ class SimpleStatementTranslator:
             if changed is not None:
                 return doc(f"{changed} = ", self.module.expressions(value).doc)
         code = self.module.expressions(value)
-        placed = isinstance(value, cst.Call) and code.kind.tag == "layer" and _is_place(value.func)
+        placed = isinstance(value, cst.Call) and _is_place(value.func, code.kind)
         return None if placed or code.kind == DEVICE else code.doc
 
     def is_dropped(self, func: cst.BaseExpression) -> bool:
@@ -133,6 +133,8 @@ class SimpleStatementTranslator:
         return doc("del ", self.module.expressions(node.target).doc)
 
 
-def _is_place(func: cst.BaseExpression) -> bool:
-    """Whether a call only moves a module to a device or a dtype."""
-    return isinstance(func, cst.Attribute) and func.attr.value in PLACING
+def _is_place(func: cst.BaseExpression, kind: Kind) -> bool:
+    """Whether a call only moves a module to a device or a dtype, or out of training."""
+    if not isinstance(func, cst.Attribute):
+        return False
+    return func.attr.value == "eval" or (kind.tag == "layer" and func.attr.value in PLACING)

@@ -16,6 +16,7 @@ from keras import ops
 from keraform.runtime.observe import intercept
 from keraform.verify import port as ports
 from keraform.verify.compare import Difference, compare_leaf, compare_outputs, compare_stage
+from keraform.verify.draws import keras_noise
 from keraform.verify.leaves import (
     Leaf,
     Leaves,
@@ -104,7 +105,7 @@ def run_isolated(
         **flags: as for the twin's run.
     """
     injection = _Injection(model, torch, limit, recorder)
-    with ports.keras_precision(dtype, lift), intercept(injection.around):
+    with ports.keras_precision(dtype, lift), keras_noise(), intercept(injection.around):
         given = ports.keras_values(dict(inputs), dtype)
         try:
             output = model(**given, **ports.accepted(model, flags))

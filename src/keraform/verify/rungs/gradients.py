@@ -21,12 +21,12 @@ from torch import nn
 from keraform.runtime.tree import TorchWeight, inverse_axes, named_weights
 from keraform.verify.cases import Variant
 from keraform.verify.compare import FILLER
+from keraform.verify.draws import keras_noise, torch_noise
 from keraform.verify.drives import torch_values
 from keraform.verify.leaves import Leaves, leaves
 from keraform.verify.lift import torch_precision
 from keraform.verify.port import keras_precision, keras_values
 from keraform.verify.port import read_leaf as read_keras
-from keraform.verify.rungs.noise import keras_noise, torch_noise
 from keraform.verify.twin import read_leaf as read_torch
 
 DTYPE = "float64"

@@ -72,7 +72,9 @@ def contradictions(case: Case) -> list[Contradiction]:
 
 
 def release(case: Case, report: ClassReport) -> str:
-    """The same in float32 as it is; then the dtypes of a bfloat16 and of a float16 run."""
+    """The same in float32 as it is; then the dtypes of a bfloat16 and of a float16 run, where
+    torch's own model runs in them.
+    """
     case.load_once().check()
     outcome = _values(case, report, "float32", lift=False, model=case.model)
     if outcome != PASS:
@@ -81,7 +83,8 @@ def release(case: Case, report: ClassReport) -> str:
         try:
             found = compare_half(case, dtype)
         except TorchFails as error:
-            return failed(str(error))
+            report.remarks.append(str(error))  # nothing to compare with
+            continue
         words = _wrong_dtypes(found)
         if words is not None:
             return failed(f"{dtype}: {words}")

@@ -77,6 +77,8 @@ def enumerate_(calls: CallTranslator, node: cst.Call) -> Code:
 
 def zip_(calls: CallTranslator, node: cst.Call) -> Code:
     """`zip(a, b)` yields tuples."""
+    if any(arg.star for arg in node.args):
+        return calls.generic(Code(("zip",)), node, kind=UNKNOWN)
     kinds = tuple(calls.module.expressions(arg.value).kind.element() for arg in node.args)
     return calls.generic(Code(("zip",)), node, kind=Kind("py", items=kinds, name="zip"))
 

@@ -28,6 +28,9 @@ def arange(calls: CallTranslator, node: cst.Call) -> Code:
         if not all(map(_is_integer, bounds)):
             return calls.ops_call("arange", bounds, Kind("tensor", "int64"), "kf")
         dtype = Code(('"int64"',), DTYPE)
+    elif dtype is not None and _is_int_dtype(dtype) and any(map(_is_float, bounds)):
+        kind = Kind("tensor", dtype.text.strip('"'), 1)
+        return calls.ops_call("arange", [*bounds, Code(doc("dtype=", dtype.doc))], kind, "kf")
     items = [Item(code.doc) for code in bounds]
     if dtype is not None and dtype.text != "None":
         items.append(Item(doc("dtype=", dtype.doc)))
@@ -35,6 +38,10 @@ def arange(calls: CallTranslator, node: cst.Call) -> Code:
     name = dtype.text.strip('"') if dtype is not None else "float"
     kind = Kind("tensor", name if re.fullmatch(r"(b?float|u?int)\d*", name) else None, 1)
     return Code(doc("ops.arange", Group("(", items, ")")), kind)
+
+
+def _is_int_dtype(dtype: Code) -> bool:
+    return re.fullmatch(r"u?int\d+", dtype.text.strip('"')) is not None
 
 
 def _is_float(code: Code) -> bool:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from keraform.translate.kinds import DIM, SIZE, Kind
 from keraform.translate.layout import doc
+from keraform.translate.rules.functions import FUNCTIONS as FUNCTION_RULES
 from keraform.translate.rules.idioms.form import FunctionIdiom, MethodIdiom, bound_to, emit, like
 from keraform.translate.rules.methods import METHODS as METHOD_RULES
 from keraform.translate.rules.record import Arguments, Code, bind, pack_tuple, parse_kind
@@ -64,7 +65,16 @@ def stack(calls: CallTranslator, node: cst.Call) -> Code:
     return emit(calls, "ops.moveaxis({tensors}, 0, {dim})", bound, kind)
 
 
-FUNCTIONS: dict[str, FunctionIdiom] = {"torch.stack": stack}
+def cat(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.cat`; the results of some scans are joined already."""
+    arguments = calls.arguments(node)
+    tensors = arguments[0][1] if arguments else None
+    if tensors is not None and tensors.kind.name == "joined":
+        return Code(tensors.doc, Kind("tensor", tensors.kind.dtype, tensors.kind.rank))
+    return calls.apply(FUNCTION_RULES["torch.cat"], arguments)
+
+
+FUNCTIONS: dict[str, FunctionIdiom] = {"torch.stack": stack, "torch.cat": cat}
 METHODS: dict[str, MethodIdiom] = {
     "size": size,
     "expand": expand,

@@ -1,4 +1,4 @@
-"""Random numbers of a training pass: both sides draw the same ones, and nothing is dropped.
+"""Random numbers of a run: both sides draw the same ones, and nothing is dropped.
 
 A draw depends on its shape alone, and its uniform numbers lie in [0.5, 1). So dropout, dropped
 layers and dropped paths of a probability up to a half keep everything, and what they scale by is
@@ -80,8 +80,8 @@ class _Fed(TorchDispatchMode):
             raise KeraformError(
                 expected="random numbers that both sides can be given: "
                 f"{', '.join(sorted(_TORCH))}",
-                got=f"a training pass that draws with {func}",
-                try_next="a row for it in keraform/verify/rungs/noise.py",
+                got=f"a run that draws with {func}",
+                try_next="a row for it in keraform/verify/draws.py",
             )
         return draw(func, args, kwargs or {})
 
@@ -113,10 +113,49 @@ def _between(shape: Any, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     return low + (high - low) * uniform(shape)
 
 
+def _integers(shape: Any, low: Any, high: Any) -> np.ndarray:
+    return np.floor(_between(shape, float(low), float(high))).astype("int64")
+
+
+def _classes(weights: np.ndarray, count: int) -> np.ndarray:
+    """Classes by their weights, with replacement: rows by classes give rows by draws."""
+    shares = np.cumsum(weights, axis=-1) / weights.sum(axis=-1, keepdims=True)
+    drawn = uniform((*weights.shape[:-1], count))
+    return (shares[..., None, :] <= drawn[..., None]).sum(axis=-1)
+
+
+def _ranked(weights: np.ndarray, count: int) -> np.ndarray:
+    """Classes by their weights, each at most once: the largest after Gumbel noise."""
+    with np.errstate(divide="ignore"):
+        noisy = np.log(weights) - np.log(-np.log(uniform(weights.shape)))
+    return np.argsort(-noisy, axis=-1, kind="stable")[..., :count]
+
+
 def _kept(shape: Any, probability: Any = 0.5) -> np.ndarray:
     """Bernoulli numbers: dropout asks with the probability of keeping."""
-    wanted = probability.numpy() if isinstance(probability, torch.Tensor) else probability
+    wanted = probability.double().numpy() if isinstance(probability, torch.Tensor) else probability
     return uniform(shape) >= 1.0 - wanted
+
+
+def _randint(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    """`torch.randint(high, size)` and `torch.randint(low, high, size)`."""
+    *bounds, size = args
+    values = _integers(size, *(bounds if len(bounds) == 2 else (0, *bounds)))
+    return torch.from_numpy(values).to(kwargs.get("dtype") or torch.int64)
+
+
+def _multinomial(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    weights, count, *rest = args
+    values = weights.double().numpy()
+    if not (rest or [kwargs.get("replacement", False)])[0]:
+        return torch.from_numpy(_ranked(values, count))
+    drawn = _classes(np.atleast_2d(values), count)
+    return torch.from_numpy(drawn.reshape(*values.shape[:-1], count))
+
+
+def _bernoulli(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    """`torch.bernoulli(x)`, of the probabilities in x, and `torch.bernoulli(x, p)`."""
+    return torch.from_numpy(np.asarray(_kept(args[0].shape, args[-1]))).to(args[0].dtype)
 
 
 _TORCH: dict[str, Callable[..., torch.Tensor]] = {
@@ -126,6 +165,9 @@ _TORCH: dict[str, Callable[..., torch.Tensor]] = {
     "randn_like": _filled(normal),
     "exponential_": _filled(lambda shape, rate=1.0: -np.log(uniform(shape)) / rate),
     "bernoulli_": _filled(_kept),
+    "bernoulli": _bernoulli,
+    "multinomial": _multinomial,
+    "randint": _randint,
     "rand": _made(uniform),
     "randn": _made(normal),
 }
@@ -148,8 +190,23 @@ def _keras_dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any 
     return inputs * ops.cast(ops.convert_to_tensor(kept / (1.0 - rate)), inputs.dtype)
 
 
+def _keras_randint(
+    shape: Any, minval: Any, maxval: Any, dtype: Any = "int32", seed: Any = None
+) -> Any:
+    return ops.convert_to_tensor(_integers(shape, minval, maxval), dtype)
+
+
+def _keras_categorical(
+    logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None
+) -> Any:
+    weights = np.exp(ops.convert_to_numpy(logits).astype("float64"))
+    return ops.convert_to_tensor(_classes(weights, num_samples), dtype)
+
+
 _KERAS: dict[str, Callable[..., Any]] = {
     "uniform": _keras_uniform,
     "normal": _keras_normal,
+    "randint": _keras_randint,
+    "categorical": _keras_categorical,
     "dropout": _keras_dropout,
 }
