@@ -117,8 +117,13 @@ def _init_below(layer: Any, owner: Any) -> None:
         return
     object.__setattr__(layer, _DONE, True)
     for _, child in children(layer):
-        _init_below(child, child if hasattr(child, "_init_weights") else owner)
+        _init_below(child, child if _is_pretrained(child) else owner)
     _init_one(layer, owner)
+
+
+def _is_pretrained(layer: Any) -> bool:
+    """Whether a layer is a pretrained model; others may have an `_init_weights` of their own."""
+    return hasattr(layer, "_init_weights") and hasattr(layer, "base_model_prefix")
 
 
 def _init_one(layer: Any, owner: Any) -> None:
@@ -158,6 +163,6 @@ def _init_chosen(layer: Any, owner: Any, path: str, chosen: Collection[str]) -> 
     for name, child in children(layer):
         below = f"{path}.{name}" if path else name
         if below in chosen:
-            next_owner = child if hasattr(child, "_init_weights") else owner
+            next_owner = child if _is_pretrained(child) else owner
             _init_chosen(child, next_owner, below, chosen)
     _init_one(layer, owner)

@@ -24,6 +24,7 @@ from keraform.runtime.tree import (
     WeightSpec,
     find_weight,
     inverse_axes,
+    members,
     own_weights,
     read,
 )
@@ -111,7 +112,7 @@ def _entry(target: Target, name: str | None) -> TorchWeight | Any | None:
     value = getattr(target, name, None)
     if isinstance(value, keras.Variable):  # tf.is_tensor is true of Keras variables
         return find_weight(target, name)
-    if ops.is_tensor(value) and name in vars(target):
+    if ops.is_tensor(value) and any(name == member for member, _ in members(target)):
         return value
     return find_weight(target, name)
 

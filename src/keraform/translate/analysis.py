@@ -180,7 +180,7 @@ def _inherit(info: ClassInfo, base: str, result: Analysis) -> None:
 
 def _is_abstract(info: ClassInfo, bases: set[str]) -> bool:
     """Whether a model only serves as a base of others."""
-    if info.name.endswith(("PreTrainedModel", "PretrainedModel")):
+    if info.name.endswith(("PreTrainedModel", "PretrainedModel")) and "forward" not in info.methods:
         return True
     return info.name in bases and not info.methods.keys() & {"forward", "__init__"}
 

@@ -94,8 +94,16 @@ class ConstructionTranslator:
             return self.super_of_torch(rule, node)
         items, exploded, _ = self.module.calls.arguments.items(node)
         if not any(flat(item.doc) == "**kwargs" for item in items):
-            items.append(Item(("**kwargs",)))
+            items.append(Item((self.rest(owner),)))
         return Code(doc("super().__init__", Group("(", items, ")", exploded)))
+
+    def rest(self, owner: ClassInfo) -> str:
+        """What the constructor of a layer hands up that upstream's does not: all that it does not
+        know, or the name alone where upstream's own takes arguments that it does not know.
+        """
+        function = self.module.scope.function
+        star = None if function is None or owner.is_model else function.params.star_kwarg
+        return "**kwargs" if star is None else f'name={star.name.value}.pop("name", None)'
 
     def super_of_torch(self, rule: Rule, node: cst.Call) -> Code:
         """`super().__init__(...)` in a class derived from a module of torch."""

@@ -193,7 +193,7 @@ class SubscriptTranslator:
         """The index as a Python value: slices become `slice(a, b)`."""
         items = []
         for element in elements:
-            if element.sort == "slice" and not begins(element.document, "slice"):
+            if element.sort == "slice" and not begins(element.document, "slice("):
                 items.append(Item((_slice_call(element.document),)))
             else:
                 items.append(Item(element.document))
