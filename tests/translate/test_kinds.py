@@ -343,6 +343,19 @@ def test_fields_of_outputs_are_what_a_file_puts_there() -> None:
     assert code[-1] == "        return parts[0], len(parts)"
 
 
+def test_fields_of_outputs_are_what_a_file_makes_them_with() -> None:
+    code = lines(
+        """
+        def encode(x: torch.Tensor):
+            return BaseModelOutput(last_hidden_state=[x, abs(x)])
+
+        def f(x: torch.Tensor):
+            return len(encode(x).last_hidden_state)
+        """
+    )
+    assert code[-1] == "    return len(encode(x).last_hidden_state)"
+
+
 @pytest.mark.parametrize(("name", "dtype"), [("pixel_values", "float"), ("labels", "int64")])
 def test_names_correct_annotations_of_integers(name: str, dtype: str) -> None:
     source = f"import torch\n\n\ndef f({name}: torch.LongTensor):\n    return {name}\n"
