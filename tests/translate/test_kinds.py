@@ -407,6 +407,26 @@ def test_an_attribute_that_one_branch_leaves_out_is_no_none() -> None:
     assert "        if self.down is not None:" in code
 
 
+def test_layers_or_a_plain_list_are_some_sequence() -> None:
+    source = """
+    import torch
+    from torch import nn
+
+    class Encoder(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            if config.distil:
+                self.steps = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])
+            else:
+                self.steps = [None] * 3
+
+        def forward(self, x: torch.Tensor):
+            return self.steps
+    """
+    _, found = map_source(textwrap.dedent(source), filename="modeling_mini.py")
+    assert PY in found.kinds.values()
+
+
 def test_tensors_that_are_compared_broadcast() -> None:
     source = "import torch\n\n\ndef f(x: torch.Tensor):\n    return torch.arange(3) < x[:, None]\n"
     _, found = map_source(source, filename="modeling_mini.py")
