@@ -343,6 +343,19 @@ def test_fields_of_outputs_are_what_a_file_puts_there() -> None:
     assert code[-1] == "        return parts[0], len(parts)"
 
 
+def test_fields_of_outputs_are_what_a_file_makes_them_with() -> None:
+    code = lines(
+        """
+        def encode(x: torch.Tensor):
+            return BaseModelOutput(last_hidden_state=[x, abs(x)])
+
+        def f(x: torch.Tensor):
+            return len(encode(x).last_hidden_state)
+        """
+    )
+    assert code[-1] == "    return len(encode(x).last_hidden_state)"
+
+
 @pytest.mark.parametrize(("name", "dtype"), [("pixel_values", "float"), ("labels", "int64")])
 def test_names_correct_annotations_of_integers(name: str, dtype: str) -> None:
     source = f"import torch\n\n\ndef f({name}: torch.LongTensor):\n    return {name}\n"
@@ -392,6 +405,26 @@ def test_an_attribute_that_one_branch_leaves_out_is_no_none() -> None:
         """
     )
     assert "        if self.down is not None:" in code
+
+
+def test_layers_or_a_plain_list_are_some_sequence() -> None:
+    source = """
+    import torch
+    from torch import nn
+
+    class Encoder(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            if config.distil:
+                self.steps = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])
+            else:
+                self.steps = [None] * 3
+
+        def forward(self, x: torch.Tensor):
+            return self.steps
+    """
+    _, found = map_source(textwrap.dedent(source), filename="modeling_mini.py")
+    assert PY in found.kinds.values()
 
 
 def test_tensors_that_are_compared_broadcast() -> None:

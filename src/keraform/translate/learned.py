@@ -122,7 +122,6 @@ class Learned:
             return _refined(kind, join_all(tuple(found)))
         if _family(kind) is None or all(_may_be(each, kind) for each in known):
             return kind
-        families.discard(None)
         if families == {"tensor"}:
             return Kind("tensor", optional=kind.optional)
         return DIM if families == {"number"} else UNKNOWN

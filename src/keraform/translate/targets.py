@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DIM, LIST, SIZE, UNKNOWN, Kind, join
+from keraform.translate.kinds import DIM, LIST, PY, SIZE, UNKNOWN, Kind, join
 from keraform.translate.layout import Doc, doc, flat
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class TargetTranslator:
                     attributes[name] = kind
                 elif "none" in (kind.tag, known.tag):  # made or left out, by a condition
                     attributes[name] = join(known, kind)
+                elif {known.tag, kind.tag} == {"list", "layers"}:
+                    attributes[name] = PY
                 elif not kind.is_unknown:
                     attributes[name] = kind
             elif name is None and isinstance(target, cst.Attribute):

@@ -21,8 +21,7 @@ TENSOR_METHODS = frozenset(
 CACHE_METHODS = frozenset({"get_seq_length", "get_max_cache_shape", "get_mask_sizes"})
 # Names of what may be of integers.
 INTEGERS = re.compile(
-    r"(^|_)(ids?|idx|index|indices|pos|positions?|labels?|lengths?|lens?|timesteps?"
-    r"|coords?|shapes)$"
+    r"(^|_)(ids?|idx|index|indices|pos|positions?|labels?|lengths?|lens?|timesteps?|coords?)$"
 )
 # Names of what is never of integers, though annotations say so now and then.
 FLOATS = frozenset({"pixel_values", "inputs_embeds", "input_features", "hidden_states"})

@@ -178,6 +178,10 @@ class CallTranslator:
     def note_arguments(self, function: Kind, node: cst.Call) -> None:
         """Tells what a function of the file is called with."""
         module, target = self.module, None
+        if isinstance(node.func, cst.Name) and "Output" in node.func.value:
+            for arg, kind in zip(node.args, self.arguments.kinds, strict=False):
+                if arg.keyword is not None and not any(each.star for each in node.args):
+                    module.learned.note_field(arg.keyword.value, kind)
         if isinstance(node.func, cst.Name) and node.func.value not in module.scope.names:
             target = module.functions.get(node.func.value)
             info = module.classes.get(node.func.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -68,6 +69,12 @@ def number(name: str) -> BuiltinIdiom:
     return idiom
 
 
+def abs_(calls: CallTranslator, node: cst.Call) -> Code:
+    """`abs(x)` is of x's kind."""
+    kind = calls.module.expressions(node.args[0].value).kind
+    return calls.generic(Code(("abs",)), node, kind=replace(kind, name=None))
+
+
 def enumerate_(calls: CallTranslator, node: cst.Call) -> Code:
     """`enumerate(x)` yields pairs."""
     element = calls.module.expressions(node.args[0].value).kind.element()
@@ -114,6 +121,7 @@ def hasattr_(calls: CallTranslator, node: cst.Call) -> Code | None:
 
 BUILTINS: dict[str, BuiltinIdiom] = {
     "isinstance": isinstance_,
+    "abs": abs_,
     "len": len_,
     "int": number("int"),
     "float": number("float"),
