@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keraform.runtime.layers import Tensor
+from keraform.runtime.precision import resolve
 from keraform.runtime.tracing import is_known, is_tracing
 
 __all__ = [
@@ -64,11 +65,14 @@ def compile_compatible_method_lru_cache(*lru_args: Any, **lru_kwargs: Any) -> Ca
     """`functools.lru_cache` for methods, which is left out whenever a graph is being built.
 
     A tensor made while tracing belongs to that graph and must not be kept; unhashable arguments
-    (tensors) are computed anew each time.
+    (tensors) are computed anew each time. What float32 stands for while two models are compared is
+    a part of the key.
     """
 
     def decorator(func: Callable) -> Callable:
-        cached = functools.lru_cache(*lru_args, **lru_kwargs)(func)
+        @functools.lru_cache(*lru_args, **lru_kwargs)
+        def cached(_: str, *args: Any, **kwargs: Any) -> Any:
+            return func(*args, **kwargs)
 
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -79,7 +83,7 @@ def compile_compatible_method_lru_cache(*lru_args: Any, **lru_kwargs: Any) -> Ca
                 hash(values)
             except TypeError:
                 return func(*args, **kwargs)
-            return cached(*args, **kwargs)
+            return cached(resolve("float32"), *args, **kwargs)
 
         return wrapper
 

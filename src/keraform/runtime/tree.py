@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -199,6 +200,11 @@ def submodule(root: Any, path: str) -> Any:
         f"expected the torch path of a layer inside {type(root).__name__} '{root.name}'; "
         f"got {path!r}; list them with keraform.runtime.tree.named_layers(layer)."
     )
+
+
+def copied(layers: Any) -> list[Any]:
+    """Copies of the layers of a list (or of lists of them), each with weights of its own."""
+    return [copied(layer) if isinstance(layer, list) else copy.deepcopy(layer) for layer in layers]
 
 
 def apply(root: Any, function: Callable[[Any], object]) -> Any:

@@ -27,6 +27,7 @@ LAYER_BASES = frozenset(
     }
 )
 MODEL_BASES = (
+    "transformers.PreTrainedModel",
     "transformers.modeling_utils.PreTrainedAudioTokenizerBase",
     "transformers.modeling_utils.PreTrainedModel",
 )

@@ -19,6 +19,8 @@ TENSOR_METHODS = frozenset(
 )
 # Methods by which a parameter is known to be a cache.
 CACHE_METHODS = frozenset({"get_seq_length", "get_max_cache_shape", "get_mask_sizes"})
+# What stands among the methods for an index that no tuple has.
+INDEXED_BY_SEVERAL = "x[:, 0]"
 # Names of what may be of integers.
 INTEGERS = re.compile(
     r"(^|_)(ids?|idx|index|indices|pos|positions?|labels?|lengths?|lens?|timesteps?|coords?)$"
@@ -67,7 +69,8 @@ class ParameterUses:
                 return Kind("object", name="Cache", optional=kind.optional)
             elsewhere = any(name in each.unpacked for each in self._with(name))
             return UNKNOWN if elsewhere and not own.calls(name, TENSOR_METHODS) else kind
-        if kind.tag == "tuple" and any(e.calls(name, TENSOR_METHODS) for e in self._with(name)):
+        of_tensors = TENSOR_METHODS | {INDEXED_BY_SEVERAL}
+        if kind.tag == "tuple" and any(e.calls(name, of_tensors) for e in self._with(name)):
             return UNKNOWN
         return kind
 
@@ -93,11 +96,18 @@ class _Collector(cst.CSTVisitor):
         self.open.pop()
 
     def visit_Call(self, node: cst.Call) -> None:
-        func = node.func
-        if isinstance(func, cst.Attribute) and isinstance(func.value, cst.Name):
-            for uses in self.open:
-                if func.value.value in uses.parameters:
-                    uses.methods.setdefault(func.value.value, set()).add(func.attr.value)
+        if isinstance(node.func, cst.Attribute):
+            self.note(node.func.value, node.func.attr.value)
+
+    def visit_Subscript(self, node: cst.Subscript) -> None:
+        if len(node.slice) > 1:
+            self.note(node.value, INDEXED_BY_SEVERAL)
+
+    def note(self, value: cst.BaseExpression, method: str) -> None:
+        """Notes what is called on a parameter."""
+        for uses in self.open:
+            if isinstance(value, cst.Name) and value.value in uses.parameters:
+                uses.methods.setdefault(value.value, set()).add(method)
 
     def visit_Assign(self, node: cst.Assign) -> None:
         if isinstance(node.targets[0].target, cst.Tuple) and isinstance(node.value, cst.Name):

@@ -121,9 +121,19 @@ class CallTranslator:
             return self.functions.call(torch_name, node)
         if ".initialization." in dotted or dotted.startswith("transformers.initialization"):
             return self.initialisation.call(short, node)
+        if dotted == "copy.deepcopy" and node.args:
+            return self.copied(node)
         if AUTO_MODEL.fullmatch(dotted):
             return self.construction.auto_from_config(dotted, node)
         return None
+
+    def copied(self, node: cst.Call) -> Code | None:
+        """`copy.deepcopy(self.heads)` of a list of layers: Keras's lists know who holds them."""
+        value = self.module.expressions(node.args[0].value)
+        if value.kind.tag != "layers":
+            return None
+        self.module.imports.need("keraform.runtime", "tree")
+        return Code(called("tree.copied", value.doc), value.kind)
 
     def named_call(self, name: str, node: cst.Call) -> Code:
         """A call of a plain name: a builtin, a class or function of the file, an import."""

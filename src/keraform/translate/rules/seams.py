@@ -21,6 +21,7 @@ SEAM_MODULES: dict[str, str] = {
 }
 
 SEAM_NAMES: dict[str, str] = {
+    "transformers.PreTrainedModel": "keraform.modeling",
     "transformers.modeling_utils.PreTrainedModel": "keraform.modeling",
     "transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS": "keraform.runtime.attention",
     "transformers.modeling_utils.AttentionInterface": "keraform.runtime.attention",
