@@ -283,6 +283,25 @@ def query_mask(scene: Scene) -> np.ndarray:
     return np.ones((scene.batch, QUERY), "int64")
 
 
+QUESTIONS = 3
+
+
+def marks(scene: Scene) -> np.ndarray:
+    """After which token each question is decided, `[batch, questions]`."""
+    places = np.linspace(scene.length // 2, scene.length, QUESTIONS).astype("int64")
+    return np.tile(places, (scene.batch, 1))
+
+
+def option_counts(scene: Scene) -> np.ndarray:
+    """How many options each question has."""
+    return np.tile(np.arange(2, 2 + QUESTIONS), (scene.batch, 1))
+
+
+def question_types(scene: Scene) -> np.ndarray:
+    """Of which type each question is."""
+    return np.tile(np.arange(QUESTIONS), (scene.batch, 1))
+
+
 def document_ids(scene: Scene) -> np.ndarray:
     """The documents of each question, one after the other."""
     return tokens(scene, scene.length, scene.batch * scene.get("n_docs", 1))

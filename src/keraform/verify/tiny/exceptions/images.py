@@ -203,6 +203,8 @@ ROWS: dict[str, Rows] = {
         ("intraclass_block_config", INTRACLASS, "the class gives no default"),
         ("scale_factor_list", [1, 2, 4, 8], "the class gives no default"),
         ("kernel_list", [3, 2, 2], "the class gives no default"),
+        ("backbone_config.num_channels", 3, "the first of the stem's channels"),
+        ("backbone_config.stem_channels", [3, 2, 3], "the last is the first stage's input"),
     ),
     "pp_ocrv6_medium_det": (
         ("intraclass_block_config", INTRACLASS, "the class gives no default"),
@@ -211,5 +213,7 @@ ROWS: dict[str, Rows] = {
     ),
     "pp_doclayout_v2": (
         ("backbone_config.num_channels", 3, "the first of the stem's channels"),
+        ("backbone_config.stem_channels", [3, 2, 3], "the last is the first stage's input"),
+        ("encoder_in_channels", [32, 64, 128], "of the tiny backbone"),
     ),
 }  # fmt: skip

@@ -36,6 +36,7 @@ ROWS: dict[str, Rows] = {
          {"<image>": 40, "<|extra_200|>": 41,
           **{f"<|visual token {i:06d}|>": 50 + i for i in range(33)}},
          "an id for each code of the images, one for an image and one for the end of a row"),
+        ("vq_config.hidden_size", 64, "the channels of its last level"),
     ),
     "chameleon": (
         ("vocabulary_map",
