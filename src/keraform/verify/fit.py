@@ -287,15 +287,15 @@ def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
 
 
 def _called(features: Callable[..., Any], given: Inputs) -> Any:
-    """The features; of several images a row, all images after each other where the method wants
-    it so.
+    """The features; of several images or patches a row, all rows after each other where the method
+    wants it so.
     """
     images = given.get("pixel_values")
     with torch.no_grad(), torch_precision("float32", lift=False):
         try:
             return features(**given)
         except Exception:
-            if images is None or images.dim() != 5:
+            if images is None or images.dim() not in (3, 5):
                 raise
             return features(**{**given, "pixel_values": images.flatten(0, 1)})
 

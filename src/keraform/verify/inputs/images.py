@@ -111,6 +111,12 @@ def square_patches(scene: Scene) -> np.ndarray | None:
     return None if flat is None else flat.reshape(len(flat), -1, tall, wide)
 
 
+def padded_patches(scene: Scene) -> np.ndarray | None:
+    """The patches of each image as a row: `[batch, patches, pixels of a patch]`."""
+    flat = flat_patches(scene)
+    return None if flat is None else flat.reshape(scene.batch, -1, flat.shape[-1])
+
+
 def packed_patches(scene: Scene) -> np.ndarray | None:
     """All patches of all images as one row: `[1, patches, channels, height, width]`."""
     square = square_patches(scene)

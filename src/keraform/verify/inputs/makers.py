@@ -78,6 +78,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         images.flat_rows,
         images.tiles,
         images.patches_of_frames,
+        images.padded_patches,
     ),
     "pixel_mask": (images.pixel_mask, _left_out),
     "image_sizes": (images.image_sizes, _left_out),

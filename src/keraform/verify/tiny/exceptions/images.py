@@ -29,9 +29,6 @@ ROWS: dict[str, Rows] = {
     "cvt": (
         ("depth", [1, 2, 3], "a stage's rates of dropped paths are as many as its blocks"),
     ),
-    "efficientloftr": (
-        ("out_features", [8, 8, 12, 24], "the last one is the width"),
-    ),
     "swin": (
         ("depths", [2, 2], "shifted windows need pairs of blocks; two stages show a merging"),
         ("num_heads", [2, 4], "one entry for each stage"),
@@ -215,5 +212,11 @@ ROWS: dict[str, Rows] = {
         ("backbone_config.num_channels", 3, "the first of the stem's channels"),
         ("backbone_config.stem_channels", [3, 2, 3], "the last is the first stage's input"),
         ("encoder_in_channels", [32, 64, 128], "of the tiny backbone"),
+        ("backbone_config.hidden_sizes", [8, 32, 64, 128], "what its stages give"),
+    ),
+    "efficientloftr": (
+        ("hidden_size", 32, "four channels of each head, for two axes"),
+        ("num_attention_heads", 8, "an eighth of the width is rotated four times"),
+        ("out_features", [8, 8, 12, 32], "the last one is the width"),
     ),
 }  # fmt: skip
