@@ -268,11 +268,11 @@ def _placeholders(model: nn.Module, scene: Scene) -> dict[int, int]:
 
 
 def _method(model: nn.Module, name: str) -> Callable[..., Any] | None:
-    """A method of the model or of the outermost module in it that has it, one that names its
-    arguments before one that hands them on.
+    """A method of the model or of a module in it, the one that names the most arguments, the
+    outermost of several: others hand theirs on.
     """
     methods = [getattr(each, name) for each in model.modules() if hasattr(each, name)]
-    return next((each for each in methods if required_names(each)), next(iter(methods), None))
+    return max(methods, key=lambda each: len(required_names(each)), default=None)
 
 
 def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:

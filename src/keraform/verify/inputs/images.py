@@ -19,6 +19,7 @@ ANY_IMAGE_SIZE = {
     "tvp": (64, 64),
     "omdet-turbo": (64, 96),
     "pp_ocrv6_tiny_rec": (32, 96),
+    "pp_ocrv5_mobile_rec": (96, 128),
 }
 ANY_SIZE = (64, 96)
 IMAGES = 2

@@ -64,6 +64,11 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "token_type_ids": (text.token_type_ids,),
     "mm_token_type_ids": (text.mm_token_type_ids,),
     "bbox": (text.bbox,),
+    "entity_ids": (text.entity_ids,),
+    "entity_attention_mask": (text.entity_mask,),
+    "entity_position_ids": (text.entity_positions,),
+    "entity_start_positions": (text.entity_starts,),
+    "entity_end_positions": (text.entity_ends,),
     "pixel_values": (
         images.flat_patches,
         images.image,

@@ -283,6 +283,42 @@ def query_mask(scene: Scene) -> np.ndarray:
     return np.ones((scene.batch, QUERY), "int64")
 
 
+ENTITIES = 2
+
+
+def _has_entities(scene: Scene) -> bool:
+    return "ForEntity" in scene.class_name
+
+
+def entity_ids(scene: Scene) -> np.ndarray | None:
+    """The entities of a text, `[batch, entities]`."""
+    if not _has_entities(scene):
+        return None
+    return scene.rng.integers(0, scene.get("entity_vocab_size", 1), (scene.batch, ENTITIES))
+
+
+def entity_mask(scene: Scene) -> np.ndarray | None:
+    """1 = an entity."""
+    return np.ones((scene.batch, ENTITIES), "int64") if _has_entities(scene) else None
+
+
+def entity_positions(scene: Scene) -> np.ndarray | None:
+    """The tokens of each entity, `[batch, entities, 3]`; -1 = none."""
+    if not _has_entities(scene):
+        return None
+    return np.tile(np.array([[1, 2, -1], [4, 5, 6]]), (scene.batch, 1, 1))
+
+
+def entity_starts(scene: Scene) -> np.ndarray | None:
+    """The first token of each entity."""
+    return np.tile(np.array([1, 4]), (scene.batch, 1)) if _has_entities(scene) else None
+
+
+def entity_ends(scene: Scene) -> np.ndarray | None:
+    """The last token of each entity."""
+    return np.tile(np.array([2, 6]), (scene.batch, 1)) if _has_entities(scene) else None
+
+
 QUESTIONS = 3
 
 

@@ -213,6 +213,8 @@ ROWS: dict[str, Rows] = {
         ("backbone_config.stem_channels", [3, 2, 3], "the last is the first stage's input"),
         ("encoder_in_channels", [32, 64, 128], "of the tiny backbone"),
         ("backbone_config.hidden_sizes", [8, 32, 64, 128], "what its stages give"),
+        ("class_thresholds", [0.5] * 6, "one for each label"),
+        ("class_order", [2, 0, 1, 3, 5, 4], "one for each label"),
     ),
     "efficientloftr": (
         ("hidden_size", 32, "four channels of each head, for two axes"),
