@@ -104,4 +104,8 @@ ROWS: dict[str, Rows] = {
         ("vision_config.hidden_size", 32, "two axes share a head of eight"),
         ("projection_hidden_size", 32, "as wide as a patch"),
     ),
+    "oneformer": (
+        ("conv_dim", 32, "a norm of 32 groups is written in the code"),
+        ("mask_dim", 32, "a norm of 32 groups is written in the code"),
+    ),
 }  # fmt: skip
