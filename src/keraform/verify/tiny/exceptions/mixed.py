@@ -107,5 +107,6 @@ ROWS: dict[str, Rows] = {
     "oneformer": (
         ("conv_dim", 32, "a norm of 32 groups is written in the code"),
         ("mask_dim", 32, "a norm of 32 groups is written in the code"),
+        ("hidden_dim", 24, "divisible by the heads"),
     ),
 }  # fmt: skip
