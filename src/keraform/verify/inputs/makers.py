@@ -205,6 +205,7 @@ REQUIRED: dict[str, tuple[Maker, ...]] = {
     "classes_attention_mask": (text.class_mask,),
     "classes_structure": (text.class_counts,),
     "tasks_input_ids": (text.query_ids,),
+    "task_inputs": (text.task_ids,),
     "tasks_attention_mask": (text.query_mask,),
     "marks": (text.marks,),
     "num_options": (text.option_counts,),

@@ -278,6 +278,12 @@ def query_ids(scene: Scene) -> np.ndarray:
     return tokens(scene, QUERY, masked=False)
 
 
+def task_ids(scene: Scene) -> np.ndarray:
+    """What is to be done, in as many tokens as the model has a width for."""
+    size = (scene.batch, scene.get("task_seq_len", QUERY))
+    return scene.rng.integers(0, scene.get("text_encoder_vocab_size", 50), size)
+
+
 def query_mask(scene: Scene) -> np.ndarray:
     """1 = a real token of a task."""
     return np.ones((scene.batch, QUERY), "int64")
