@@ -268,11 +268,11 @@ def _placeholders(model: nn.Module, scene: Scene) -> dict[int, int]:
 
 
 def _method(model: nn.Module, name: str) -> Callable[..., Any] | None:
-    """A method of the model or of the outermost module in it that has it, one that names its
-    arguments before one that hands them on.
+    """A method of the model or of a module in it, the one that names the most arguments, the
+    outermost of several: others hand theirs on.
     """
     methods = [getattr(each, name) for each in model.modules() if hasattr(each, name)]
-    return next((each for each in methods if required_names(each)), next(iter(methods), None))
+    return max(methods, key=lambda each: len(required_names(each)), default=None)
 
 
 def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
@@ -287,15 +287,15 @@ def _given(function: Callable[..., Any] | None, inputs: Inputs) -> Inputs:
 
 
 def _called(features: Callable[..., Any], given: Inputs) -> Any:
-    """The features; of several images a row, all images after each other where the method wants
-    it so.
+    """The features; of several images or patches a row, all rows after each other where the method
+    wants it so.
     """
     images = given.get("pixel_values")
     with torch.no_grad(), torch_precision("float32", lift=False):
         try:
             return features(**given)
         except Exception:
-            if images is None or images.dim() != 5:
+            if images is None or images.dim() not in (3, 5):
                 raise
             return features(**{**given, "pixel_values": images.flatten(0, 1)})
 

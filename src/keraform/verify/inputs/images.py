@@ -19,6 +19,7 @@ ANY_IMAGE_SIZE = {
     "tvp": (64, 64),
     "omdet-turbo": (64, 96),
     "pp_ocrv6_tiny_rec": (32, 96),
+    "pp_ocrv5_mobile_rec": (96, 128),
 }
 ANY_SIZE = (64, 96)
 IMAGES = 2
@@ -109,6 +110,12 @@ def square_patches(scene: Scene) -> np.ndarray | None:
     flat = flat_patches(scene)
     tall, wide = patch_size(scene)
     return None if flat is None else flat.reshape(len(flat), -1, tall, wide)
+
+
+def padded_patches(scene: Scene) -> np.ndarray | None:
+    """The patches of each image as a row: `[batch, patches, pixels of a patch]`."""
+    flat = flat_patches(scene)
+    return None if flat is None else flat.reshape(scene.batch, -1, flat.shape[-1])
 
 
 def packed_patches(scene: Scene) -> np.ndarray | None:

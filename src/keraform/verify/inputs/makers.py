@@ -64,6 +64,11 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "token_type_ids": (text.token_type_ids,),
     "mm_token_type_ids": (text.mm_token_type_ids,),
     "bbox": (text.bbox,),
+    "entity_ids": (text.entity_ids,),
+    "entity_attention_mask": (text.entity_mask,),
+    "entity_position_ids": (text.entity_positions,),
+    "entity_start_positions": (text.entity_starts,),
+    "entity_end_positions": (text.entity_ends,),
     "pixel_values": (
         images.flat_patches,
         images.image,
@@ -78,6 +83,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         images.flat_rows,
         images.tiles,
         images.patches_of_frames,
+        images.padded_patches,
     ),
     "pixel_mask": (images.pixel_mask, _left_out),
     "image_sizes": (images.image_sizes, _left_out),
@@ -199,7 +205,11 @@ REQUIRED: dict[str, tuple[Maker, ...]] = {
     "classes_attention_mask": (text.class_mask,),
     "classes_structure": (text.class_counts,),
     "tasks_input_ids": (text.query_ids,),
+    "task_inputs": (text.task_ids,),
     "tasks_attention_mask": (text.query_mask,),
+    "marks": (text.marks,),
+    "num_options": (text.option_counts,),
+    "question_type_ids": (text.question_types,),
     "state": (series.state,),
     "action_embeds": (series.action_embeds,),
     "inputs": (text.latent_inputs, text.input_ids, images.image),
@@ -237,6 +247,8 @@ def several_forms(scene: Scene) -> dict[str, int]:
 
 def scene_of(model_class: type, config: PreTrainedConfig, **options: Any) -> Scene:
     """The scene of a torch class, with its own random stream."""
+    if model_class.__name__ in ONE_ROW:
+        options["batch"] = 1
     forward = model_class.forward
     names = tuple(name for name in inspect.signature(forward).parameters if name != "self")
     return Scene(model_class.__name__, config, names, required_names(forward), **options)
@@ -255,5 +267,8 @@ def resized_inputs(model_class: type, config: PreTrainedConfig) -> Inputs:
     """Inputs of another batch and other lengths, for compiled calls."""
     return make_inputs(scene_of(model_class, config, **RESIZED))
 
+
+# Classes that take one row at a time.
+ONE_ROW = frozenset({"TvpModel", "TvpForVideoGrounding", "JevForDecision"})
 
 RESIZED: dict[str, Any] = {"batch": 2, "length": 9, "decoder_length": 7, "samples": 355}

@@ -278,9 +278,70 @@ def query_ids(scene: Scene) -> np.ndarray:
     return tokens(scene, QUERY, masked=False)
 
 
+def task_ids(scene: Scene) -> np.ndarray:
+    """What is to be done, in as many tokens as the model has a width for."""
+    size = (scene.batch, scene.get("task_seq_len", QUERY))
+    return scene.rng.integers(0, scene.get("text_encoder_vocab_size", 50), size)
+
+
 def query_mask(scene: Scene) -> np.ndarray:
     """1 = a real token of a task."""
     return np.ones((scene.batch, QUERY), "int64")
+
+
+ENTITIES = 2
+
+
+def _has_entities(scene: Scene) -> bool:
+    return "ForEntity" in scene.class_name
+
+
+def entity_ids(scene: Scene) -> np.ndarray | None:
+    """The entities of a text, `[batch, entities]`."""
+    if not _has_entities(scene):
+        return None
+    return scene.rng.integers(0, scene.get("entity_vocab_size", 1), (scene.batch, ENTITIES))
+
+
+def entity_mask(scene: Scene) -> np.ndarray | None:
+    """1 = an entity."""
+    return np.ones((scene.batch, ENTITIES), "int64") if _has_entities(scene) else None
+
+
+def entity_positions(scene: Scene) -> np.ndarray | None:
+    """The tokens of each entity, `[batch, entities, 3]`; -1 = none."""
+    if not _has_entities(scene):
+        return None
+    return np.tile(np.array([[1, 2, -1], [4, 5, 6]]), (scene.batch, 1, 1))
+
+
+def entity_starts(scene: Scene) -> np.ndarray | None:
+    """The first token of each entity."""
+    return np.tile(np.array([1, 4]), (scene.batch, 1)) if _has_entities(scene) else None
+
+
+def entity_ends(scene: Scene) -> np.ndarray | None:
+    """The last token of each entity."""
+    return np.tile(np.array([2, 6]), (scene.batch, 1)) if _has_entities(scene) else None
+
+
+QUESTIONS = 3
+
+
+def marks(scene: Scene) -> np.ndarray:
+    """After which token each question is decided, `[batch, questions]`."""
+    places = np.linspace(scene.length // 2, scene.length, QUESTIONS).astype("int64")
+    return np.tile(places, (scene.batch, 1))
+
+
+def option_counts(scene: Scene) -> np.ndarray:
+    """How many options each question has."""
+    return np.tile(np.arange(2, 2 + QUESTIONS), (scene.batch, 1))
+
+
+def question_types(scene: Scene) -> np.ndarray:
+    """Of which type each question is."""
+    return np.tile(np.arange(QUESTIONS), (scene.batch, 1))
 
 
 def document_ids(scene: Scene) -> np.ndarray:

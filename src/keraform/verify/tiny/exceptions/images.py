@@ -29,9 +29,6 @@ ROWS: dict[str, Rows] = {
     "cvt": (
         ("depth", [1, 2, 3], "a stage's rates of dropped paths are as many as its blocks"),
     ),
-    "efficientloftr": (
-        ("out_features", [8, 8, 12, 24], "the last one is the width"),
-    ),
     "swin": (
         ("depths", [2, 2], "shifted windows need pairs of blocks; two stages show a merging"),
         ("num_heads", [2, 4], "one entry for each stage"),
@@ -203,6 +200,8 @@ ROWS: dict[str, Rows] = {
         ("intraclass_block_config", INTRACLASS, "the class gives no default"),
         ("scale_factor_list", [1, 2, 4, 8], "the class gives no default"),
         ("kernel_list", [3, 2, 2], "the class gives no default"),
+        ("backbone_config.num_channels", 3, "the first of the stem's channels"),
+        ("backbone_config.stem_channels", [3, 2, 3], "the last is the first stage's input"),
     ),
     "pp_ocrv6_medium_det": (
         ("intraclass_block_config", INTRACLASS, "the class gives no default"),
@@ -211,5 +210,15 @@ ROWS: dict[str, Rows] = {
     ),
     "pp_doclayout_v2": (
         ("backbone_config.num_channels", 3, "the first of the stem's channels"),
+        ("backbone_config.stem_channels", [3, 2, 3], "the last is the first stage's input"),
+        ("encoder_in_channels", [32, 64, 128], "of the tiny backbone"),
+        ("backbone_config.hidden_sizes", [8, 32, 64, 128], "what its stages give"),
+        ("class_thresholds", [0.5] * 6, "one for each label"),
+        ("class_order", [2, 0, 1, 3, 5, 4], "one for each label"),
+    ),
+    "efficientloftr": (
+        ("hidden_size", 32, "four channels of each head, for two axes"),
+        ("num_attention_heads", 8, "an eighth of the width is rotated four times"),
+        ("out_features", [8, 8, 12, 32], "the last one is the width"),
     ),
 }  # fmt: skip

@@ -36,6 +36,7 @@ ROWS: dict[str, Rows] = {
          {"<image>": 40, "<|extra_200|>": 41,
           **{f"<|visual token {i:06d}|>": 50 + i for i in range(33)}},
          "an id for each code of the images, one for an image and one for the end of a row"),
+        ("vq_config.hidden_size", 64, "the channels of its last level"),
     ),
     "chameleon": (
         ("vocabulary_map",
@@ -102,5 +103,10 @@ ROWS: dict[str, Rows] = {
     "kimi_k25": (
         ("vision_config.hidden_size", 32, "two axes share a head of eight"),
         ("projection_hidden_size", 32, "as wide as a patch"),
+    ),
+    "oneformer": (
+        ("conv_dim", 32, "a norm of 32 groups is written in the code"),
+        ("mask_dim", 32, "a norm of 32 groups is written in the code"),
+        ("hidden_dim", 24, "divisible by the heads"),
     ),
 }  # fmt: skip

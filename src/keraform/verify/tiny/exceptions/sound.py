@@ -109,4 +109,12 @@ ROWS: dict[str, Rows] = {
     "moshi": (
         ("depth_decoder_config.vocab_size", 99, "both decoders read the same text"),
     ),
+    "qwen3_omni_moe_audio_encoder": (
+        ("n_window", 50, "thirteen positions for a hundred frames are written in the code"),
+        ("n_window_infer", 100, "one window of frames"),
+    ),
+    "qwen3_omni_moe_talker_text": (
+        ("shared_expert_intermediate_size", 23, "the class has no such field; every published"
+         " config has"),
+    ),
 }  # fmt: skip

@@ -194,4 +194,8 @@ ROWS: dict[str, Rows] = {
         ("attn_layer_period", 2, "one layer in two has attention"),
         ("attn_layer_offset", 1, "one layer in two has attention"),
     ),
+    "deepseek_ocr2_text": (
+        ("mlp_layer_types", ["dense", "sparse"], "the class gives no default for two layers"),
+        ("num_experts_per_tok", 2, "the class gives no default"),
+    ),
 }  # fmt: skip
