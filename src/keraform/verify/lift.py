@@ -6,8 +6,10 @@ results by 1e-7. The runtime's `precision.lift_casts` does the same on the Keras
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -42,9 +44,33 @@ class LiftCasts(TorchFunctionMode):
         return func(*(_lifted(arg) for arg in args), **named)
 
 
+def _forget_kept() -> None:
+    """Empties the caches of upstream's functions: what they keep is of the precision it was made in
+    (transformers.pytorch_utils.compile_compatible_method_lru_cache).
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("transformers.models.") and ".modeling_" in name:
+            values = list(vars(module).values())
+            methods = (each for owner in values for each in _methods(owner))
+            for function in (*values, *methods):
+                if isinstance(function, FunctionType) and hasattr(function, "__wrapped__"):
+                    _empty_cache(function)
+
+
+def _methods(owner: Any) -> Iterator[Any]:
+    yield from vars(owner).values() if isinstance(owner, type) else ()
+
+
+def _empty_cache(function: FunctionType) -> None:
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # an empty cell
+            getattr(cell.cell_contents, "cache_clear", lambda: None)()
+
+
 @contextmanager
 def torch_precision(dtype: str, lift: bool) -> Iterator[None]:
     """Default dtype `dtype` inside, with casts lifted where asked, and equal values in order."""
+    _forget_kept()
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, dtype))
     try:
