@@ -73,7 +73,8 @@ class _Fed(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if torch.Tag.nondeterministic_seeded not in func.tags:
+        draws = torch.Tag.nondeterministic_seeded in func.tags
+        if not draws or _drops_nothing(func, args, kwargs or {}):
             return func(*args, **(kwargs or {}))
         draw = _TORCH.get(func.overloadpacket.__name__)
         if draw is None:
@@ -84,6 +85,15 @@ class _Fed(TorchDispatchMode):
                 try_next="a row for it in keraform/verify/draws.py",
             )
         return draw(func, args, kwargs or {})
+
+
+def _drops_nothing(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an operator draws for dropout alone (fused attention) and drops nothing."""
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.name == "dropout_p":
+            given = kwargs.get("dropout_p", argument.default_value)
+            return (args[place] if place < len(args) else given) == 0
+    return False
 
 
 def _filled(numbers: Callable[..., np.ndarray]) -> Callable[..., torch.Tensor]:
