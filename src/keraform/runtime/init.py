@@ -409,6 +409,8 @@ def reset_parameters(layer: Any) -> None:
         normal_(layer, "weight")
         if layer.padding_idx is not None:
             zeros_(layer, "weight", index=layer.padding_idx)
+    elif "alpha" in getattr(layer, "torch_weights", ()):  # PReLU
+        constant_(layer, "weight", layer.init)
     elif "Normalization" in type(layer).__name__:
         for name, function in _NORMALISATION.items():
             if name in names:

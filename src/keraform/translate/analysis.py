@@ -20,6 +20,7 @@ from keraform.translate.source import absolute_module, read_module
 
 LAYER_BASES = frozenset(
     {
+        "transformers.PreTrainedModel",
         "transformers.modeling_layers.GradientCheckpointingLayer",
         "transformers.modeling_utils.PreTrainedAudioTokenizerBase",
         "transformers.modeling_utils.PreTrainedModel",

@@ -39,7 +39,7 @@ TORCH_ANNOTATIONS = {
     "torch.FloatTensor": FLOAT_TENSOR,
     "torch.LongTensor": Kind("tensor", "int64"),
     "torch.BoolTensor": Kind("tensor", "bool"),
-    "torch.IntTensor": Kind("tensor", "int32"),
+    "torch.IntTensor": Kind("tensor", "int"),  # int64 is passed as often
     "nn.Parameter": FLOAT_TENSOR,
     "torch.HalfTensor": FLOAT_TENSOR,
     "torch.ByteTensor": Kind("tensor", "uint8"),

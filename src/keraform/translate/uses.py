@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import libcst as cst
 
-from keraform.translate.kinds import TENSOR, UNKNOWN, Kind
+from keraform.translate.kinds import INT_TENSOR, TENSOR, UNKNOWN, Kind
 
 # Methods by which a parameter is known to be a tensor.
 TENSOR_METHODS = frozenset(
@@ -27,6 +27,10 @@ INTEGERS = re.compile(
 )
 # Names of what is never of integers, though annotations say so now and then.
 FLOATS = frozenset({"pixel_values", "inputs_embeds", "input_features", "hidden_states"})
+
+
+# What functions of masks are given, though annotated as plain integers.
+MASK_INDICES = frozenset({"batch_idx", "head_idx", "q_idx", "kv_idx"})
 
 
 @dataclass(slots=True)
@@ -52,6 +56,8 @@ class ParameterUses:
 
     def refine(self, function: cst.FunctionDef | None, name: str, kind: Kind) -> Kind:
         """The kind of a parameter, given that of its annotation."""
+        if name in MASK_INDICES:
+            return INT_TENSOR
         own = self.functions.get(function) if function is not None else None
         if own is not None:
             kind = self._refined(own, name, kind)

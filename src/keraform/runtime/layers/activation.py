@@ -216,6 +216,7 @@ class PReLU(Layer):
     def __init__(self, num_parameters: int = 1, init: float = 0.25, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_parameters = num_parameters
+        self.init = init
         self.alpha = self.add_weight(
             name="alpha", shape=(num_parameters,), initializer=keras.initializers.Constant(init)
         )

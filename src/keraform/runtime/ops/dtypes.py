@@ -59,8 +59,10 @@ def default_float() -> str:
 
 
 def get_default_dtype() -> str:
-    """Returns the dtype of numbers that name none (torch.get_default_dtype)."""
-    return default_float()
+    """Returns the dtype of a model that is being made (torch.get_default_dtype, which Transformers
+    sets to it): that of its weights.
+    """
+    return keras.config.dtype_policy().variable_dtype
 
 
 def integer() -> str:

@@ -131,7 +131,7 @@ class MethodTranslator:
         if name in ("register_buffer", "register_parameter"):
             module.note_rule(f"Module.{name}")
             return idioms.SELF_METHODS[name](module.calls, node)
-        if name == "reset_parameters" and kind.tag == "layer" and "nn." in (kind.name or "nn."):
+        if name == "reset_parameters" and self.is_torchs(kind):
             module.imports.need("keraform.runtime", "init")
             return Code(called("init.reset_parameters", receiver.doc), UNKNOWN)
         if name == "forward":
@@ -140,6 +140,15 @@ class MethodTranslator:
         return module.calls.generic(
             attribute, node, kind=self.result_kind(kind, name, attribute.kind)
         )
+
+    def is_torchs(self, kind: Kind) -> bool:
+        """Whether a layer is a module of torch's own, or any where no class of the file resets its
+        parameters itself.
+        """
+        if kind.tag == "layer" and kind.name is not None:
+            return "nn." in kind.name
+        own = any("reset_parameters" in info.methods for info in self.module.classes.values())
+        return kind.tag in ("layer", "unknown") and not own
 
     def result_kind(self, receiver: Kind, name: str, attribute: Kind) -> Kind:
         """What a method of an object gives; `attribute` is the kind of the bound method."""

@@ -35,7 +35,8 @@ class WrapperTranslator:
         module.imports.need("keraform.modeling", "Model")
         module.imports.need("keraform.modeling", "unpack_inputs")
         bases = [self.base_name(b) for b in info.bases]
-        attribute = self.base_model_prefix(info)
+        wrapped = self.wrapped(info)
+        attribute = self.base_model_prefix(wrapped[-1] if wrapped else info)
         lines = [f"class {info.port_name}({', '.join([*bases, 'Model'])}):"]
         text, _ = split_docstring(info.node.body)
         arguments = decorator_arguments(module, info.node.decorators, "auto_docstring")
@@ -44,11 +45,16 @@ class WrapperTranslator:
             module.stats.doc_lines += len(extra)
             lines += [*extra, ""] if extra else []
         lines += [f'    main_layer = "{attribute}"', ""]
-        lines += self.constructor(info, attribute)
+        lines += self.constructor(info, attribute, wrapped[-1] if wrapped else None)
         forward = info.methods.get("forward")
         if forward is not None:
             lines += ["", *self.call(info, forward, attribute)]
         return lines
+
+    def wrapped(self, info: ClassInfo) -> list[ClassInfo]:
+        """The bases of a class that are wrappers themselves; it takes the place of their layer."""
+        lineage = self.module.analysis.lineage(info)
+        return [each for each in lineage if each is not info and each.is_split]
 
     def base_name(self, base: str) -> str:
         """A base class of the wrapper."""
@@ -70,8 +76,13 @@ class WrapperTranslator:
                         return path.rsplit(".", 1)[-1] or "model"  # of a path in a larger model
         return "model"
 
-    def constructor(self, info: ClassInfo, attribute: str) -> list[str]:
-        """The lines of `__init__`, which makes the main layer."""
+    def constructor(
+        self, info: ClassInfo, attribute: str, base: ClassInfo | None = None
+    ) -> list[str]:
+        """The lines of `__init__`, which makes the main layer; that of a base, which would make
+        another one, is passed by.
+        """
+        above = "super()" if base is None else f"super({base.port_name}, self)"
         node = info.methods.get("__init__")
         documents: list[Doc] = [("self",), ("config",), ("**kwargs",)]
         names = ["config"]
@@ -86,7 +97,7 @@ class WrapperTranslator:
         build = statement(doc(f"self.{attribute} = ", layer), "        ")
         return [
             *("    " + head).split("\n"),
-            "        super().__init__(config, **kwargs)",
+            f"        {above}.__init__(config, **kwargs)",
             *("        " + build).split("\n"),
             "        self.post_init()",
         ]

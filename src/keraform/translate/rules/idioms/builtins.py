@@ -119,6 +119,14 @@ def hasattr_(calls: CallTranslator, node: cst.Call) -> Code | None:
     return None
 
 
+def next_(calls: CallTranslator, node: cst.Call) -> Code | None:
+    """`next(self.parameters())`: Keras's `variables` are a list."""
+    value = calls.module.expressions(node.args[0].value)
+    if value.kind.tag != "list" or len(node.args) > 1:
+        return None
+    return Code(called("next", called("iter", value.doc)), value.kind.item())
+
+
 BUILTINS: dict[str, BuiltinIdiom] = {
     "isinstance": isinstance_,
     "abs": abs_,
@@ -129,4 +137,5 @@ BUILTINS: dict[str, BuiltinIdiom] = {
     "zip": zip_,
     "getattr": getattr_,
     "hasattr": hasattr_,
+    "next": next_,
 }

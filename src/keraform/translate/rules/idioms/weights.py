@@ -91,9 +91,13 @@ def _initial_value(calls: CallTranslator, value: cst.Call) -> tuple[list[Item], 
 
 
 def _is_data(arguments: Arguments) -> bool:
-    """Whether the arguments of `torch.Tensor` are values, not a size."""
+    """Whether the arguments of `torch.Tensor` are values, not a size (by its name, if that says so,
+    since annotations call `hidden_size` a tuple).
+    """
     codes = [code for _, code in arguments]
-    return len(codes) == 1 and codes[0].kind.tag in DATA and not codes[0].star
+    if len(codes) != 1 or codes[0].star or codes[0].text.endswith("size"):
+        return False
+    return codes[0].kind.tag in DATA
 
 
 def _initializer(calls: CallTranslator, name: str, drawn: cst.Call | None) -> Code:
