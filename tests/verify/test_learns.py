@@ -16,7 +16,7 @@ from keraform.runtime.layers import Layer
 from keraform.runtime.layers.tying import tie
 from keraform.training.losses import fixed_cross_entropy
 from keraform.verify.cases import Case, Variant
-from keraform.verify.draws import torch_noise
+from keraform.verify.draws.of_torch import torch_noise
 from keraform.verify.files import load_by_tree
 from keraform.verify.ladder import attempt
 from keraform.verify.outcome import PASS, ClassReport
@@ -194,7 +194,7 @@ def test_noise_is_the_same_on_both_sides():
     import keras
 
     from keraform.runtime import ops as kf
-    from keraform.verify.draws import keras_noise
+    from keraform.verify.draws.of_keras import keras_noise
 
     x = np.random.default_rng(0).normal(size=(3, 4))
     with torch_noise():

@@ -89,7 +89,7 @@ class NameOwner:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         instance = super().__new__(cls, *args, **kwargs)
-        instance.__dict__["_made_with"] = args, kwargs  # for copies
+        instance.__dict__["__made_with__"] = args, kwargs  # for copies
         kind: type = cls
         for name in _own_methods(kind):
             instance.__dict__.pop(name, None)

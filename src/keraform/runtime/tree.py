@@ -125,7 +125,7 @@ def _bookkeeping() -> frozenset[str]:
     return frozenset(name for layer in plain for name in vars(layer)) | {
         "_derived",
         "_tied",
-        "_made_with",
+        "__made_with__",
     }
 
 

@@ -20,7 +20,7 @@ from keraform.modeling.precision import keep_in_float32
 from keraform.runtime import precision
 from keraform.runtime.observe import intercept
 from keraform.runtime.tree import named_layers, named_weights
-from keraform.verify.draws import keras_noise
+from keraform.verify.draws.of_keras import keras_noise
 from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
 from keraform.verify.load_report import LoadReport
 from keraform.verify.localising.recorder import Recorder, flatten

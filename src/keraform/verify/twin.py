@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from keraform.verify.draws import torch_noise
+from keraform.verify.draws.of_torch import torch_noise
 from keraform.verify.drives import keep_in_float32, torch_values
 from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
 from keraform.verify.lift import torch_precision

@@ -246,7 +246,7 @@ class TorchLayer(TorchTree, _KerasLayer):
         """
         args, kwargs = keras.tree.map_structure(
             lambda made: copy.deepcopy(made, memo) if isinstance(made, TorchLayer) else made,
-            self._made_with,
+            vars(self)["__made_with__"],
         )
         made = memo[id(self)] = type(self)(*args, **kwargs)
         for new, old in zip(named_weights(made), named_weights(self), strict=True):

@@ -15,7 +15,7 @@ import numpy as np
 from keras.src.backend.common import global_state  # automatic names: Keras has no public door
 
 from keraform.errors import KeraformError
-from keraform.verify.draws import keras_noise
+from keraform.verify.draws.of_keras import keras_noise
 from keraform.verify.given import Definition
 from keraform.verify.handwritten.keras_calls import CHANNELS_LAST, FORMS, channels_last, has_images
 from keraform.verify.handwritten.keras_recording import LayerRecorder, read_value

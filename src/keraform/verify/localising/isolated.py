@@ -16,7 +16,7 @@ from keras import ops
 from keraform.runtime.observe import intercept
 from keraform.verify import port as ports
 from keraform.verify.compare import Difference, compare_leaf, compare_outputs, compare_stage
-from keraform.verify.draws import keras_noise
+from keraform.verify.draws.of_keras import keras_noise
 from keraform.verify.leaves import (
     Leaf,
     Leaves,

@@ -21,7 +21,8 @@ from torch import nn
 from keraform.runtime.tree import TorchWeight, inverse_axes, named_weights
 from keraform.verify.cases import Variant
 from keraform.verify.compare import FILLER
-from keraform.verify.draws import keras_noise, torch_noise
+from keraform.verify.draws.of_keras import keras_noise
+from keraform.verify.draws.of_torch import torch_noise
 from keraform.verify.drives import torch_values
 from keraform.verify.leaves import Leaves, leaves
 from keraform.verify.lift import torch_precision
