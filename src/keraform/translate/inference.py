@@ -112,8 +112,11 @@ class KindInference:
             return PARAMETERS
         if name == "nn.ModuleList":
             inner = node.args[0].value if node.args else None
-            generated = isinstance(inner, (cst.ListComp, cst.GeneratorExp))
-            return Kind("layers", name=self.of_form(inner.elt).name if generated else None)
+            if not isinstance(inner, (cst.ListComp, cst.GeneratorExp)):
+                return Kind("layers")
+            element = self.of_form(inner.elt)
+            nested = element.tag in ("layers", "list")
+            return Kind("list", items=(element,)) if nested else Kind("layers", name=element.name)
         if name.startswith("nn."):
             return Kind("layer", name=name)
         if not isinstance(node.func, cst.Name):

@@ -25,7 +25,9 @@ def module_list(calls: CallTranslator, node: cst.Call) -> Code:
         value = calls.module.expressions(argument)
         for arg in node.args:
             calls.module.comments.keep(arg.whitespace_after_arg)
-    kind = value.kind if value.kind.tag == "layers" else Kind("layers", name=value.kind.item().name)
+    held = value.kind.item()
+    nested = value.kind.tag == "list" and held.tag in ("layers", "list")
+    kind = value.kind if nested or value.kind.tag == "layers" else Kind("layers", name=held.name)
     if isinstance(argument, (cst.List, cst.ListComp)):
         return Code(value.doc, kind)
     if isinstance(argument, cst.GeneratorExp):
