@@ -27,8 +27,6 @@ INTEGERS = re.compile(
 )
 # Names of what is never of integers, though annotations say so now and then.
 FLOATS = frozenset({"pixel_values", "inputs_embeds", "input_features", "hidden_states"})
-
-
 # What functions of masks are given, though annotated as plain integers.
 MASK_INDICES = frozenset({"batch_idx", "head_idx", "q_idx", "kv_idx"})
 

@@ -70,11 +70,15 @@ def _empty_cache(function: FunctionType) -> None:
 @contextmanager
 def torch_precision(dtype: str, lift: bool) -> Iterator[None]:
     """Default dtype `dtype` inside, with casts lifted where asked, and equal values in order."""
-    _forget_kept()
     before = torch.get_default_dtype()
+    changes = lift or getattr(torch, dtype) != before
+    if changes:
+        _forget_kept()
     torch.set_default_dtype(getattr(torch, dtype))
     try:
         with TiesInOrder(), LiftCasts() if lift else nullcontext():
             yield
     finally:
         torch.set_default_dtype(before)
+        if changes:
+            _forget_kept()

@@ -188,9 +188,10 @@ class CallTranslator:
     def note_arguments(self, function: Kind, node: cst.Call) -> None:
         """Tells what a function of the file is called with."""
         module, target = self.module, None
-        if isinstance(node.func, cst.Name) and "Output" in node.func.value:
-            for arg, kind in zip(node.args, self.arguments.kinds, strict=False):
-                if arg.keyword is not None and not any(each.star for each in node.args):
+        starred = any(arg.star for arg in node.args)
+        if isinstance(node.func, cst.Name) and "Output" in node.func.value and not starred:
+            for arg, kind in zip(node.args, self.arguments.kinds, strict=True):
+                if arg.keyword is not None:
                     module.learned.note_field(arg.keyword.value, kind)
         if isinstance(node.func, cst.Name) and node.func.value not in module.scope.names:
             target = module.functions.get(node.func.value)
