@@ -183,6 +183,9 @@ case(lambda f, c, x: f.where(c, x, -1.5), B, I, name="where-int-float")
 case(lambda f, x, y, z: f.addcmul(x, y, z, value=0.3), X, X[0], X[1])
 case(lambda f, x, y, z: f.addcdiv(x, y, z, value=0.3), X, X[0], X[1])
 case(lambda f, x, y: f.lerp(x, y, 0.3), X, X[:1] + 1)
+for bits in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+    case(lambda f, x, y, bits=bits: getattr(f, bits)(x, y), B, I, name=f"{bits}-bool-int")
+    case(lambda f, x, y, bits=bits: getattr(f, bits)(x, ~y), B, B[0], name=f"{bits}-bool")
 
 # reductions
 for d in (None, 0, -1, (0, 2)):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
 
 PYTHON_CALLS = frozenset({"int", "float", "bool", "str", "len", "getattr", "max", "min"})
+OF_SELF = m.AssignTarget(m.Attribute(m.Name("self"), m.SaveMatchedNode(m.Name(), "name")))
 # Modules whose call gives more than one tensor.
 SEVERAL_RESULTS = frozenset({"nn.LSTM", "nn.GRU", "nn.MultiheadAttention"})
 
@@ -61,6 +62,17 @@ class KindInference:
                 info.attributes.setdefault(target.attr.value, self.of_form(node.value))
                 if self.makes_weight(node.value):
                     info.weights.add(target.attr.value)
+
+    def learn_changes(self, info: ClassInfo) -> None:
+        """Attributes that the constructor leaves empty, and other methods fill."""
+        for name, method in info.methods.items():
+            targets = m.findall(method.body, m.AssignTarget()) if name != "__init__" else ()
+            for each in targets:
+                attribute = m.extract(each, OF_SELF)
+                held = attribute and info.attributes.get(attribute["name"].value)
+                if held and held.tag == "none":
+                    info.attributes[attribute["name"].value] = UNKNOWN
+                    info.several.add(attribute["name"].value)
 
     def of_form(self, node: cst.BaseExpression) -> Kind:
         """A kind from the form of an expression alone."""

@@ -181,6 +181,12 @@ def join_all(kinds: tuple[Kind, ...]) -> Kind:
     return result
 
 
+def broadcast_rank(operands: list[Kind]) -> int | None:
+    """The number of axes of what an operator gives, None when not known."""
+    ranks = [kind.rank for kind in operands if kind.is_tensor or kind.is_unknown]
+    return None if None in ranks else max(rank for rank in ranks if rank is not None)
+
+
 _FACT_TAGS = {
     "int": INT,
     "float": FLOAT,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DIM, PY, UNKNOWN, Kind, join, join_all
+from keraform.translate.kinds import DIM, INT_DTYPES, PY, TUPLE, UNKNOWN, Kind, join, join_all
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Argument = tuple[int | str, Kind, cst.BaseExpression]
 # A parameter: the line of its function and its name.
 Place = tuple[int, str]
+# A tuple of tuples, in some of the places where its name is used.
+NESTED = Kind("tuple", items=(UNKNOWN,))
 
 
 @dataclass(slots=True)
@@ -29,7 +31,8 @@ class Learned:
     the arguments are, where it is known; `passed_on` are the callers' own parameters that are
     handed on, with what the callers take them for; `results` are by the line of the function;
     `asked` is what was known of the parameters without all this; `fields` are what is put into
-    attributes of other objects than self (`outputs.pooler_output = ...`); `known` answers
+    attributes of other objects than self (`outputs.pooler_output = ...`); `loops` are what a loop
+    makes of what it assigns, by its line and the name; `known` answers
     meanwhile, where a file is learned from again.
     """
 
@@ -39,6 +42,7 @@ class Learned:
     results: dict[int, Kind] = field(default_factory=dict)
     asked: dict[Place, Kind] = field(default_factory=dict)
     fields: dict[str, Kind] = field(default_factory=dict)
+    loops: dict[Place, Kind] = field(default_factory=dict)
     known: Learned | None = None
 
     # Noting
@@ -71,9 +75,16 @@ class Learned:
 
     def note_field(self, name: str, kind: Kind) -> None:
         """Notes what an attribute of some object is set to."""
-        if not kind.is_unknown:
-            known = self.fields.get(name)
-            self.fields[name] = kind if known is None else join(known, kind)
+        known = self.fields.get(name)
+        if kind.is_unknown or known == NESTED:
+            return
+        if any(each.tag == "tuple" for each in kind.items):
+            kind = known = NESTED
+        self.fields[name] = kind if known is None else join(known, kind)
+
+    def note_carried(self, line: int, name: str, kind: Kind) -> None:
+        """Notes what a variable is at the end of a loop that assigns it."""
+        self.loops[line, name] = kind
 
     def solve(self) -> None:
         """Hands kinds on from parameter to parameter."""
@@ -119,7 +130,10 @@ class Learned:
             return Kind("tensor", kind.dtype, optional=True)
         known = [each for each in found if _family(each) is not None]
         if kind.tag == "tuple" and families == {"sequence"}:
-            return _refined(kind, join_all(tuple(found)))
+            told = tuple(each for each in found if each.items)
+            return _refined(kind, join_all(told)) if told else replace(kind, items=())
+        if kind.tag == "dim" and any(each.is_fraction for each in known):
+            return replace(kind, dtype="mixed")
         if _family(kind) is None or all(_may_be(each, kind) for each in known):
             return kind
         if families == {"tensor"}:
@@ -139,9 +153,19 @@ class Learned:
         found = ((self.parameter(*place, kind), kind) for place, kind in self.asked.items())
         return any(new.tag != old.tag or new.items != old.items for new, old in found)
 
+    def carried(self, line: int, name: str, kind: Kind) -> Kind:
+        """The kind of a variable in a loop that assigns it, given its kind before: sums of tensors
+        begin with a number.
+        """
+        found = self.loops.get((line, name), kind)
+        is_sum = kind.tag in ("int", "float") and (found.is_tensor or found.is_unknown)
+        return join(kind, found) if is_sum else kind
+
     def field_of(self, name: str, kind: Kind) -> Kind:
         """The kind of an attribute of some object, which by its name is a tensor."""
         found = self.fields.get(name, kind)
+        if kind.tag == found.tag == "tuple":
+            return found if found == NESTED else kind
         return kind if found.is_tensor or not kind.is_tensor else found
 
     def result(self, line: int, kind: Kind) -> Kind:
@@ -187,26 +211,39 @@ def _refined(kind: Kind, found: Kind) -> Kind:
         return UNKNOWN
     if kind.tag == "tuple" and found.tag in ("py", "dim", "int"):
         return PY
+    if kind.is_tensor and found.is_python and found.tag != "none":
+        return UNKNOWN
     if found.is_tensor:
         classes = {kind.dtype_class, found.dtype_class} - {None}
         if kind.is_unknown and found.dtype in (None, "float"):
             return Kind("tensor", optional=found.optional)
         if kind.is_tensor and len(classes) == 2:
             return replace(found, optional=kind.optional)
+        if kind.dtype_class == "int" and found.dtype in INT_DTYPES - {"int"}:
+            return replace(kind, dtype=found.dtype)
         wanted = kind.is_tensor and kind.dtype in (None, "float")
         wanted = wanted or (kind.is_unknown and found.dtype is not None)
         telling = found.dtype not in (None, "float")
         return (
             replace(found, optional=kind.optional, rank=kind.rank) if wanted and telling else kind
         )
+    parts = len(kind.items) > 1 and len(found.items) < 2
+    if kind.tag == found.tag == "tuple" and parts:  # put together of parts
+        items = tuple(UNKNOWN if each.tag == "tuple" else each for each in kind.items)
+        return replace(kind, items=items)
     if found.tag != "tuple" or not found.items or kind.tag not in ("tuple", "unknown"):
         return kind
-    if not kind.items or (len(kind.items) == 1 < len(found.items)):
+    if not kind.items:
+        known: tuple[Kind, ...] = (UNKNOWN,) * len(found.items)
+    elif len(kind.items) == 1 < len(found.items):
         # `tuple[torch.Tensor]` says that tensors are in it, not how many, nor what else
-        known = (kind.items or (UNKNOWN,)) * len(found.items)
+        known = tuple(seen if seen.is_unknown else kind.items[0] for seen in found.items)
     elif len(kind.items) == len(found.items):
         known = kind.items
     else:
         return kind
-    items = tuple(map(_refined, known, found.items))
-    return Kind("tuple", items=items, optional=kind.optional) if items != known else kind
+    items = tuple(
+        UNKNOWN if each == TUPLE and seen.is_unknown else _refined(each, seen)
+        for each, seen in zip(known, found.items, strict=True)
+    )
+    return Kind("tuple", items=items, optional=kind.optional) if items != kind.items else kind

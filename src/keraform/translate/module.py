@@ -111,6 +111,7 @@ class ModuleTranslator:
         """The lines of the statements of the file, and what stands below them."""
         for info in self.classes.values():
             self.inference.learn_attributes(info)
+            self.inference.learn_changes(info)
         lines = [line for node in body for line in self.statement(node)]
         return lines + leading(self.tree.footer, "")
 

@@ -26,7 +26,7 @@ class ClassInfo:
     torch_base: str | None = None
     attributes: dict[str, Kind] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
-    several: set[str] = field(default_factory=set)  # attributes that the constructor sets twice
+    several: set[str] = field(default_factory=set)  # attributes that are set more than once
     methods: dict[str, cst.FunctionDef] = field(default_factory=dict)
 
     @property

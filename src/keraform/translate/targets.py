@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DIM, LIST, PY, SIZE, UNKNOWN, Kind, join
+from keraform.translate.kinds import DIM, LIST, NUMBERS, PY, SIZE, UNKNOWN, Kind, join
 from keraform.translate.layout import Doc, doc, flat
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class TargetTranslator:
                     attributes[name] = join(known, kind)
                 elif {known.tag, kind.tag} == {"list", "layers"}:
                     attributes[name] = PY
+                elif kind.is_tensor and known.tag in NUMBERS and name in scope.owner.several:
+                    attributes[name] = UNKNOWN
                 elif not kind.is_unknown:
                     attributes[name] = kind
             elif name is None and isinstance(target, cst.Attribute):

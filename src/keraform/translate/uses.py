@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.kinds import INT_TENSOR, TENSOR, UNKNOWN, Kind
 
@@ -33,11 +34,14 @@ MASK_INDICES = frozenset({"batch_idx", "head_idx", "q_idx", "kv_idx"})
 
 @dataclass(slots=True)
 class FunctionUses:
-    """The methods that a function calls on its parameters, and which of these it unpacks."""
+    """The methods that a function calls on its parameters, which of these it unpacks, and which it
+    makes whole numbers of.
+    """
 
     parameters: frozenset[str]
     methods: dict[str, set[str]] = field(default_factory=dict)
     unpacked: set[str] = field(default_factory=set)
+    rounded: set[str] = field(default_factory=set)
 
     def calls(self, name: str, methods: frozenset[str]) -> bool:
         """Whether one of these methods is called on a parameter."""
@@ -61,6 +65,10 @@ class ParameterUses:
             kind = self._refined(own, name, kind)
         if kind.is_tensor and kind.dtype_class == "int" and name in FLOATS:
             kind = replace(kind, dtype="float")
+        if kind.dtype == "bool" and name.endswith("attention_mask"):
+            kind = replace(kind, dtype="mask")  # tokenizers give integers, whatever it says
+        if kind.tag == "bool" and name.endswith("_mask"):
+            kind = Kind("tensor", "mask", optional=True)
         if (kind.is_tensor or kind.is_unknown) and kind.dtype is None:
             kind = replace(kind, dtype=_dtype_by_name(name))
         return kind
@@ -68,6 +76,8 @@ class ParameterUses:
     def _refined(self, own: FunctionUses, name: str, kind: Kind) -> Kind:
         if kind.is_unknown:
             return TENSOR if own.calls(name, TENSOR_METHODS - {"to"}) else kind
+        if kind.tag == "dim" and name in own.rounded:
+            return replace(kind, dtype="mixed")
         if kind.is_tensor:
             if own.calls(name, CACHE_METHODS):
                 return Kind("object", name="Cache", optional=kind.optional)
@@ -102,6 +112,10 @@ class _Collector(cst.CSTVisitor):
     def visit_Call(self, node: cst.Call) -> None:
         if isinstance(node.func, cst.Attribute):
             self.note(node.func.value, node.func.attr.value)
+        if m.matches(node.func, m.Name("int") | m.Name("round")):
+            inner = {each.value for each in m.findall(node, m.Name())}  # type: ignore[attr-defined]
+            for uses in self.open:
+                uses.rounded |= inner & uses.parameters
 
     def visit_Subscript(self, node: cst.Subscript) -> None:
         if len(node.slice) > 1:
@@ -114,10 +128,27 @@ class _Collector(cst.CSTVisitor):
                 uses.methods.setdefault(value.value, set()).add(method)
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        if isinstance(node.targets[0].target, cst.Tuple) and isinstance(node.value, cst.Name):
+        self.note_unpacked(node.targets[0].target, node.value)
+
+    def visit_For(self, node: cst.For) -> None:
+        self.note_rows(node)
+
+    def visit_CompFor(self, node: cst.CompFor) -> None:
+        self.note_rows(node)
+
+    def note_rows(self, node: cst.For | cst.CompFor) -> None:
+        """Notes what is walked over and unpacked row by row, as nobody does with a tensor."""
+        target, rows = node.target, node.iter
+        if m.matches(rows, m.Call(m.Name("enumerate"))) and isinstance(target, cst.Tuple):
+            target, rows = target.elements[-1].value, rows.args[0].value  # type: ignore[attr-defined]
+        self.note_unpacked(target, rows)
+
+    def note_unpacked(self, target: cst.BaseExpression, value: cst.BaseExpression) -> None:
+        """Notes a parameter that is taken apart."""
+        if isinstance(target, cst.Tuple) and isinstance(value, cst.Name):
             for uses in self.open:
-                if node.value.value in uses.parameters:
-                    uses.unpacked.add(node.value.value)
+                if value.value in uses.parameters:
+                    uses.unpacked.add(value.value)
 
 
 def _dtype_by_name(name: str) -> str | None:

@@ -115,7 +115,7 @@ _TABLE = {
     "recurrent": ("GRU", "GRUCell", "LSTM", "LSTMCell"),
     "resampling": ("Flatten", "PixelShuffle", "PixelUnshuffle", "Unflatten", "Unfold", "Upsample"),
     "transposed_convolution": ("ConvTranspose1D", "ConvTranspose2D", "ConvTranspose3D"),
-    "tying": ("remove_weight", "tie"),
+    "tying": ("remove_weight", "set_weight", "tie"),
 }
 _ROOMS = {name: room for room, names in _TABLE.items() for name in names}
 __all__ = sorted(_ROOMS)

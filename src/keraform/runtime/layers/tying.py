@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import ops
 
+from keraform.runtime import init
 from keraform.runtime.tree import (
     TorchWeight,
     WeightSpec,
@@ -92,6 +93,21 @@ def remove_weight(layer: Any, name: str) -> None:
     for attribute, spec in layer.torch_weights.items():
         if spec.name == name and own_variable(layer, attribute) is not None:
             drop_variable(layer, attribute)
+
+
+def set_weight(layer: Any, name: str, value: Any) -> None:
+    """Let `layer`'s weight `name` start as `value` (torch's name, torch's layout): torch's
+    `layer.bias = nn.Parameter(value)`. A layer that has no such weight gets it.
+
+    Raises:
+        AttributeError: layers of this class have no weight of that name.
+    """
+    for attribute, spec in getattr(layer, "torch_weights", {}).items():
+        if spec.name == name and layer.current_weight(attribute) is None:
+            start = value if spec.axes is None else ops.transpose(value, spec.axes)
+            setattr(layer, attribute, layer.add_parameter(start, name=attribute))
+            return
+    init.copy_(layer, name, value)
 
 
 def own_axes(layer: Any, attribute: str) -> tuple[int, ...] | None:

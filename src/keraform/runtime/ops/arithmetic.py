@@ -133,6 +133,26 @@ def compare(how: Callable[[Any, Any], Tensor], input: Any, other: Any) -> Tensor
     return how(*dtypes.promote(input, other))
 
 
+def bitwise_and(input: Any, other: Any) -> Tensor:
+    """`input & other`: of the bits of integers, of truth values for booleans."""
+    return _of_bits(ops.logical_and, ops.bitwise_and, input, other)
+
+
+def bitwise_or(input: Any, other: Any) -> Tensor:
+    """`input | other`: of the bits of integers, of truth values for booleans."""
+    return _of_bits(ops.logical_or, ops.bitwise_or, input, other)
+
+
+def bitwise_xor(input: Any, other: Any) -> Tensor:
+    """`input ^ other`: of the bits of integers, of truth values for booleans."""
+    return _of_bits(ops.logical_xor, ops.bitwise_xor, input, other)
+
+
+def _of_bits(logical: Callable[..., Tensor], bitwise: Callable[..., Tensor], *both: Any) -> Tensor:
+    input, other = dtypes.promote(*both)
+    return (logical if _is_bool(input) else bitwise)(input, other)
+
+
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Returns `input + value * tensor1 * tensor2`."""
     return add(input, multiply(tensor1, tensor2), alpha=value)

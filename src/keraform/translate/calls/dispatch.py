@@ -167,11 +167,18 @@ class CallTranslator:
     # Calls that are written
 
     def generic(
-        self, function: Code, node: cst.Call, extra: tuple[Doc, ...] = (), kind: Kind = UNKNOWN
+        self,
+        function: Code,
+        node: cst.Call,
+        extra: tuple[Doc, ...] = (),
+        kind: Kind = UNKNOWN,
+        receiver: Kind = UNKNOWN,
     ) -> Code:
-        """A call that stays a call; `extra` arguments come last (before `**kwargs`)."""
+        """A call that stays a call; `extra` arguments come last (before `**kwargs`); `receiver` is
+        the object whose method is called.
+        """
         items, exploded, footer = self.arguments.items(node)
-        self.note_arguments(function.kind, node)
+        self.note_arguments(function.kind, receiver, node)
         if len(items) == 1 and not extra and _is_sole_generator(node.args[0].value):
             inner = items[0].doc[0]
             assert isinstance(inner, Group)
@@ -185,7 +192,7 @@ class CallTranslator:
         group = Group("(", items, ")", exploded, not starred, footer)
         return Code(doc(function.operand(), group), kind)
 
-    def note_arguments(self, function: Kind, node: cst.Call) -> None:
+    def note_arguments(self, function: Kind, receiver: Kind, node: cst.Call) -> None:
         """Tells what a function of the file is called with."""
         module, target = self.module, None
         starred = any(arg.star for arg in node.args)
@@ -201,8 +208,10 @@ class CallTranslator:
         elif function.tag == "layer":
             info = module.classes.get(function.name or "")
             target = module.inference.method(info, "forward")
-        elif isinstance(node.func, cst.Attribute) and _is_self(module, node.func.value):
-            target = module.inference.method(module.scope.owner, node.func.attr.value)
+        elif isinstance(node.func, cst.Attribute):
+            own = _is_self(module, node.func.value)
+            info = module.scope.owner if own else module.classes.get(receiver.name or "")
+            target = module.inference.method(info, node.func.attr.value)
         if target is None or any(arg.star == "*" for arg in node.args):
             return
         given = [

@@ -156,7 +156,10 @@ class InitialisationTranslator:
             items = [(each.doc, (f'"{name}"',)) for each, name in (weight, source)]
             return called("layers.tie", *items[0], *items[1])
         if module.inference.makes_weight(value):
-            value = value.args[0].value  # type: ignore[attr-defined]
+            new = module.expressions(value.args[0].value)  # type: ignore[attr-defined]
+            module.imports.need("keraform.runtime", "layers")
+            module.note_rule("layers.set_weight")
+            return called("layers.set_weight", weight[0].doc, (f'"{weight[1]}"',), new.doc)
         if module.text(value) == "None" and weight[0].kind.tag == "layer":
             module.imports.need("keraform.runtime", "layers")
             module.note_rule("layers.remove_weight")

@@ -137,9 +137,8 @@ class MethodTranslator:
         if name == "forward":
             name = "call"
         attribute = module.expressions.attributes.of(receiver, name)
-        return module.calls.generic(
-            attribute, node, kind=self.result_kind(kind, name, attribute.kind)
-        )
+        result = self.result_kind(kind, name, attribute.kind)
+        return module.calls.generic(attribute, node, kind=result, receiver=kind)
 
     def is_torchs(self, kind: Kind) -> bool:
         """Whether a layer is a module of torch's own, or any where no class of the file resets its

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -70,6 +71,10 @@ class ParameterTranslator:
             text = doc(text, " = " if node.annotation is not None else "=", default.whole)
             if kind.is_unknown and default.kind.tag in ("int", "float", "bool", "str"):
                 kind = PY
+            elif kind.is_tensor and default.kind.tag == "bool":
+                kind = default.kind
+            elif kind.tag == "dim" and default.kind.is_fraction:
+                kind = replace(kind, dtype="mixed")
         kind = module.uses.refine(scope.function, name, kind)
         if scope.function is not None:
             kind = module.learned.parameter(module.line_of(scope.function), name, kind)

@@ -10,8 +10,16 @@ import libcst as cst
 import libcst.matchers as m
 import numpy as np
 
-from keraform.translate.expressions.promotion import NUMBERS, broadcast_rank
-from keraform.translate.kinds import BOOL, BOOL_TENSOR, DEVICE, UNKNOWN, Kind, join
+from keraform.translate.expressions.promotion import NUMBERS
+from keraform.translate.kinds import (
+    BOOL,
+    BOOL_TENSOR,
+    DEVICE,
+    UNKNOWN,
+    Kind,
+    broadcast_rank,
+    join,
+)
 from keraform.translate.layout import Break, doc
 from keraform.translate.rules.record import Code, Refusal
 
@@ -80,7 +88,8 @@ class ConditionTranslator:
         self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)
         folded = fold(word, left, right)
         if folded is not None:
-            return left if self.is_filled_in(node) else folded
+            kind = join(folded.kind, right.kind)  # torch's own run may take the other side
+            return left if self.is_filled_in(node) else replace(folded, kind=kind)
         if self.for_graph and not known:
             function = "both" if word == "and" else "either"
             return self.module.calls.ops_call(function, [left, right], BOOL, "kf")
@@ -157,6 +166,8 @@ class ConditionTranslator:
             return code
         body, orelse = self.module.expressions(node.body), self.module.expressions(node.orelse)
         kind = join(body.kind, orelse.kind)
+        if kind.is_unknown and self.module.text(node.test) == "return_dict":
+            kind = orelse.kind if body.kind.is_unknown else body.kind  # two ways to the same
         if body.kind == DEVICE and orelse.kind == DEVICE:
             return Code(("None",), DEVICE)
         if test.kind.is_tensor:
@@ -176,9 +187,10 @@ class ConditionTranslator:
 
 
 def _differ_in_dtype(tensors: list[Kind]) -> bool:
-    """Whether two tensors are compared whose dtypes are known to differ."""
-    known = all(kind.dtype_class is not None for kind in tensors)
-    return len(tensors) == 2 and known and tensors[0].dtype != tensors[1].dtype
+    """Whether two tensors are compared whose dtypes are known to differ, or may do so."""
+    dtypes = {kind.dtype for kind in tensors}
+    known = all(kind.dtype_class is not None for kind in tensors) or "bool" in dtypes
+    return len(tensors) == 2 and ("mixed" in dtypes or (known and len(dtypes) == 2))
 
 
 def _is_bool_and_number(kinds: list[Kind]) -> bool:

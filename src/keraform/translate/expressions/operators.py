@@ -9,6 +9,7 @@ import libcst as cst
 from keraform.translate.expressions.promotion import (
     becomes_float,
     function_for,
+    may_be_of_bits,
     needs_function,
     promoted,
 )
@@ -58,6 +59,10 @@ class OperatorTranslator:
         kind = promoted(symbol, left.kind, right.kind)
         if left.kind.is_tensor or right.kind.is_tensor or kind.is_tensor:
             self.module.stats.operations += 1
+        if may_be_of_bits(symbol, left.kind, right.kind):
+            self.module.note_rule(f"operator {symbol}")
+            function = function.replace("logical", "bitwise")
+            return self.module.calls.ops_call(function, [left, right], kind, "kf")
         if needs_function(symbol, left.kind, right.kind):
             function = function_for(symbol, function, left.kind, right.kind)
             self.module.note_rule(f"operator {symbol}")

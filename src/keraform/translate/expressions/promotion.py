@@ -6,7 +6,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keraform.translate.kinds import DIM, FLOAT, LIST, PERHAPS_DIM, STR, UNKNOWN, Kind, join, whole
+from keraform.translate.kinds import (
+    DIM,
+    FLOAT,
+    LIST,
+    PERHAPS_DIM,
+    STR,
+    UNKNOWN,
+    Kind,
+    broadcast_rank,
+    join,
+    whole,
+)
 
 ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 NUMBERS = frozenset({"int", "float", "bool", "py"})
@@ -55,12 +66,6 @@ def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
     if classes == {"bool"} and symbol in "&|^+*":
         return Kind("tensor", "bool", rank)
     return Kind("tensor", None, rank)
-
-
-def broadcast_rank(operands: list[Kind]) -> int | None:
-    """The number of axes of what an operator gives, None when not known."""
-    ranks = [kind.rank for kind in operands if kind.is_tensor or kind.is_unknown]
-    return None if None in ranks else max(rank for rank in ranks if rank is not None)
 
 
 def becomes_float(symbol: str, kind: Kind, other: Kind) -> bool:
@@ -127,11 +132,19 @@ def _differs_on_number(symbol: str, tensor: Kind, number: Kind) -> bool:
         return kind != "float"
     if kind == "bool" and symbol in ("+", "-", "*"):
         return True
+    if tensor.dtype == "mask" and symbol == "+":
+        return True  # perhaps of booleans
     if tensor.dtype in ("mixed", "mask") and number.is_fraction:
         return symbol in ARITHMETIC
     if kind == "int" and symbol == "*" and number.tag in ("py", "unknown"):
         return True  # perhaps by a fraction
     return kind == "int" and number.tag == "float"
+
+
+def may_be_of_bits(symbol: str, left: Kind, right: Kind) -> bool:
+    """Whether truth values meet what may be integers in a bit operation."""
+    tensors = left.is_tensor and right.is_tensor
+    return symbol in "&|^" and tensors and {left.dtype, right.dtype} == {"bool", None}
 
 
 def function_for(symbol: str, function: str, left: Kind, right: Kind) -> str:

@@ -51,12 +51,13 @@ BINARY = tuple(
         ("less", "less", "tensor:bool"), ("eq", "equal", "tensor:bool"), ("ne", "not_equal", "tensor:bool"),
         ("not_equal", "not_equal", "tensor:bool"), ("logical_and", "logical_and", "tensor:bool"),
         ("logical_or", "logical_or", "tensor:bool"), ("logical_xor", "logical_xor", "tensor:bool"),
-        ("bitwise_and", "bitwise_and", "same"), ("bitwise_or", "bitwise_or", "same"),
-        ("bitwise_xor", "bitwise_xor", "same"),
         ("bitwise_right_shift", "right_shift", "same"), ("bitwise_left_shift", "left_shift", "same"),
         ("dot", "dot", "same"), ("mul", "multiply", "same"), ("multiply", "multiply", "same"),
         ("logaddexp", "logaddexp", "same"), ("kron", "kron", "same"), ("fmod", "fmod", "same"),
     )
+) + tuple(
+    Rule(f"torch.{name}", "input, other, out^", f"kf.{name}({{input}}, {{other}})", "same")
+    for name in ("bitwise_and", "bitwise_or", "bitwise_xor")
 ) + (
     Rule("torch.angle", "input", "ops.arctan2(ops.imag({input}), ops.real({input}))", "tensor:float"),
     Rule("torch.xlogy", "input, other", "kf.xlogy({input}, {other})", "same"),

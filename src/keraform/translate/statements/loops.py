@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import NONE, UNKNOWN
+from keraform.translate.kinds import NONE, UNKNOWN, Kind
 from keraform.translate.layout import doc, statement
 from keraform.translate.scope import join_names
 from keraform.translate.statements.scans import ScanTranslator, assigned_names
@@ -33,9 +33,9 @@ class LoopTranslator:
         target = module.targets.document(node.target)
         head = statement(doc("for ", target, " in ", iterable.whole, ":"), indent)
         before = dict(module.scope.names)
-        self.forget_none(node)
+        self.begin(node)
         body = module.statements.block(node.body, indent + "    ")
-        module.scope.names = join_names(before, module.scope.names)
+        self.end(node, before)
         lines = [*(indent + head).split("\n"), *body]
         if node.orelse is not None:
             orelse = module.statements.block(node.orelse.body, indent + "    ")
@@ -44,15 +44,28 @@ class LoopTranslator:
 
     def while_(self, node: cst.While, indent: str) -> list[str]:
         """`while test:`."""
-        self.forget_none(node)
+        before = dict(self.module.scope.names)
+        self.begin(node)
         test = self.module.expressions(node.test)
         head = statement(doc("while ", test.whole, ":"), indent)
         body = self.module.statements.block(node.body, indent + "    ")
+        self.end(node, before)
         return [*(indent + head).split("\n"), *body]
 
-    def forget_none(self, node: cst.For | cst.While) -> None:
-        """What is None before a loop that assigns it need not be None in the loop."""
+    def begin(self, node: cst.For | cst.While) -> None:
+        """What is None or a number before a loop that assigns it need not be so in the loop."""
         names = self.module.scope.names
         for name in assigned_names(node.body):
-            if names.get(name) == NONE:
+            kind = names.get(name)
+            if kind == NONE:
                 names[name] = UNKNOWN
+            elif kind is not None:
+                names[name] = self.module.learned.carried(self.module.line_of(node), name, kind)
+
+    def end(self, node: cst.For | cst.While, before: dict[str, Kind]) -> None:
+        """After a loop, which may not have been entered."""
+        names = self.module.scope.names
+        for name in assigned_names(node.body):
+            if name in before and name in names:
+                self.module.learned.note_carried(self.module.line_of(node), name, names[name])
+        self.module.scope.names = join_names(before, names)

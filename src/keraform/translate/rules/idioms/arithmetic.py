@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import LIST, TENSOR, Kind
+from keraform.translate.kinds import LIST, TENSOR, Kind, broadcast_rank, whole
 from keraform.translate.layout import Group, Item, doc
 from keraform.translate.rules.idioms.form import (
     FunctionIdiom,
@@ -59,8 +60,10 @@ def where(calls: CallTranslator, node: cst.Call) -> Code:
     kinds = [bound[name].kind for name in ("input", "other")]
     if all(each.is_python for each in kinds):
         dtype = "float32" if any(each.is_fraction for each in kinds) else None
+        dtype = "int64" if whole(*kinds) else dtype
         return emit(calls, "kf.where({condition}, {input}, {other})", bound, Kind("tensor", dtype))
     kind = next((each for each in kinds if each.is_tensor), TENSOR)
+    kind = replace(kind, rank=broadcast_rank([bound["condition"].kind, *kinds]))
     return emit(calls, "ops.where({condition}, {input}, {other})", bound, kind)
 
 

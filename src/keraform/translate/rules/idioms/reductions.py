@@ -75,6 +75,13 @@ def unique(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     return emit(calls, f"kf.unique({{self}}, {rest})", bound, kind)
 
 
+def nonzero(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+    """`x.nonzero()`: places in rows, or with `as_tuple=True` one tensor for each axis."""
+    bound = bound_to("Tensor.nonzero", "as_tuple?", arguments) | {"self": receiver}
+    kind = Kind("tuple", items=(Kind("tensor", "int64", 1),)) if "as_tuple" in bound else INT_TENSOR
+    return emit(calls, "kf.nonzero({self}, as_tuple={as_tuple})", bound, kind)
+
+
 METHODS: dict[str, MethodIdiom] = {
     "max": extremum("max"),
     "min": extremum("min"),
@@ -83,7 +90,9 @@ METHODS: dict[str, MethodIdiom] = {
     "cumsum": plain_when_float("cumsum", "ops.cumsum({self}, axis={dim})"),
     "cumprod": plain_when_float("cumprod", "ops.cumprod({self}, axis={dim})"),
     "unique": unique,
+    "nonzero": nonzero,
 }
 FUNCTIONS: dict[str, FunctionIdiom] = {
-    f"torch.{name}": as_function(METHODS[name]) for name in ("max", "min", "mean", "unique")
+    f"torch.{name}": as_function(METHODS[name])
+    for name in ("max", "min", "mean", "unique", "nonzero")
 }
