@@ -105,3 +105,26 @@ def test_labels_are_as_long_as_the_text_with_its_placeholders():
     found = fitted("llava", "LlavaForConditionalGeneration")
     inputs, labels = make_inputs(found.scene()), make_labels(found.scene())
     assert labels["labels"].shape == inputs["input_ids"].shape
+
+
+def test_boxes_are_relative_unless_they_are_looked_up():
+    relative = make_inputs(fitted("bros", "BrosModel").scene())["bbox"]
+    assert relative.dtype == "float64" and relative.max() <= 1
+    assert make_inputs(fitted("layoutlm", "LayoutLMModel").scene())["bbox"].dtype == "int64"
+
+
+def test_a_class_that_refuses_ids_gets_embeddings():
+    found = fitted("qwen3_omni_moe", "Qwen3OmniMoeTalkerCodePredictorModel")
+    assert found.problem is None
+    inputs = make_inputs(found.scene())
+    assert "input_ids" not in inputs and inputs["inputs_embeds"].ndim == 3
+
+
+def test_a_model_that_only_complains_says_how_many_placeholders_it_wants():
+    found = fitted("qwen2_audio", "Qwen2AudioModel")
+    assert found.problem is None and list(found.placeholders) == [found.config.audio_token_id]
+
+
+def test_a_model_of_several_modalities_gets_them_by_name():
+    found = fitted("perceiver", "PerceiverForMultimodalAutoencoding")
+    assert set(make_inputs(found.scene())["inputs"]) == {"image", "audio", "label"}

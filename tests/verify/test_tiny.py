@@ -108,6 +108,21 @@ def test_widths_of_no_known_size_are_divided():
     assert narrow("lqe_hidden_dim", 64) is None
 
 
+def test_experts_fill_their_groups():
+    config = tiny_config("beam")
+    assert config.n_group > 1 and config.num_experts % config.n_group == 0
+
+
+def test_widths_that_a_class_fills_in_itself_are_divided():
+    assert tiny_config("tipsv2_dpt").neck_hidden_sizes == [6, 12, 24, 48]
+
+
+def test_a_part_of_another_type_is_not_asked_for_what_it_does_not_know():
+    backbone = tiny_config("pp_ocrv6_small_det").backbone_config
+    assert backbone.model_type == "pp_lcnet_v4" and not hasattr(backbone, "divisor")
+    assert tiny_config("rf_detr").backbone_config.out_features[-1] == "stage4"
+
+
 def test_padding_on_both_sides_and_a_masked_row():
     mask = padding(3, 13)
     assert mask[0, 0] == 1 and mask[0, -1] == 0

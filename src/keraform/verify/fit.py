@@ -51,6 +51,12 @@ from keraform.verify.twin import Twin, outputs_of, random_twin
 
 RECORDED = {"output_hidden_states": True, "output_attentions": True}
 PARAMETERS = 4_000_000
+# Arguments that stand for a modality.
+GIVEN_AS = {
+    "image": {"pixel_values"},
+    "video": {"pixel_values_videos"},
+    "audio": {"input_features", "input_values"},
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def fit(torch_class: type, config: PreTrainedConfig | None = None) -> Fit:
     tried: list[Fit] = []
     for plan in plans:
         found = _fit(torch_class, plan)
-        if found.problem is None:
+        if found.problem is None or isinstance(found.problem, ImportError):
             return found
         tried.append(found)
     name = torch_class.__name__
@@ -181,8 +187,20 @@ def _trial(fitted: Fit, model: nn.Module) -> Fit:
                 asked |= more
             elif width is not None and fitted.width is None and fitted.scene().takes_states:
                 fitted = replace(fitted, width=width)
+            elif guessed := _guessed(model, fitted.scene(), asked):
+                asked |= guessed
             else:
                 raise
+
+
+def _guessed(model: nn.Module, scene: Scene, asked: Mapping[int, int]) -> dict[int, int]:
+    """Two placeholders for what a model is given and has no method to count; it may then say how
+    many there should be.
+    """
+    given = [each for each in MODALITIES if GIVEN_AS[each] & set(scene.names)]
+    uncounted = (each for each in given if _method(model, f"get_{each}_features") is None)
+    tokens = (_token_of(scene, each) for each in uncounted)
+    return {token: 2 for token in tokens if token is not None and token not in asked}
 
 
 def _asked_for(error: Exception, scene: Scene) -> dict[int, int]:
@@ -244,10 +262,16 @@ def _run(model: nn.Module, inputs: Inputs, flags: Mapping[str, Any]) -> None:
 
 
 def _parameters(torch_class: type, config: PreTrainedConfig) -> int:
-    """How many there would be; 0 for a class that cannot be built without values."""
+    """How many there would be; 0 for a class that cannot be built without values.
+
+    Raises:
+        ImportError: a package is missing.
+    """
     try:
         with torch.device("meta"):
             return sum(each.numel() for each in torch_class(config).parameters())
+    except ImportError:
+        raise
     except Exception:
         return 0
 

@@ -14,8 +14,18 @@ BROKEN: dict[str, str] = {
     " refuse",
 }
 
+# Classes that know no eager attention, with what is wrong in them.
+WITHOUT_EAGER: dict[str, str] = {
+    "Qwen2_5OmniToken2WavDiTModel": "it looks its attention up by name, and the eager one has none",
+}
+
 # What torch says where a device is lacking.
 NO_DEVICE = ("Found no NVIDIA driver", "not compiled with CUDA", "CUDA is not available")
+
+
+def attention_of(class_name: str) -> str:
+    """Which attention a torch class is compared with: the eager one, where it knows that."""
+    return "sdpa" if class_name.removeprefix("TF") in WITHOUT_EAGER else "eager"
 
 
 def out_of_reach(class_name: str, error: BaseException) -> str | None:

@@ -26,6 +26,7 @@ from keraform.verify.inputs import (
     make_problems,
 )
 from keraform.verify.kind_assertions import kinds_of_module
+from keraform.verify.originals import attention_of
 from keraform.verify.port import load_state
 from keraform.verify.refusals import Refusal, refusals_of
 
@@ -129,7 +130,7 @@ def class_case(
     return Case(
         name=f"TF{name}",
         make_twin=lambda: fitted().running_twin,
-        make_port=lambda: find(module_name, name)(eager(fitted().built_config)),
+        make_port=lambda: find(module_name, name)(eager(fitted().built_config, name)),
         load=load_state,
         make_variants=lambda: input_variants(fitted()),
         make_labelled=lambda: labelled_variants(torch_class, fitted().scene()),
@@ -169,12 +170,12 @@ def labelled_variants(
     return tuple(found)
 
 
-def eager(config: Any) -> Any:
-    """A copy of the config that asks for eager attention and experts, as the twin's."""
+def eager(config: Any, class_name: str = "") -> Any:
+    """A copy of the config that asks for eager attention and experts, as the twin's of a class."""
     import copy
 
     config = copy.deepcopy(config)
-    config._attn_implementation = "eager"
+    config._attn_implementation = attention_of(class_name)
     config._experts_implementation = "eager"
     return config
 

@@ -41,6 +41,12 @@ def frames_first(scene: Scene) -> np.ndarray:
     return scene.rng.normal(size=(scene.batch, frames(scene), bands(scene)))
 
 
+def embedded_frames(scene: Scene) -> np.ndarray | None:
+    """A spectrogram as wide as the model's hidden states."""
+    width = scene.get("d_model")
+    return None if width is None else scene.rng.normal(size=(scene.batch, frames(scene), width))
+
+
 def with_channel(scene: Scene) -> np.ndarray:
     """A spectrogram as an image of one channel."""
     height = scene.find("audio", "spec_size", default=frames(scene))
@@ -74,6 +80,45 @@ def samples(scene: Scene) -> np.ndarray:
 def decoder_frames(scene: Scene) -> np.ndarray:
     """Frames of a spectrogram that a decoder has made: `[batch, frames, bands]`."""
     return scene.rng.normal(size=(scene.batch, scene.decoder_length, bands(scene)))
+
+
+REFERENCE = 20
+
+
+def reference_frames(scene: Scene) -> np.ndarray:
+    """A spectrogram of whoever is to speak, frames before bands."""
+    return scene.rng.normal(size=(scene.batch, REFERENCE, bands(scene)))
+
+
+def speaker_vector(scene: Scene) -> np.ndarray | None:
+    """Who is to speak: `[batch, width]`."""
+    width = scene.find("audio", "enc_emb_dim")
+    return None if width is None else scene.rng.normal(size=(scene.batch, width))
+
+
+def speaker_of_frames(scene: Scene) -> np.ndarray | None:
+    """Who is to speak, for each frame: `[batch, frames, width]`."""
+    width = scene.find("audio", "enc_emb_dim")
+    return None if width is None else scene.rng.normal(size=(scene.batch, frames(scene), width))
+
+
+def noisy_frames(scene: Scene) -> np.ndarray | None:
+    """A spectrogram on its way from noise, frames before bands."""
+    return frames_first(scene) if "time_step" in scene.names else None
+
+
+def codes_of_frames(scene: Scene) -> np.ndarray | None:
+    """Indices into a codebook, each of which stands for several frames: `[batch, codes]`."""
+    repeats, size = scene.find("audio", "repeats"), scene.find("audio", "num_embeds")
+    if repeats is None or size is None:
+        return None
+    return scene.rng.integers(0, size, (scene.batch, frames(scene) // repeats))
+
+
+def spoken_codes(scene: Scene) -> np.ndarray:
+    """Indices into a codebook: `[batch, codes]`."""
+    size = scene.find("audio", "num_embeds", "codebook_size", default=32)
+    return scene.rng.integers(0, size, (scene.batch, CODES))
 
 
 def padded_frames(scene: Scene) -> np.ndarray:

@@ -18,7 +18,7 @@ ANY_IMAGE_SIZE = {
     "janus_vqgan": (64, 64),
     "tvp": (64, 64),
     "omdet-turbo": (64, 96),
-    "pp_ocrv6_tiny_rec": (32, 96),
+    "pp_ocrv6_tiny_rec": (48, 96),
     "pp_ocrv5_mobile_rec": (96, 128),
 }
 ANY_SIZE = (64, 96)
@@ -85,15 +85,26 @@ def video(scene: Scene) -> np.ndarray:
     return _pixels(scene, frames, channels(scene))
 
 
+# Arguments that say how many rows and columns of patches an image has.
+GRIDS = frozenset(
+    {"image_grid_thw", "grid_thw", "video_grid_thw", "image_grid_hws", "image_grid_hw"}
+)
+
+
 def grid(scene: Scene) -> np.ndarray:
     """Frames, rows and columns of patches of each image."""
     merge = scene.find("image", "spatial_merge_size", "merge_size", default=2)
     return np.array([(1, 2 * merge, 3 * merge)] * scene.batch, "int64")
 
 
+def flat_grid(scene: Scene) -> np.ndarray:
+    """Rows and columns of patches of each image."""
+    return grid(scene)[:, 1:]
+
+
 def flat_patches(scene: Scene) -> np.ndarray | None:
     """All patches of all images, each as one row."""
-    if not {"image_grid_thw", "grid_thw", "video_grid_thw", "image_grid_hws"} & set(scene.names):
+    if not GRIDS & set(scene.names):
         return None
     tall, wide = patch_size(scene)
     count = int(grid(scene).prod(-1).sum())
@@ -277,30 +288,6 @@ def bool_masked_pos(scene: Scene) -> np.ndarray | None:
     mask = np.zeros((scene.batch, patches(scene) * scene.config.num_frames // tubes), bool)
     mask[:, ::2] = True  # as many of each video
     return mask
-
-
-REGIONS = 6
-
-
-def regions(scene: Scene) -> np.ndarray:
-    """Features of regions that a detector has found: `[batch, regions, width]`."""
-    return scene.rng.normal(size=(scene.batch, REGIONS, scene.get("visual_feat_dim", 1)))
-
-
-def region_boxes(scene: Scene) -> np.ndarray:
-    """Corners of the regions, relative to the image."""
-    return np.sort(scene.rng.uniform(size=(scene.batch, REGIONS, 4)), -1)
-
-
-def visual_embeds(scene: Scene) -> np.ndarray | None:
-    """Features of regions, for a model of text."""
-    width = scene.get("visual_embedding_dim")
-    return None if width is None else scene.rng.normal(size=(scene.batch, REGIONS, width))
-
-
-def region_positions(scene: Scene) -> np.ndarray:
-    """The token that each region belongs to; -1 for none."""
-    return scene.rng.integers(0, scene.length, (scene.batch, scene.length + REGIONS))
 
 
 def codebook_image(scene: Scene) -> np.ndarray:

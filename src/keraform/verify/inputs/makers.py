@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedConfig
 
-from keraform.verify.inputs import audio, images, series, text
+from keraform.verify.inputs import audio, images, modalities, regions, series, text
 from keraform.verify.inputs.scene import Inputs, Maker, Scene, padding
 
 
@@ -55,15 +55,36 @@ def _no_features(scene: Scene) -> object | None:
     return LEFT_OUT if "input_values" in scene.names else None
 
 
+def _no_ids(scene: Scene) -> object | None:
+    """No ids where embeddings or a spectrogram take their place."""
+    return LEFT_OUT if "inputs_embeds" in scene.names else None
+
+
+def _embeddings(scene: Scene) -> np.ndarray | None:
+    """Embeddings where ids are left out."""
+    if "input_features" in scene.names or "input_ids" not in scene.names:
+        return None
+    ids = next(islice(forms(scene, "input_ids"), scene.forms.get("input_ids", 0), None), None)
+    return text.hidden_states(scene) if ids is LEFT_OUT else None
+
+
 # An argument that has several forms is tried in each, the first one first, until torch's own model
 # runs (fit.py). A maker gives None where its model has no use for the argument.
 MAKERS: dict[str, tuple[Maker, ...]] = {
-    "input_ids": (text.input_ids, text.several_ids, text.stacked_ids, text.text_and_codes),
-    "inputs_embeds": (text.embeddings,),
+    "input_ids": (
+        text.input_ids,
+        text.several_ids,
+        text.stacked_ids,
+        text.text_and_codes,
+        _no_ids,
+    ),
+    "inputs_embeds": (_embeddings,),
+    "input_text_ids": (text.plain_ids,),
+    "talker_input_ids": (text.plain_ids,),
     "attention_mask": (_attention_mask, _left_out, _right_padding),
     "token_type_ids": (text.token_type_ids,),
     "mm_token_type_ids": (text.mm_token_type_ids,),
-    "bbox": (text.bbox,),
+    "bbox": (text.relative_bbox, text.bbox),
     "entity_ids": (text.entity_ids,),
     "entity_attention_mask": (text.entity_mask,),
     "entity_position_ids": (text.entity_positions,),
@@ -102,6 +123,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         audio.frames_first,
         audio.with_channel,
         _no_features,
+        audio.embedded_frames,
     ),
     "input_features_mask": (audio.frame_flags, audio.frame_mask, _left_out),
     "chunk_sample_lengths": (audio.sample_counts,),
@@ -127,8 +149,10 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     ),
     "decoder_input_values": (audio.decoder_frames, text.hidden_states),
     "flattened_patches": (images.patches_with_places,),
-    "visual_feats": (images.regions,),
-    "visual_pos": (images.region_boxes,),
+    "visual_embeds": (regions.visual_embeds, _left_out),
+    "visual_attention_mask": (regions.visual_mask,),
+    "visual_feats": (regions.regions,),
+    "visual_pos": (regions.region_boxes,),
     "image_merge_sizes": (images.merge_sizes,),
     "noise_embeds": (text.hidden_states,),
     "context_hidden_states": (text.context_states,),
@@ -171,6 +195,7 @@ WANTED: dict[str, tuple[Maker, ...]] = {
     "timesteps": (series.timesteps,),
     "actions": (series.actions,),
     "high_res_pixel_values": (images.large_image,),
+    "image_grid_hw": (images.flat_grid,),
     "target_sizes": (images.patch_grid,),
     "image_attention_mask": (images.images_of_tokens,),
     "cross_attention_mask": (images.tiles_of_tokens,),
@@ -179,9 +204,12 @@ WANTED: dict[str, tuple[Maker, ...]] = {
     "doc_scores": (text.document_scores,),
     "codebook_pixel_values": (images.codebook_image,),
     "input_ids_masked": (text.input_ids,),
-    "visual_embeds": (images.visual_embeds,),
-    "region_to_phrase_position": (images.region_positions,),
+    "region_to_phrase_position": (regions.region_positions,),
     "padding_mask": (audio.frame_mask,),
+    "thinker_reply_part": (text.reply_states,),
+    "inputs": (modalities.neighbourhoods, modalities.video_with_sound),
+    "subsampled_output_points": (modalities.decoded_points,),
+    "mask": (text.box_mask,),
     "dataset_index": (lambda scene: np.zeros(scene.batch, "int64"),),
 }
 # Arguments that are made only for a forward pass that has no default for them.
@@ -189,6 +217,7 @@ REQUIRED: dict[str, tuple[Maker, ...]] = {
     "hidden_states": (
         images.flat_patches,
         text.hidden_states,
+        audio.noisy_frames,
         images.image,
         images.feature_map,
         audio.frames_first,
@@ -201,6 +230,14 @@ REQUIRED: dict[str, tuple[Maker, ...]] = {
     "query_embeds": (text.hidden_states, text.query_embeds),
     "qformer_input_ids": (text.qformer_ids,),
     "latents": (audio.latents,),
+    "condition_vector": (audio.reference_frames,),
+    "reference_mel": (audio.reference_frames,),
+    "conditioning": (audio.speaker_vector,),
+    "speaker_embedding": (audio.speaker_of_frames,),
+    "quantized_code": (audio.codes_of_frames,),
+    "code": (audio.spoken_codes,),
+    "time_step": (series.time_step,),
+    "boxes": (text.boxes,),
     "classes_input_ids": (text.class_ids,),
     "classes_attention_mask": (text.class_mask,),
     "classes_structure": (text.class_counts,),

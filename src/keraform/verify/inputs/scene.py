@@ -82,8 +82,8 @@ class Scene:
 
     @property
     def takes_states(self) -> bool:
-        """Whether a part of a model is run, on what another part has made."""
-        return bool(self.required & {"hidden_states", "inputs_embeds"})
+        """Whether a part of a model may be run on what another part has made."""
+        return bool({"hidden_states", "inputs_embeds"} & set(self.names))
 
     @property
     def encoder_decoder(self) -> bool:

@@ -124,6 +124,11 @@ def timestep(scene: Scene) -> np.ndarray | None:
     return scene.rng.uniform(size=(scene.batch,)) if scene.get("max_action_dim") else None
 
 
+def time_step(scene: Scene) -> np.ndarray:
+    """How far noise has become sound, from 0 to 1."""
+    return scene.rng.uniform(size=(scene.batch,))
+
+
 def action_embeds(scene: Scene) -> np.ndarray | None:
     """Embeddings of a robot's state and of each action, `[batch, 1 + steps, width]`."""
     part, steps = scene.get("dit_config"), scene.get("chunk_size")

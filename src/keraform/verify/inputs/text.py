@@ -45,8 +45,6 @@ def has_choices(scene: Scene) -> bool:
 
 def input_ids(scene: Scene) -> np.ndarray | None:
     """Ids, with placeholders in the middle of each row."""
-    if scene.class_name in WITHOUT_IDS:
-        return None
     if has_choices(scene):
         ids = tokens(scene, scene.length, scene.batch * CHOICES)
         return _marked(ids, scene).reshape(scene.batch, CHOICES, scene.length)
@@ -58,6 +56,11 @@ def input_ids(scene: Scene) -> np.ndarray | None:
     for token, count in scene.placeholders.items():
         ids = _with_placeholders(ids, scene, np.full((scene.batch, count), token))
     return ids
+
+
+def plain_ids(scene: Scene) -> np.ndarray:
+    """Ids of text, beside other inputs."""
+    return tokens(scene, scene.length)
 
 
 # Classes that look for tokens in a row, and how many of them.
@@ -139,11 +142,39 @@ def mm_token_type_ids(scene: Scene) -> np.ndarray | None:
 
 
 def bbox(scene: Scene) -> np.ndarray:
-    """Corners of boxes, in thousandths of a page."""
-    corners = np.sort(scene.rng.integers(0, 1000, (*_shape(scene), 2, 2)), axis=-1)
-    corners = corners.transpose(0, 1, 3, 2).reshape(*_shape(scene), 4)
+    """Corners of boxes, in thousandths of a page, for a model that has a table of them."""
+    corners = _corners(scene.rng.integers(0, 1000, (*_shape(scene), 2, 2)))
     highest = scene.find("text", "max_2d_position_embeddings", default=1001)
     return corners * (min(highest, 1001) - 1) // 1000
+
+
+def relative_bbox(scene: Scene) -> np.ndarray:
+    """Corners of boxes, relative to a page; a model that looks them up refuses fractions."""
+    return _corners(scene.rng.uniform(size=(*_shape(scene), 2, 2)))
+
+
+def _corners(ends: np.ndarray) -> np.ndarray:
+    """Left, top, right and bottom, of two ends in each direction: `[batch, boxes, 4]`."""
+    return np.sort(ends, axis=-1).swapaxes(-1, -2).reshape(*ends.shape[:2], 4)
+
+
+BOXES = 7
+
+
+def boxes(scene: Scene) -> np.ndarray:
+    """Corners of what was found on a page, in thousandths of it; after the last one zeros."""
+    corners = _corners(scene.rng.integers(0, 1000, (scene.batch, BOXES, 2, 2)))
+    return (corners * box_mask_of(scene.batch)[..., None]).astype("float64")
+
+
+def box_mask(scene: Scene) -> np.ndarray | None:
+    """True = something that was found."""
+    return box_mask_of(scene.batch) if "boxes" in scene.names else None
+
+
+def box_mask_of(batch: int) -> np.ndarray:
+    """Seven, six, five boxes, and so on."""
+    return np.arange(BOXES) < BOXES - np.arange(batch)[:, None]
 
 
 def decoder_input_ids(scene: Scene) -> np.ndarray | None:
@@ -191,18 +222,10 @@ def hidden_states(scene: Scene) -> np.ndarray | None:
     return scene.rng.normal(size=(*_shape(scene), width))
 
 
-# Classes that take embeddings and refuse ids.
-WITHOUT_IDS = (
-    "SeamlessM4TTextToUnitModel",
-    "SeamlessM4TTextToUnitForConditionalGeneration",
-    "Qwen3OmniMoeCode2WavTransformerModel",
-    "Qwen3OmniMoeTalkerCodePredictorModel",
-)
-
-
-def embeddings(scene: Scene) -> np.ndarray | None:
-    """Embeddings in place of ids, for a class that takes no ids."""
-    return hidden_states(scene) if scene.class_name in WITHOUT_IDS else None
+def reply_states(scene: Scene) -> np.ndarray:
+    """What a model that thinks has made of a reply, for one that speaks."""
+    width = scene.get("embedding_size", scene.get("hidden_size"))
+    return scene.rng.normal(size=(*_shape(scene), width))
 
 
 def stacked_ids(scene: Scene) -> np.ndarray | None:

@@ -1,5 +1,5 @@
-"""Layers: what follows from other fields of a config, one layer of each kind and rotary sections
-that fill a head.
+"""Layers: what follows from other fields of a config, one layer of each kind, rotary sections that
+fill a head, and groups of as many experts.
 """
 
 from __future__ import annotations
@@ -11,16 +11,29 @@ from transformers import PreTrainedConfig
 from keraform.verify.tiny.exceptions import EXCEPTIONS
 from keraform.verify.tiny.parts import defaults_of
 
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 LAYER_KINDS = ("layer_types", "mlp_layer_types", "layers_block_type")
 
 
 def consistent(config_class: type[PreTrainedConfig], values: dict[str, Any]) -> PreTrainedConfig:
-    """The config of some values, with what follows from them: one layer of each kind, and rotary
-    sections that fill a head.
+    """The config of some values, with what follows from them: one layer of each kind, rotary
+    sections that fill a head, and groups of as many experts.
     """
+    values = values | _grouped_experts(values)
     config = config_class(**values)
     found = layer_kinds(config_class, config, values) | _rotary_sections(config, values)
     return config_class(**{**values, **found}) if found else config
+
+
+def _grouped_experts(values: dict[str, Any]) -> dict[str, Any]:
+    """As many experts as fill their groups."""
+    groups = values.get("n_group") or 1
+    counts = {name: values.get(name) for name in EXPERTS}
+    return {
+        name: -(-count // groups) * groups
+        for name, count in counts.items()
+        if isinstance(count, int) and count % groups
+    }
 
 
 def _rotary_sections(config: PreTrainedConfig, values: dict[str, Any]) -> dict[str, Any]:

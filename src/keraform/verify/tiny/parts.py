@@ -20,6 +20,23 @@ def defaults_of(config_class: type[PreTrainedConfig]) -> dict[str, Any]:
     return found
 
 
+def constants_of(config_class: type[PreTrainedConfig], config: PreTrainedConfig) -> dict[str, Any]:
+    """The fields that a class fills in itself where they are left out, with what does not follow
+    from its other fields: what a config has that differs in these.
+    """
+    try:
+        whole = config_class()
+    except Exception:  # a class that is not content with its own defaults
+        return {}
+    left_out = [name for name, default in defaults_of(config_class).items() if default is None]
+    pairs = {name: (getattr(whole, name, None), getattr(config, name, None)) for name in left_out}
+    return {
+        name: own
+        for name, (own, other) in pairs.items()
+        if isinstance(own, list | tuple) and own == other
+    }
+
+
 def sub_configs_of(
     config_class: type[PreTrainedConfig],
 ) -> dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]]:
@@ -35,10 +52,23 @@ def sub_configs_of(
         parts = {name: getattr(whole, name, None) for name in config_class.sub_configs}
     parts |= {name: _optional(specs[name]) for name in specs if parts.get(name, 0) is None}
     return {
-        name: _here(part, dict(specs[name].init_kwargs) if name in specs else {})
+        name: _here(part, _asked_of(part, specs.get(name)))
         for name, part in parts.items()
         if isinstance(part, PreTrainedConfig)
     }
+
+
+def _asked_of(part: PreTrainedConfig, spec: Any) -> dict[str, Any]:
+    """What the composite asks of a part: by its own words, but of a part of another type than
+    these are for only the outputs that it is made with.
+    """
+    if spec is None:
+        return {}
+    if spec.model_type in (None, part.model_type):
+        return dict(spec.init_kwargs or {})
+    taken = getattr(part, "out_features", None) or []
+    own = getattr(type(part)(), "out_features", None)
+    return {} if taken == own else {"out_features": list(taken)}
 
 
 def _optional(spec: Any) -> PreTrainedConfig | None:

@@ -12,7 +12,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from keraform.verify.tiny.by_class import by_class, split_overrides
 from keraform.verify.tiny.exceptions import EXCEPTIONS
 from keraform.verify.tiny.layers import consistent
-from keraform.verify.tiny.parts import defaults_of, sub_configs_of
+from keraform.verify.tiny.parts import constants_of, defaults_of, sub_configs_of
 from keraform.verify.tiny.sizes import NOT_LEFT_OUT, ROUND, size_of
 from keraform.verify.tiny.special_tokens import special_tokens_of
 from keraform.verify.tiny.widths import narrow
@@ -22,6 +22,7 @@ from keraform.verify.tiny.widths import narrow
 COUPLED: tuple[tuple[str, str], ...] = (
     ("*.out_hidden_size", "text_config.hidden_size"),
     ("*.text_hidden_size", "text_config.hidden_size"),
+    ("vision_hidden_size", "vision_config.hidden_size"),
     ("*.adapter_out_dim", "text_config.hidden_size"),
     ("adaptor_config.hidden_size", "text_config.hidden_size"),
     ("head_config.audio_hidden_size", "audio_config.hidden_size"),
@@ -114,7 +115,14 @@ def _shrink(
     values.update({k: value(values) for k, value in values.items() if callable(value)})
     _couple(values, defaults)
     values.update(special_tokens_of(values, defaults))
-    return consistent(config_class, {**values, **overrides})
+    values.update(overrides)
+    config = consistent(config_class, values)
+    filled = {
+        name: size
+        for name, constant in constants_of(config_class, config).items()
+        if name not in values and (size := narrow(name, constant)) is not None
+    }
+    return consistent(config_class, {**values, **filled}) if filled else config
 
 
 def _nested(value: dict[str, Any], salt: int) -> PreTrainedConfig:

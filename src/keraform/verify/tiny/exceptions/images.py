@@ -19,6 +19,16 @@ INTRACLASS = {
     },
 }
 
+# Stages of a backbone that detects, each half as large as the one before; the class's own are of
+# one that reads lines, whose width stays.
+DETECTING_BLOCKS = [
+    [[3, 12, 12, 1, True]],
+    [[3, 12, 16, 2, False], [3, 16, 16, 1, True]],
+    [[3, 16, 20, 2, False]],
+    [[3, 20, 24, 2, True]],
+]
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
 ROWS: dict[str, Rows] = {
     "dots3_note_vision_encoder": (
         ("per_layer_config", {}, "its keys are layers of the full depth"),
@@ -132,6 +142,9 @@ ROWS: dict[str, Rows] = {
         ("backbone_channel_list", [64, 32, 16, 8], "of the tiny backbone, the last stage first"),
         ("backbone_feature_sizes", [[16, 16], [8, 8], [4, 4]], "of the tiny backbone"),
     ),
+    "pp_lcnet_v3": (
+        ("scale", 0.25, "scales the lists of channels"),
+    ),
     "pp_lcnet_v4": (
         ("num_channels", 3, "the first of the stem's channels"),
     ),
@@ -203,7 +216,16 @@ ROWS: dict[str, Rows] = {
         ("backbone_config.num_channels", 3, "the first of the stem's channels"),
         ("backbone_config.stem_channels", [3, 2, 3], "the last is the first stage's input"),
     ),
+    "pp_ocrv6_small_det": (
+        ("backbone_config.block_configs", DETECTING_BLOCKS, "each stage halves"),
+        ("backbone_config.stem_channels", [3, 8, 12], "the last is the first stage's input"),
+        ("backbone_config.out_features", STAGES, "its neck takes four"),
+        ("layer_list_out_channels", [12, 16, 20, 24], "of the tiny backbone"),
+    ),
     "pp_ocrv6_medium_det": (
+        ("backbone_config.block_configs", DETECTING_BLOCKS, "each stage halves"),
+        ("backbone_config.stem_channels", [3, 8, 12], "the last is the first stage's input"),
+        ("backbone_config.out_features", STAGES, "its neck takes four"),
         ("intraclass_block_config", INTRACLASS, "the class gives no default"),
         ("scale_factor_list", [1, 2, 4, 8], "the class gives no default"),
         ("kernel_list", [3, 2, 2], "the class gives no default"),
@@ -215,6 +237,14 @@ ROWS: dict[str, Rows] = {
         ("backbone_config.hidden_sizes", [8, 32, 64, 128], "what its stages give"),
         ("class_thresholds", [0.5] * 6, "one for each label"),
         ("class_order", [2, 0, 1, 3, 5, 4], "one for each label"),
+    ),
+    "vitmatte": (
+        ("backbone_config.patch_size", 16, "its stream of details halves the image four times"),
+        ("backbone_config.image_size", 64, "four patches on a side"),
+    ),
+    "deepseek_ocr2_vision": (
+        ("encoder_config.hidden_size", 32, "as wide as the last of the channels below"),
+        ("sam_config.downsample_channels", [16, 32], "the last is the second encoder's width"),
     ),
     "efficientloftr": (
         ("hidden_size", 32, "four channels of each head, for two axes"),

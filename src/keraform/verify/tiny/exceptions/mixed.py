@@ -29,6 +29,7 @@ ROWS: dict[str, Rows] = {
         ("modality_type_vocab_size", 3, "text and two images"),
     ),
     "perceiver": (
+        ("num_self_attends_per_block", 3, "shrunk from 26"),
         ("num_cross_attention_heads", 1, "as in every published config; widths of 261 share none"),
     ),
     "emu3": (

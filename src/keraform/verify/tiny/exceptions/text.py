@@ -66,9 +66,6 @@ ROWS: dict[str, Rows] = {
         ("first_k_dense_replace", 1, "a dense layer and one of experts"),
         ("n_shared_experts", 1, "every published config has some; the class gives no number"),
     ),
-    "exaone_moe": (
-        ("num_experts", 6, "two groups of experts"),
-    ),
     "recurrent_gemma": (
         ("num_hidden_layers", 3, "the third layer is the first with attention"),
     ),
@@ -99,7 +96,6 @@ ROWS: dict[str, Rows] = {
     ),
     "bailing_hybrid": (
         ("layer_group_size", 2, "an attention layer comes last in each group"),
-        ("num_experts", 6, "two groups of experts"),
     ),
     "cohere_compass_text": (
         ("rope_parameters",
@@ -144,9 +140,6 @@ ROWS: dict[str, Rows] = {
     ),
     "step3p5": (
         ("sliding_window", 5, "the class gives no default"),
-    ),
-    "kimi_linear": (
-        ("num_experts", 6, "two groups of experts"),
     ),
     "pix2struct_text_model": (
         ("d_kv", shared_width, "the heads together are as wide as a token"),
