@@ -19,6 +19,7 @@ from torch import nn
 
 from keraform.verify.draws.of_torch import torch_noise
 from keraform.verify.drives import keep_in_float32, torch_values
+from keraform.verify.eager import eager
 from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
 from keraform.verify.lift import torch_precision
 from keraform.verify.localising.recorder import Recorder, flatten
@@ -74,9 +75,7 @@ def run_model(
 
 def random_twin(model_class: type, config: Any, seed: int = 0) -> Twin:
     """The twin of a Transformers class under eager attention, every weight random."""
-    config = copy.deepcopy(config)
-    config._attn_implementation = "eager"
-    config._experts_implementation = "eager"
+    config = eager(config)
 
     def construct() -> nn.Module:
         return model_class(copy.deepcopy(config))

@@ -1,0 +1,28 @@
+"""Eager attention and experts, which ports equal: a config asks for them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+
+def eager(config: Any) -> Any:
+    """A copy of the config that asks for eager attention and experts, in its parts too."""
+    config = copy.deepcopy(config)
+    ask_for_eager(config)
+    return config
+
+
+def ask_for_eager(config: Any) -> None:
+    """Have a config and every config in it ask for eager attention and experts.
+
+    Transformers hands the request on to the parts that a class names in `sub_configs`, and some
+    keep their parts without (RAG).
+    """
+    config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
+    for part in vars(config).values():
+        if isinstance(part, PreTrainedConfig):
+            ask_for_eager(part)
