@@ -41,6 +41,7 @@ from translate.porting import body, lines
         (Kind("dim", "float"), FLOAT, Kind("dim", "float")),
         (INT, STR, PY),
         (TENSOR, INT, UNKNOWN),
+        (Kind("tensor", "float32"), DIM, Kind("unknown", "float32")),
         (TENSOR, UNKNOWN, UNKNOWN),
         (
             Kind("tuple", items=(TENSOR, INT)),
@@ -207,6 +208,7 @@ def test_names_of_python_are_not_taken_for_tensors() -> None:
     ("expression", "expected"),
     [
         ("(free > 0).long()", 'ops.cast(free > 0, "int64")'),
+        ("free * x.float()", 'ops.multiply(free, ops.cast(x, "float32"))'),
         ("int(x.shape[0] * free)", "torch_int(ops.shape(x)[0] * free)"),
         ("(free / x.shape[0]).long()", 'ops.cast(free / ops.shape(x)[0], "int64")'),
         (
@@ -476,6 +478,36 @@ def test_dtypes_reach_functions_through_calls_and_results() -> None:
         """
     )
     assert code[1] == "    return ops.add(ops.multiply(x, w), y)"
+
+
+def test_dtypes_reach_functions_through_dicts() -> None:
+    code = lines(
+        """
+        def rotated(x, cos, sin):
+            return x * cos + x * sin
+
+        class Tables(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return x.float().cos(), x.float().sin()
+
+        class Block(nn.Module):
+            def forward(self, x: torch.Tensor, tables: tuple[torch.Tensor, torch.Tensor]):
+                cos, sin = tables
+                return rotated(x, cos, sin)
+
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.tables = Tables()
+                self.block = Block()
+
+            def forward(self, x: torch.Tensor, kinds: list[str]):
+                tables = {kind: self.tables(x) for kind in kinds}
+                x = self.block(x, tables["full"])
+                return self.block(x, tables=tables.get("sliding"))
+        """
+    )
+    assert code[1] == "    return ops.multiply(x, cos) + ops.multiply(x, sin)"
 
 
 def test_self_is_a_layer_whatever_methods_it_has() -> None:

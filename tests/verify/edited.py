@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from keraform.verify.cases import Case
+from keraform.verify.eager import eager
 from keraform.verify.localising.origins import origin_of
-from keraform.verify.targets import Target, cases_of, eager
+from keraform.verify.targets import Target, cases_of
 
 MODULE = "keraform_edited_port"
 

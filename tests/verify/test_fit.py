@@ -49,6 +49,20 @@ def test_bytes_need_no_vocabulary():
     assert fitted("canine", "CanineModel").problem is None
 
 
+def test_masks_that_leave_a_model_nothing_but_nan_are_left_out():
+    class Hides(classes_of("bert")[0]):
+        def forward(self, input_ids=None, attention_mask=None):
+            hidden = self.get_input_embeddings()(input_ids)
+            if attention_mask is not None:
+                gone = attention_mask.logical_not()[:, :, None]
+                hidden = hidden.masked_fill(gone, float("-inf")).softmax(1)
+            return (hidden,)
+
+    found = fit(Hides)
+    assert found.problem is None and not found.undefined
+    assert found.forms["attention_mask"] > 0
+
+
 def test_what_does_not_run_says_why():
     class Refuses(classes_of("bert")[0]):
         def forward(self, input_ids=None):

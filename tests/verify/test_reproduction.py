@@ -19,6 +19,7 @@ from torch import nn
 
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case
+from keraform.verify.eager import eager
 from keraform.verify.files import file_cases
 from keraform.verify.findings import STATEMENT, WEIGHTS, Finding, Localisation, Place
 from keraform.verify.localising import reproduction
@@ -27,7 +28,7 @@ from keraform.verify.localising.origins import origin_of
 from keraform.verify.localising.reproduction import write_reproduction
 from keraform.verify.localising.stored_calls import StoredCall
 from keraform.verify.localising.watched import watched_variable
-from keraform.verify.targets import Target, class_case, eager, port_class
+from keraform.verify.targets import Target, class_case, port_class
 from keraform.verify.tiny import shrink_config
 
 FAULTS = {

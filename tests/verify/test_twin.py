@@ -7,9 +7,11 @@ import pytest
 import torch
 from mini import Mini, mini_inputs
 from torch import nn
+from transformers import RagConfig
 
 from keraform.verify.classes import config_class_of, import_upstream
 from keraform.verify.compare import compare
+from keraform.verify.eager import eager
 from keraform.verify.inputs import make_inputs, scene_of
 from keraform.verify.lift import LiftCasts, torch_precision
 from keraform.verify.tiny import shrink_config
@@ -25,6 +27,14 @@ def test_every_weight_is_random_and_always_the_same():
             assert len(np.unique(value)) == value.size, key
     assert (first["1.running_var"] > 0).all()
     assert first["1.num_batches_tracked"] == 0
+
+
+def test_every_part_is_asked_for_eager_attention():
+    parts = eager(
+        RagConfig(question_encoder={"model_type": "dpr"}, generator={"model_type": "bart"})
+    )
+    assert parts.generator._attn_implementation == "eager"
+    assert parts.question_encoder._attn_implementation == "eager"
 
 
 def test_lift_reaches_every_way_to_name_a_dtype():

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from keraform.translate.kinds import CONFIG, CONTEXT, FLOAT_TENSOR, FUNCTION, PY, UNKNOWN, Kind
+from keraform.translate.kinds import (
+    CONFIG,
+    CONTEXT,
+    FLOAT_TENSOR,
+    FUNCTION,
+    INT_TENSOR,
+    PY,
+    UNKNOWN,
+    Kind,
+)
 from keraform.translate.layout import Doc, flat, group, render
 from keraform.translate.rules.record import Refusal
 from keraform.translate.rules.seams import (
@@ -31,6 +40,9 @@ CALL_KINDS: dict[str, Kind] = {
     "slice_logits_to_keep": FLOAT_TENSOR,
     "DynamicCache": Kind("object", name="Cache"),
     "EncoderDecoderCache": Kind("object", name="Cache"),
+    "get_vision_interpolation_indices_and_weights": Kind(
+        "tuple", items=(INT_TENSOR, Kind("tensor", "float32"))
+    ),
     "nullcontext": CONTEXT,
     "get_activation": Kind("layer", name="nn.Module"),
 }

@@ -152,8 +152,11 @@ def join(a: Kind, b: Kind) -> Kind:
         return Kind(a.tag, optional=optional)
     if a.is_python and b.is_python:
         return Kind("py", optional=optional)
-    differs = {a.tag, b.tag} == {"tensor", "unknown"} and _joined_dtype(a, b) == "mixed"
-    return Kind("unknown", "mixed") if differs else UNKNOWN
+    if {a.tag, b.tag} == {"tensor", "unknown"} and _joined_dtype(a, b) == "mixed":
+        return Kind("unknown", "mixed")
+    if "float32" in (a.dtype, b.dtype) and not NUMBERS.isdisjoint({a.tag, b.tag}):
+        return Kind("unknown", "float32")  # a number or a tensor: no other dtype comes of either
+    return UNKNOWN
 
 
 def _joined_dtype(a: Kind, b: Kind) -> str | None:

@@ -108,7 +108,9 @@ class Learned:
     def parameter(self, line: int, name: str, kind: Kind) -> Kind:
         """The kind of a parameter, given what its annotation and its uses say."""
         if self.known is not None:
-            return self.known.parameter(line, name, kind)
+            kind = self.known.parameter(line, name, kind)
+            self.asked.setdefault((line, name), kind)
+            return kind
         self.asked.setdefault((line, name), kind)
         kind = self._unless_contradicted((line, name), kind)
         if kind.is_tensor and kind.dtype in ("int64", "bool"):
@@ -147,11 +149,15 @@ class Learned:
 
     @property
     def revises(self) -> bool:
-        """Whether parameters are of other kinds, or hold other ones, than was known when this was
-        learned: what was made of them is to be learned again.
+        """Whether parameters are of other kinds, hold other ones, or are of dtypes that differ
+        from call to call, which was not known when this was learned: what was made of them is to
+        be learned again.
         """
         found = ((self.parameter(*place, kind), kind) for place, kind in self.asked.items())
-        return any(new.tag != old.tag or new.items != old.items for new, old in found)
+        return any(
+            new.tag != old.tag or new.items != old.items or "mixed" == new.dtype != old.dtype
+            for new, old in found
+        )
 
     def carried(self, line: int, name: str, kind: Kind) -> Kind:
         """The kind of a variable in a loop that assigns it, given its kind before: sums of tensors

@@ -42,6 +42,7 @@ from keraform.translate.targets import TargetTranslator
 from keraform.translate.uses import ParameterUses
 
 # Where the cache puts its banner, which needs the rules' version.
+PASSES = 3  # at most, in which a file is learned from: kinds go from call to call
 BANNER = ("#", "# KERAFORM-BANNER", "#")
 
 
@@ -265,11 +266,15 @@ class ModuleTranslator:
 
 @lru_cache(maxsize=2)
 def learn(source: Source) -> Learned:
-    """What a first translation of a file tells of its functions, and a second one where that
-    changes what the first one knew; its line map needs it again.
+    """What a first translation of a file tells of its functions, and further ones where that
+    changes what the one before knew; its line map needs it again.
     """
     found = _learned(source, None)
-    return _learned(source, found) if found.revises else found
+    for _ in range(PASSES - 1):
+        if not found.revises:
+            break
+        found = _learned(source, found)
+    return found
 
 
 def _learned(source: Source, known: Learned | None) -> Learned:

@@ -15,13 +15,13 @@ from transformers import AutoConfig
 
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case, Variant
+from keraform.verify.eager import eager
 from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
 from keraform.verify.kind_assertions import kinds_of_module
 from keraform.verify.port import LoadReport
 from keraform.verify.rungs.kept import weights_of
 from keraform.verify.targets import (
     RECORDED,
-    eager,
     labelled_variants,
     port_class,
     refusals_in,

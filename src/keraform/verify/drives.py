@@ -20,6 +20,7 @@ from transformers.core_model_loading import build_glob_alternation
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging as transformers_logging
 
+from keraform.verify.eager import ask_for_eager
 from keraform.verify.inputs import Inputs, Scene, make_inputs, make_labels, scene_of
 from keraform.verify.kinds import MODEL_DTYPE
 from keraform.verify.tiny import VARIANTS, shrink_config
@@ -95,8 +96,7 @@ def _rebuilt(base: PreTrainedConfig, changes: dict[str, Any]) -> Iterator[PreTra
 
 
 def _drive_config(model_class: type, config: PreTrainedConfig, full: bool) -> None:
-    config._attn_implementation = "eager"
-    config._experts_implementation = "eager"
+    ask_for_eager(config)
     torch.manual_seed(0)
     np.random.seed(0)
     # Some classes keep modules in float32 when they run in float16, and only then.

@@ -2,7 +2,8 @@
 
 What a class wants is not all in its signature and its config: whether images come whole or as
 patches, how many tokens stand for one, whether two widths have to be equal. Torch's own model
-knows. The first plan that runs is taken; for most classes that is the first one.
+knows. The first plan that runs is taken; for most classes that is the first one. One whose
+outputs hold NaN (attention that leaves a row of padding nothing, by -inf) is taken last.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
@@ -29,6 +31,7 @@ from keraform.verify.inputs import (
     scene_of,
     several_forms,
 )
+from keraform.verify.leaves import Leaves
 from keraform.verify.lift import torch_precision
 from keraform.verify.originals import out_of_reach
 from keraform.verify.tiny import (
@@ -71,6 +74,7 @@ class Fit:
         placeholders: tokens of a row that stand for something that is not text, by their id.
         width: of the hidden states that it is given, where its config does not say it.
         bare: whether it runs without masks.
+        undefined: whether its outputs hold NaN, which equal nothing.
         problem: why torch's own model does not run, where it does not.
     """
 
@@ -81,6 +85,7 @@ class Fit:
     placeholders: dict[int, int] = field(default_factory=dict)
     width: int | None = None
     bare: bool = True
+    undefined: bool = False
     problem: Exception | None = None
 
     @property
@@ -151,7 +156,7 @@ def _fit(torch_class: type, plan: Callable[[], PreTrainedConfig]) -> Fit:
         counts = several_forms(scene_of(torch_class, config))
     except Exception as error:
         return Fit(torch_class, config, problem=error)
-    problem = None
+    problem, undefined = None, None
     trials = Trials(counts, _every_form(model, config, counts))
     for forms in trials:
         try:
@@ -160,12 +165,22 @@ def _fit(torch_class: type, plan: Callable[[], PreTrainedConfig]) -> Fit:
             problem = problem or error
             trials.blame(forms, error)
             continue
-        try:
-            _run(model, make_inputs(found.scene(masks=False)), {})
-        except Exception:
-            return replace(found, bare=False)
-        return found
+        if found.undefined:
+            undefined = undefined or found
+            continue
+        return _with_bare(found, model)
+    if undefined is not None:
+        return _with_bare(undefined, model)
     return Fit(torch_class, config, twin, problem=problem)
+
+
+def _with_bare(found: Fit, model: nn.Module) -> Fit:
+    """The fit, told whether it runs without masks too."""
+    try:
+        _run(model, make_inputs(found.scene(masks=False)), {})
+    except Exception:
+        return replace(found, bare=False)
+    return found
 
 
 def _trial(fitted: Fit, model: nn.Module) -> Fit:
@@ -179,8 +194,8 @@ def _trial(fitted: Fit, model: nn.Module) -> Fit:
         try:
             counted = _placeholders(model, fitted.scene(placeholders=asked))
             found = replace(fitted, placeholders={**asked, **counted})
-            _run(model, make_inputs(found.scene()), RECORDED)
-            return found
+            outputs = _run(model, make_inputs(found.scene()), RECORDED)
+            return replace(found, undefined=_has_nan(outputs))
         except Exception as error:
             more, width = _asked_for(error, fitted.scene()), width_of(error)
             if more and not more.items() <= asked.items():
@@ -256,9 +271,14 @@ def _forms_of_parts(model: nn.Module, config: PreTrainedConfig, counts: dict[str
     return found
 
 
-def _run(model: nn.Module, inputs: Inputs, flags: Mapping[str, Any]) -> None:
+def _run(model: nn.Module, inputs: Inputs, flags: Mapping[str, Any]) -> Leaves:
     with torch_precision("float32", lift=False):
-        outputs_of(model, torch_values(dict(inputs), torch.float32), **flags)
+        return outputs_of(model, torch_values(dict(inputs), torch.float32), **flags)
+
+
+def _has_nan(outputs: Leaves) -> bool:
+    arrays = (leaf.array for leaf in outputs.values())
+    return any(array.dtype.kind in "fc" and np.isnan(array).any() for array in arrays)
 
 
 def _parameters(torch_class: type, config: PreTrainedConfig) -> int:

@@ -16,6 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case, Variant
 from keraform.verify.classes import classes_of
+from keraform.verify.eager import eager
 from keraform.verify.fit import RECORDED, Fit, fit
 from keraform.verify.inputs import (
     RESIZED,
@@ -26,7 +27,6 @@ from keraform.verify.inputs import (
     make_problems,
 )
 from keraform.verify.kind_assertions import kinds_of_module
-from keraform.verify.originals import attention_of
 from keraform.verify.port import load_state
 from keraform.verify.refusals import Refusal, refusals_of
 
@@ -168,16 +168,6 @@ def labelled_variants(
     if "decoder_input_ids" in inputs:
         found.append(Variant("labels alone", {**encoder, **labels}))
     return tuple(found)
-
-
-def eager(config: Any, class_name: str = "") -> Any:
-    """A copy of the config that asks for eager attention and experts, as the twin's of a class."""
-    import copy
-
-    config = copy.deepcopy(config)
-    config._attn_implementation = attention_of(class_name)
-    config._experts_implementation = "eager"
-    return config
 
 
 def port_class(module_name: str, torch_name: str) -> type:

@@ -19,10 +19,10 @@ from torch import nn
 
 from keraform.verify.draws.of_torch import torch_noise
 from keraform.verify.drives import keep_in_float32, torch_values
+from keraform.verify.eager import eager
 from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
 from keraform.verify.lift import torch_precision
 from keraform.verify.localising.recorder import Recorder, flatten
-from keraform.verify.originals import attention_of
 
 
 @dataclass
@@ -75,9 +75,7 @@ def run_model(
 
 def random_twin(model_class: type, config: Any, seed: int = 0) -> Twin:
     """The twin of a Transformers class under eager attention, every weight random."""
-    config = copy.deepcopy(config)
-    config._attn_implementation = attention_of(model_class.__name__)
-    config._experts_implementation = "eager"
+    config = eager(config, model_class.__name__)
 
     def construct() -> nn.Module:
         return model_class(copy.deepcopy(config))

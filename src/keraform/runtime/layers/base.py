@@ -14,7 +14,7 @@ from keras.src import backend  # call context, autocast and name scopes have no 
 from keras.src.backend.common import global_state
 from keras.src.distribution import distribution_lib
 
-from keraform.runtime import observe
+from keraform.runtime import observe, precision
 from keraform.runtime.tree import TorchTree, named_weights, read
 from keraform.runtime.tree import parameter as parameter  # of the layers' public table
 
@@ -37,9 +37,14 @@ else:
         """Annotation for a backend tensor; `isinstance(x, Tensor)` is torch's question."""
 
 
-def buffer(value: Any) -> Tensor:
-    """A constant that torch keeps as a non-persistent buffer: a plain tensor, not a weight."""
-    return ops.convert_to_tensor(value)
+def buffer(value: Any, dtype: str | None = None) -> Tensor:
+    """A constant that torch keeps as a non-persistent buffer: a plain tensor, not a weight.
+
+    Args:
+        value: what it holds.
+        dtype: the layer's own, for what torch makes in the dtype of the model; else `value`'s.
+    """
+    return ops.convert_to_tensor(value, dtype=dtype)
 
 
 def keywords(given: Mapping[str, Any], **names: str) -> dict[str, Any]:
@@ -105,6 +110,9 @@ class TorchLayer(TorchTree, _KerasLayer):
         if name:
             # TensorFlow's graph scopes refuse a leading underscore
             kwargs["name"] = name.lstrip("_") or type(self).__name__
+        dtype = kwargs.get("dtype")
+        if isinstance(dtype, str) and dtype in precision.LIFTED:  # not "mixed_bfloat16"
+            kwargs["dtype"] = precision.resolve(dtype)
         super().__init__(*args, **kwargs)
         self._allow_non_tensor_positional_args = True
         self.input_spec = None

@@ -40,7 +40,7 @@ class ConstructionTranslator:
             raise Refusal(name, "no rule for this module of torch")
         self.module.imports.need("keraform.runtime", "layers")
         with self.module.scope.assigned_to(None):
-            arguments = self.module.calls.arguments(node)
+            arguments = _of_own_dtype(self.module.calls.arguments(node))
         kind = Kind("layer", name=name)
         if any(code.star for _, code in arguments):
             items = [
@@ -60,7 +60,7 @@ class ConstructionTranslator:
         with self.module.scope.assigned_to(None):
             if rule is None or any(arg.star for arg in node.args):
                 return self.module.calls.generic(Code((info.component_name,)), node, extra, kind)
-            arguments = self.module.calls.arguments(node)
+            arguments = _of_own_dtype(self.module.calls.arguments(node))
         if self.module.scope.assigning:
             arguments.append(("name", Code((f'"{self.module.scope.assigning}"',), STR)))
         template = f"{info.component_name}({rule.emit.partition('(')[2]}"
@@ -135,3 +135,14 @@ class ConstructionTranslator:
         if not any(begins(item.doc, "**") for item in items):
             items.append(Item(("**kwargs",)))
         return Code(doc("super().__init__", Group("(", items, ")", trailing_comma=False)))
+
+
+def _of_own_dtype(arguments: Arguments) -> Arguments:
+    """The arguments of a module, with `dtype` only where it is written out: other ones are the
+    model's own.
+    """
+    return [
+        (keyword, code)
+        for keyword, code in arguments
+        if keyword != "dtype" or code.text.startswith(('"float', '"bfloat'))
+    ]

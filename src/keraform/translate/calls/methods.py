@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -164,6 +165,8 @@ class MethodTranslator:
         if receiver.tag == "class" and name == "apply":
             function = inference.method(self.module.classes.get(receiver.name or ""), "forward")
             return TENSOR if function is None else join(inference.returned(function), TENSOR)
+        if receiver.tag == "dict" and name == "get" and receiver.items:
+            return replace(receiver.item(), optional=True)
         if receiver == MODULE_DICT and name not in vars(dict):
             return UNKNOWN  # one of its modules
         if receiver.tag in ("py", "str", "config", "list", "dict"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DICT, FUNCTION, UNKNOWN, Kind
+from keraform.translate.kinds import FUNCTION, UNKNOWN, Kind
 from keraform.translate.layout import Break, Doc, Group, Item, doc
 from keraform.translate.rules.record import Code
 
@@ -40,7 +40,8 @@ class ComprehensionTranslator:
             clauses = self.clauses(node.for_in)
             key, value = self.module.expressions(node.key), self.module.expressions(node.value)
         items = [Item(doc(key.doc, ": ", value.doc, clauses))]
-        return Code(doc(Group("{", items, "}", trailing_comma=False)), DICT)
+        kind = Kind("dict", items=(value.kind,))
+        return Code(doc(Group("{", items, "}", trailing_comma=False)), kind)
 
     def clauses(self, node: cst.CompFor) -> Doc:
         """`for x in y if test`, and those nested in it."""

@@ -13,8 +13,8 @@ from keraform.translate.expressions.promotion import (
     needs_function,
     promoted,
 )
-from keraform.translate.kinds import Kind
-from keraform.translate.layout import Break, Group, Item, doc
+from keraform.translate.kinds import FLOAT, NUMBERS, Kind
+from keraform.translate.layout import Break, Group, Item, called, doc
 from keraform.translate.rules.record import Code
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ BINARY = {
     cst.RightShift: (">>", 8, "right_shift"),
 }
 UNARY = {cst.Minus: "-", cst.Plus: "+", cst.BitInvert: "~"}
+# NumPy's functions of numbers: what they give is a float to torch, and of float64 to Keras.
+OF_NUMBERS = {f"numpy.{name}": f"math.{name}" for name in ("exp", "log", "sqrt")}
 # Operands around which formatters write `**` without spaces.
 SIMPLE = (cst.Name, cst.Attribute, cst.Integer, cst.Float, cst.UnaryOperation)
 
@@ -50,7 +52,7 @@ class OperatorTranslator:
     def binary(self, node: cst.BinaryOperation) -> Code:
         """`a + b`; a function of `keras.ops` where the operator promotes otherwise."""
         symbol, precedence, function = BINARY[type(node.operator)]
-        left, right = self.module.expressions(node.left), self.module.expressions(node.right)
+        left, right = self.operand(node.left), self.operand(node.right)
         self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)  # type: ignore[attr-defined]
         if becomes_float(symbol, left.kind, right.kind):
             left = self.as_float(left)
@@ -77,6 +79,20 @@ class OperatorTranslator:
             right.operand(precedence + 1),
         )
         return Code(document, kind, precedence)
+
+    def operand(self, node: cst.BaseExpression) -> Code:
+        """What an operator stands beside; `np.log(10)` is a number of Python's there."""
+        code = self.module.expressions(node)
+        if not isinstance(node, cst.Call) or len(node.args) != 1:
+            return code
+        function = OF_NUMBERS.get(self.module.dotted(node.func) or "")
+        if function is None:
+            return code
+        number = self.module.expressions(node.args[0].value)
+        if number.kind.tag not in NUMBERS:
+            return code
+        self.module.imports.plain("math")
+        return Code(called(function, number.doc), FLOAT)
 
     def as_float(self, code: Code) -> Code:
         """A tensor in torch's default dtype."""

@@ -123,9 +123,9 @@ def _differs_on_tensors(symbol: str, left: Kind, right: Kind) -> bool:
 def _differs_on_number(symbol: str, tensor: Kind, number: Kind) -> bool:
     kind = tensor.dtype_class
     if number.is_unknown and (
-        tensor.dtype == "mixed" or (tensor.dtype == "mask" and symbol == "*")
+        tensor.dtype in ("mixed", "float32") or (tensor.dtype == "mask" and symbol == "*")
     ):
-        return symbol in ARITHMETIC  # a tensor, perhaps
+        return symbol in ARITHMETIC  # a tensor, perhaps, and of the model's own dtype
     if number.tag == "dim" and symbol in ARITHMETIC:
         return kind != "int" or tensor.dtype == "int64" or symbol == "/"
     if symbol == "/":

@@ -223,6 +223,8 @@ class SubscriptTranslator:
         if kind.tag == "object":
             first = elements[0].document
             return FLOAT_TENSOR if first == ("0",) else UNKNOWN
+        if kind.tag == "dict":
+            return kind.item()
         if kind.tag in ("tuple", "list"):
             text = elements[0].document
             value = (

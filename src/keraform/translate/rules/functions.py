@@ -68,7 +68,7 @@ BINARY = tuple(
     Rule("torch.logit", "input, eps?", "kf.logit({input}, eps={eps})", "same"),
     Rule("torch.nan_to_num", "input, nan?, posinf?, neginf?", "ops.nan_to_num({input}, nan={nan}, posinf={posinf}, neginf={neginf})", "same"),
     Rule("torch.equal", "input, other", "kf.equal({input}, {other})", "unknown"),
-    Rule("torch.div", "input, other, rounding_mode?", "kf.divide({input}, {other}, rounding_mode={rounding_mode})", "tensor"),
+    Rule("torch.div", "input, other, rounding_mode?", "kf.divide({input}, {other}, rounding_mode={rounding_mode})", "quotient"),
     Rule("torch.true_divide", "input, other", "kf.divide({input}, {other})", "tensor:float"),
     Rule("torch.floor_divide", "input, other", "ops.floor_divide({input}, {other})", "same"),
     Rule("torch.pow", "input, exponent", "ops.power({input}, {exponent})", "same"),

@@ -146,6 +146,7 @@ INDEXING = (
 
 NEW = (
     _simple("new_zeros", "ops.zeros({size}, dtype={dtype})", "dtype:dtype", f"*size, {_DROP}"),
+    _simple("new", "ops.zeros({size}, dtype={dtype})", "dtype:dtype", f"*size, {_DROP}"),
     _simple("new_ones", "ops.ones({size}, dtype={dtype})", "dtype:dtype", f"*size, {_DROP}"),
     _simple("new_empty", "ops.zeros({size}, dtype={dtype})", "dtype:dtype", f"*size, {_DROP}"),
     _simple(
@@ -175,7 +176,7 @@ OTHER = (
     _simple("add", "ops.add({self}, {other})", signature="other"),
     _simple("sub", "ops.subtract({self}, {other})", signature="other"),
     _simple("mul", "ops.multiply({self}, {other})", signature="other"),
-    _simple("div", "kf.divide({self}, {other}, rounding_mode={rounding_mode})", "tensor", "other, rounding_mode?"),
+    _simple("div", "kf.divide({self}, {other}, rounding_mode={rounding_mode})", "quotient", "other, rounding_mode?"),
     _simple("pow", "ops.power({self}, {exponent})", signature="exponent"),
     _simple("clamp_min", "ops.maximum({self}, {min})", signature="min"),
     _simple("clamp_max", "ops.minimum({self}, {max})", signature="max"),

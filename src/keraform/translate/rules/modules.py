@@ -8,11 +8,13 @@ from keraform.translate.rules.record import Rule
 
 
 def _layer(torch: str, signature: str, template: str) -> Rule:
-    """A rule for a module; `device` and `dtype` are dropped everywhere, `name` is added by the translator."""
+    """A rule for a module; `device` is dropped everywhere, `dtype` unless it is written out, `name`
+    is added by the translator.
+    """
     return Rule(
         f"nn.{torch}",
-        f"{signature}, device!, dtype!, name?",
-        f"layers.{template[:-1]}, name={{name}})",
+        f"{signature}, device!, dtype?, name?",
+        f"layers.{template[:-1]}, dtype={{dtype}}, name={{name}})",
         "layer",
     )
 

@@ -317,6 +317,11 @@ def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
     if head == "floating":  # like the first argument, which becomes a float
         kind = parse_kind("same", arguments)
         return Kind("tensor", "float") if kind.dtype_class in ("int", "bool") else kind
+    if head == "quotient":  # of floats; of integers it depends on the rounding
+        operands = [code.kind for name, code in arguments.items() if name != "rounding_mode"]
+        dtypes = {kind.dtype for kind in operands if kind.tag not in NUMBERS}
+        kind = Kind("tensor", dtypes.pop() if len(dtypes) == 1 else None)
+        return kind if kind.dtype_class == "float" else Kind("tensor")
     if head == "like":
         source = arguments.get(rest)
         kind = source.kind if source is not None else UNKNOWN

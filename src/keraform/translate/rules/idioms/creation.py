@@ -85,7 +85,7 @@ TENSOR_CLASSES = {
 
 
 def new(name: str) -> MethodIdiom:
-    """`x.new_zeros(size)` keeps the dtype of `x`."""
+    """`x.new_zeros(size)` keeps the dtype of `x`, as `x.new(size)` does, which fills in nothing."""
 
     def idiom(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
         rule = METHOD_RULES[name]
@@ -105,5 +105,6 @@ FUNCTIONS: dict[str, FunctionIdiom] = {
     **{name: tensor_class(dtype) for name, dtype in TENSOR_CLASSES.items()},
 }
 METHODS: dict[str, MethodIdiom] = {
-    name: new(name) for name in ("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor")
+    name: new(name)
+    for name in ("new", "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor")
 }

@@ -112,7 +112,9 @@ def _initializer(calls: CallTranslator, name: str, drawn: cst.Call | None) -> Co
 
 
 def buffer(calls: CallTranslator, node: cst.Call) -> Code:
-    """`nn.Buffer(x, persistent=False)`: a constant; a persistent one is a weight that is not trained."""
+    """`nn.Buffer(x, persistent=False)`: a constant, of the layer's dtype where torch gives it the
+    model's; a persistent one is a weight that is not trained.
+    """
     persistent = _option(calls, node, "persistent") or "True"
     if persistent == "True":
         return parameter(calls, node.with_changes(args=node.args[:1]), trainable=False)
@@ -121,7 +123,11 @@ def buffer(calls: CallTranslator, node: cst.Call) -> Code:
     if persistent != "False":
         raise Refusal("nn.Buffer", "whether the buffer is saved is decided at run time")
     calls.module.imports.need("keraform.runtime", "layers")
-    return Code(called("layers.buffer", value.doc), value.kind if value.kind.is_tensor else TENSOR)
+    self_name = calls.module.scope.self_name
+    own = value.kind.is_tensor and value.kind.dtype == "float" and self_name is not None
+    dtype = [doc(f"dtype={self_name}.compute_dtype")] if own else []
+    kind = value.kind if value.kind.is_tensor else TENSOR
+    return Code(called("layers.buffer", value.doc, *dtype), kind)
 
 
 def _option(calls: CallTranslator, node: cst.Call, name: str) -> str | None:

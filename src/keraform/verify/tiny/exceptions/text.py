@@ -93,7 +93,14 @@ ROWS: dict[str, Rows] = {
         ("num_experts", 5, "the class gives no default"),
         ("top_k_experts", 2, "the class gives no default"),
         ("moe_intermediate_size", 19, "the class gives no default"),
+        ("global_head_dim", 12, "shrunk from 512; the class has no field for it"),
     ),
+    **{
+        name: (
+            ("global_head_dim", 12, "shrunk from 512; the class has no field for it"),
+        )
+        for name in ("embedding_gemma2_text", "gemma4_text", "gemma4_unified_text")
+    },
     "bailing_hybrid": (
         ("layer_group_size", 2, "an attention layer comes last in each group"),
     ),
