@@ -89,7 +89,7 @@ def unknown_keywords(rule: Rule) -> list[str]:
         parameters = inspect.signature(target).parameters
         known = {*parameters, *getattr(target, "defaults", ())}
         if root == "layers":
-            known.add("name")
+            known |= {"name", "dtype"}  # of every layer of Keras
         called = rule.emit.partition(f"{root}.{name}(")[2]
         if "(" in called:
             continue  # the keywords may be those of the inner call; the case decides

@@ -93,7 +93,8 @@ class Learned:
             before = self._sizes()
             for place, sources in self.passed_on.items():
                 for source, kind in sources.items():
-                    found = self.dtypes.get(source, {None})
+                    pending = source in self.passed_on  # until something reaches it
+                    found = self.dtypes.get(source, set() if pending else {None})
                     self.dtypes.setdefault(place, set()).update(found)
                     taken = {kind} if kind.tag != "none" else set()
                     self.kinds.setdefault(place, set()).update(self.kinds.get(source, taken))

@@ -26,7 +26,7 @@ def larger(a: Any, b: Any) -> Any:
 
 def joined(past: Tensor | None, new: Tensor, axis: int) -> Tensor:
     """`new` behind `past`, along `axis`."""
-    return new if past is None else ops.concatenate([past, new], axis=axis)
+    return new if past is None or past.shape[axis] == 0 else ops.concatenate([past, new], axis=axis)
 
 
 class CacheLayerMixin(CacheState):
@@ -108,6 +108,7 @@ class DynamicLayer(CacheLayerMixin):
         return True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.keys, self.values = (each[..., :0, :] for each in (key_states, value_states))
         self.is_initialized = True
 
     def update(

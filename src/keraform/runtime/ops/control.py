@@ -38,13 +38,23 @@ def _of_rank(x: Any, rank: int) -> Any:
 
 
 def either(a: Any, b: Any) -> Any:
-    """`a or b`, also where one of them is a scalar of a graph."""
-    return a or b if is_known(a) and is_known(b) else ops.logical_or(a, b)
+    """`a or b`, also where one of them is a scalar of a graph; a function `b` is asked only where
+    `a` is not known to be true.
+    """
+    if is_known(a) and a:
+        return a
+    b = b() if callable(b) else b
+    return b if is_known(a) else ops.logical_or(a, b)
 
 
 def both(a: Any, b: Any) -> Any:
-    """`a and b`, also where one of them is a scalar of a graph."""
-    return a and b if is_known(a) and is_known(b) else ops.logical_and(a, b)
+    """`a and b`, also where one of them is a scalar of a graph; a function `b` is asked only where
+    `a` is not known to be false.
+    """
+    if is_known(a) and not a:
+        return a
+    b = b() if callable(b) else b
+    return b if is_known(a) else ops.logical_and(a, b)
 
 
 def scan(

@@ -92,6 +92,8 @@ class ConditionTranslator:
             return left if self.is_filled_in(node) else replace(folded, kind=kind)
         if self.for_graph and not known:
             function = "both" if word == "and" else "either"
+            if left.kind.is_unknown:  # perhaps what the right side makes sense without
+                right = replace(right, doc=doc("lambda: ", right.doc))
             return self.module.calls.ops_call(function, [left, right], BOOL, "kf")
         document = doc(
             left.operand(precedence), Break(f" {word} ", precedence), right.operand(precedence + 1)
@@ -161,7 +163,8 @@ class ConditionTranslator:
         if value is not None:
             kept, other = (node.body, node.orelse) if value else (node.orelse, node.body)
             code = self.module.expressions(kept)
-            if TRACING.search(self.module.text(node.test)):  # torch's own run takes the other side
+            # torch's own run takes the other side
+            if TRACING.search(self.module.text(node.test)) or "meta" in self.module.text(node.test):
                 code = replace(code, kind=join(code.kind, self.module.expressions(other).kind))
             return code
         body, orelse = self.module.expressions(node.body), self.module.expressions(node.orelse)

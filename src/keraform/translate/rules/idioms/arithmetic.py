@@ -122,7 +122,23 @@ def backward(_calls: CallTranslator, _receiver: Code, _arguments: Arguments) -> 
     raise Refusal("Tensor.backward", "gradients are Keras's matter")
 
 
+def bits(word: str) -> MethodIdiom:
+    """`x.bitwise_and(y)`, which of booleans is `logical_and`."""
+
+    def idiom(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
+        bound = bound_to(f"Tensor.bitwise_{word}", "other", arguments) | {"self": receiver}
+        classes = {receiver.kind.dtype_class, bound["other"].kind.dtype_class}
+        function = {("int",): f"ops.bitwise_{word}", ("bool",): f"ops.logical_{word}"}.get(
+            tuple(classes), f"kf.bitwise_{word}"
+        )
+        return emit(calls, f"{function}({{self}}, {{other}})", bound, like(receiver))
+
+    return idiom
+
+
+BITS = ("and", "or", "xor")
 METHODS: dict[str, MethodIdiom] = {
+    **{f"bitwise_{word}": bits(word) for word in BITS},
     "softmax": softmax_method("softmax"),
     "log_softmax": softmax_method("log_softmax"),
     "clamp": clamp,
@@ -139,4 +155,5 @@ FUNCTIONS: dict[str, FunctionIdiom] = {
     "torch.einsum": einsum,
     "torch.add": as_function(METHODS["add"]),
     "torch.sub": as_function(METHODS["sub"]),
+    **{f"torch.bitwise_{word}": as_function(bits(word)) for word in BITS},
 }
