@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -108,4 +109,7 @@ class OperatorTranslator:
         operand = self.module.expressions(node.expression)
         if isinstance(node.operator, cst.Not):
             return self.module.expressions.conditions.negation(operand)
-        return Code(doc(UNARY[type(node.operator)], operand.operand(11)), operand.kind, 11)
+        kind = operand.kind
+        if isinstance(node.operator, cst.BitInvert) and kind.dtype == "mask":
+            kind = replace(kind, dtype="bool")  # of which alone that is a mask again
+        return Code(doc(UNARY[type(node.operator)], operand.operand(11)), kind, 11)

@@ -128,9 +128,9 @@ def bits(word: str) -> MethodIdiom:
     def idiom(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
         bound = bound_to(f"Tensor.bitwise_{word}", "other", arguments) | {"self": receiver}
         classes = {receiver.kind.dtype_class, bound["other"].kind.dtype_class}
-        function = {("int",): f"ops.bitwise_{word}", ("bool",): f"ops.logical_{word}"}.get(
-            tuple(classes), f"kf.bitwise_{word}"
-        )
+        function = f"kf.bitwise_{word}"
+        if classes <= {"int"} or classes <= {"bool"}:
+            function = f"ops.{'bitwise' if classes == {'int'} else 'logical'}_{word}"
         return emit(calls, f"{function}({{self}}, {{other}})", bound, like(receiver))
 
     return idiom

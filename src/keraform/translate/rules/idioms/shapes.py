@@ -30,7 +30,7 @@ def expand(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     sizes = pack_tuple(Code((), source=[code for _, code in arguments]))
     kinds = sizes.kind.items if sizes.kind.tag == "tuple" else ()
     sure = bool(kinds) and all(k.tag in ("dim", "int") for k in kinds) and "-" not in sizes.text
-    plain = sure or sizes.kind.tag == "size"
+    plain = sure or (sizes.kind.tag == "size" and " + " not in sizes.text)
     template = "ops.broadcast_to({self}, {sizes})" if plain else "kf.expand({self}, {sizes})"
     return emit(calls, template, {"self": receiver, "sizes": sizes}, like(receiver))
 
