@@ -963,3 +963,18 @@ def test_jax_equals_torch(run_on_jax: Callable[..., Any]) -> None:
 if __name__ == "__main__":
     with precision.keep_float64():
         sys.exit(1 if main() else 0)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("sizes", [(1001, 1024), (500, 333)])
+def test_places_of_large_images_are_torchs_in_float32(
+    sizes: tuple[int, int], align: bool, mode: str, antialias: bool
+) -> None:
+    old, new = sizes
+    x = RANDOM.normal(size=(1, 1, old, 3)).astype("float32")
+    options = {"size": (new, 3), "mode": mode, "align_corners": align, "antialias": antialias}
+    wanted = torch.nn.functional.interpolate(torch.from_numpy(x), **options).numpy()
+    found = kf.interpolate(x, **options)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), wanted, atol=3e-6)

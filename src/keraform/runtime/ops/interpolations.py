@@ -3,6 +3,8 @@
 Source of the weights: PyTorch's UpSample kernels (aten/src/ATen/native/UpSample.h, 2.13). Output o
 reads around `s = (o + 0.5) * scale - 0.5`, or `s = o * scale` with align_corners:
 linear weights `max(0, 1 - |s - i|)`, cubic ones the Keys kernel with a = -0.75 (-0.5 antialiased).
+The scale and the places are float32 for inputs of float32 and less, as torch has them: at place
+1000 that alone moves a weight by 3e-5.
 """
 
 from __future__ import annotations
@@ -80,7 +82,8 @@ def interpolate(
             continue
         if _same(old, new, factor):
             continue
-        weights = resize_matrix(old, new, factor, mode, bool(align_corners), antialias)
+        kind = (mode, bool(align_corners), antialias)
+        weights = resize_matrix(old, new, factor, *kind, dtype=dtypes.computing_dtype(x))
         x = apply_matrix(x, axis, weights)
     return dtypes.to(x, dtype)
 
@@ -146,9 +149,25 @@ def apply_matrix(x: Tensor, axis: int, weights: Any) -> Tensor:
 
 
 def resize_matrix(
-    old: Any, new: Any, factor: float | None, mode: str, align_corners: bool, antialias: bool
+    old: Any,
+    new: Any,
+    factor: float | None,
+    mode: str,
+    align_corners: bool,
+    antialias: bool,
+    dtype: str = "float64",
 ) -> Any:
-    """Returns weights [new, old] in float64: an array where both sizes are static."""
+    """Returns weights [new, old] in float64: an array where both sizes are static.
+
+    Args:
+        old: Size of the input.
+        new: Size of the output.
+        factor: Output size over input size, None where the sizes say it.
+        mode: "linear", "bilinear", "trilinear", "bicubic" or "area".
+        align_corners: Whether corner pixels keep their places.
+        antialias: Whether shrinking averages.
+        dtype: In which places are computed.
+    """
     if mode == "area":
         return _area_weights(old, new)
     static = isinstance(old, int) and isinstance(new, int)
@@ -169,10 +188,11 @@ def resize_matrix(
             scale = 0.0
     else:
         scale = 1.0 / factor if factor else size_old / size_new
+    scale = _rounded(scale, dtype)
     cubic = mode == "bicubic"
     if antialias:
-        return _smooth_weights(numeric, out, places, scale, size_old, cubic, align_corners)
-    at = out * scale if align_corners else (out + 0.5) * scale - 0.5
+        return _smooth_weights(numeric, out, places, scale, size_old, cubic, dtype)
+    at = _rounded(out * scale if align_corners else (out + 0.5) * scale - 0.5, dtype)
     last = size_old - 1
     if not cubic:
         at = numeric.minimum(numeric.maximum(at, 0.0), last)
@@ -184,6 +204,15 @@ def resize_matrix(
         place = numeric.minimum(numeric.maximum(start + tap, 0.0), last)
         total = total + numeric.where(numeric.equal(place, places), weight, 0.0 * weight)
     return total
+
+
+def _rounded(value: Any, dtype: str) -> Any:
+    """A number, an array or a tensor with the precision of a dtype, in float64."""
+    if dtype == "float64":
+        return value
+    if is_array(value) and not isinstance(value, np.ndarray):
+        return dtypes.to(dtypes.to(value, dtype), "float64")
+    return np.asarray(value).astype(dtype).astype("float64")
 
 
 def _area_weights(old: Any, new: Any) -> Any:
@@ -200,13 +229,13 @@ def _area_weights(old: Any, new: Any) -> Any:
 
 
 def _smooth_weights(
-    numeric: Any, out: Any, places: Any, scale: Any, old: Any, cubic: bool, align_corners: bool
+    numeric: Any, out: Any, places: Any, scale: Any, old: Any, cubic: bool, dtype: str
 ) -> Any:
     wide = numeric.maximum(scale, 1.0)
     support = (2.0 if cubic else 1.0) * wide
-    centre = scale * (out + 0.5)
-    start = numeric.maximum(numeric.floor(centre - support + 0.5), 0.0)
-    stop = numeric.minimum(numeric.floor(centre + support + 0.5), old)
+    centre = _rounded(scale * (out + 0.5), dtype)
+    start = numeric.maximum(numeric.floor(_rounded(centre - support + 0.5, dtype)), 0.0)
+    stop = numeric.minimum(numeric.floor(_rounded(centre + support + 0.5, dtype)), old)
     distance = numeric.abs(places - centre + 0.5) / wide
     if cubic:
         weight = _keys(numeric, distance, -0.5)
