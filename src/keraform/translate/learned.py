@@ -173,6 +173,8 @@ class Learned:
         found = self.fields.get(name, kind)
         if kind.tag == found.tag == "tuple":
             return found if found == NESTED else kind
+        if kind.tag == "tuple" and (found.is_tensor or found.is_unknown):
+            return UNKNOWN
         return kind if found.is_tensor or not kind.is_tensor else found
 
     def result(self, line: int, kind: Kind) -> Kind:

@@ -208,7 +208,9 @@ CHECKS: dict[str, Callable[[Kind, Any], bool]] = {
     "none": lambda kind, value: False,
     "size": _of(*SEQUENCES),
     "tuple": _of(*SEQUENCES),  # Keras's operations give lists where torch's give tuples
-    "list": _of(*SEQUENCES, nn.ModuleList, Iterator),  # and what walks over layers
+    "list": _of(
+        *SEQUENCES, nn.ModuleList, nn.ParameterList, Iterator
+    ),  # and what walks over layers
     "dict": _of(Mapping, nn.ModuleDict),
     "layer": _layer,
     "layers": _layers,

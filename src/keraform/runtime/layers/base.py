@@ -287,9 +287,7 @@ class Layer(TorchLayer, keras.layers.Layer):
 class GradientCheckpointingLayer(Layer):
     """A block whose activations may be recomputed in the backward pass; refused for now."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.gradient_checkpointing = False
+    gradient_checkpointing = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.gradient_checkpointing:
