@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import UserList
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -136,6 +137,12 @@ def members(layer: Any) -> Iterator[tuple[str, Any]]:
         if attribute not in skipped and not attribute.startswith("_self_"):
             own = attribute.startswith(OWN) and attribute[len(OWN) :] in OWNED_NAMES
             yield (attribute[len(OWN) :] if own else attribute), value
+
+
+class Unregistered(UserList[Any]):
+    """A plain list of layers: the layer that holds it does not own them by its name, as torch's
+    modules do not; they may be its own by another.
+    """
 
 
 def _leaves(name: str, value: Any, kind: type) -> Iterator[tuple[str, Any]]:

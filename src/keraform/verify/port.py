@@ -177,8 +177,10 @@ def record(
 
 
 def accepted(model: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `output_hidden_states` and its like that the call takes."""
-    parameters = inspect.signature(model.call).parameters
+    """Those of `output_hidden_states` and its like that the call takes; a wrapper hands all on."""
+    main = getattr(model, "main_layer", None)
+    called = model if main is None else getattr(model, main)
+    parameters = inspect.signature(called.call).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return dict(flags)
     return {name: value for name, value in flags.items() if name in parameters}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.expressions.operators import BINARY
 from keraform.translate.expressions.promotion import function_for, needs_function, promoted
@@ -76,9 +77,24 @@ class AssignmentTranslator:
         name = self.module.targets.own_attribute(target)
         if len(node.targets) > 1 or scope.owner is None or not scope.owner.is_layer:
             name = None
+        if name is not None and self.is_plain_list(node.value):
+            with scope.assigned_to(None):
+                value = self.module.expressions(node.value)
+            self.module.imports.need("keraform.runtime", "tree")
+            return Code(called("tree.Unregistered", value.doc), value.kind)
         unpacking = len(target.elements) if isinstance(target, cst.Tuple) else None
         with scope.assigned_to(name, unpacking):
             return self.module.expressions(node.value)
+
+    def is_plain_list(self, value: cst.BaseExpression) -> bool:
+        """Whether an attribute is a list of layers that torch's modules do not see: one that is
+        written as a list, and whose layers are added by numbers besides.
+        """
+        scope = self.module.scope
+        if not isinstance(value, cst.List) or scope.function is None:
+            return False
+        added = m.Call(m.Attribute(m.Name(scope.self_name or "self"), m.Name("add_module")))
+        return bool(m.findall(scope.function, added))
 
     def assign_part(self, target: cst.Subscript, value: Code) -> Doc | None:
         """`x[i] = value` and `x._modules[i] = value`; None where Python's own meaning remains."""
