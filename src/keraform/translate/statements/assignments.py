@@ -10,7 +10,7 @@ import libcst.matchers as m
 from keraform.translate.expressions.operators import BINARY
 from keraform.translate.expressions.promotion import function_for, needs_function, promoted
 from keraform.translate.kinds import DEVICE
-from keraform.translate.layout import Doc, Group, called, doc, flat
+from keraform.translate.layout import Doc, Group, Item, called, doc, flat
 from keraform.translate.rules.record import Code
 
 if TYPE_CHECKING:
@@ -95,6 +95,33 @@ class AssignmentTranslator:
             return False
         added = m.Call(m.Attribute(m.Name(scope.self_name or "self"), m.Name("add_module")))
         return bool(m.findall(scope.function, added))
+
+    def parts(self, node: cst.Assign) -> list[Doc] | None:
+        """`x[i], y[j] = value` gives parts of tensors new values one by one; None where no part of
+        a tensor is a target.
+        """
+        target = node.targets[0].target
+        elements = target.elements if isinstance(target, cst.Tuple) else ()
+        places = [each.value for each in elements]
+        if len(node.targets) > 1 or not any(isinstance(each, cst.Subscript) for each in places):
+            return None
+        value = self.module.expressions(node.value)
+        names, updates, of_tensors = [], [], False
+        for number, place in enumerate(places):
+            if not isinstance(place, cst.Subscript):
+                self.module.targets.bind(place, value.kind.item(number))
+                names.append(self.module.targets.document(place))
+                continue
+            held = place.value.value if isinstance(place.value, cst.Name) else "values"
+            name = f"{held}_{number}" if (f"{held}_part",) in names else f"{held}_part"
+            names.append((name,))
+            part = Code((name,), value.kind.item(number))
+            update = self.assign_part(place, part)
+            of_tensors |= update is not None
+            updates.append(update or doc(self.module.targets.document(place), " = ", name))
+        if not of_tensors:
+            return None
+        return [doc(Group("", [Item(each) for each in names], ""), " = ", value.doc), *updates]
 
     def assign_part(self, target: cst.Subscript, value: Code) -> Doc | None:
         """`x[i] = value` and `x._modules[i] = value`; None where Python's own meaning remains."""

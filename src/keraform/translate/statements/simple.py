@@ -27,7 +27,7 @@ class SimpleStatementTranslator:
     def __init__(self, module: ModuleTranslator):
         self.module = module
         self.in_place = InPlaceTranslator(module)
-        assignments = AssignmentTranslator(module)
+        self.assignments = assignments = AssignmentTranslator(module)
         self.handlers: dict[type, Callable[..., Doc | None]] = {
             cst.Expr: self.expression,
             cst.Assign: assignments.assign,
@@ -48,12 +48,20 @@ class SimpleStatementTranslator:
         return [text for small in node.body for text in self.statement(small, indent, suffix)]
 
     def statement(self, node: cst.BaseSmallStatement, indent: str, suffix: str) -> list[str]:
-        """The lines of a statement."""
+        """The lines of a statement, of more than one in the port where parts of tensors are
+        unpacked into.
+        """
+        parts = self.assignments.parts(node) if isinstance(node, cst.Assign) else None
         handler = self.handlers.get(type(node), self.verbatim)
-        document = handler(node)
-        if document is None:
+        documents = [handler(node)] if parts is None else parts
+        lines = [
+            line
+            for document in documents
+            if document is not None
+            for line in (indent + statement(document, indent)).split("\n")
+        ]
+        if not lines:
             return []
-        lines = (indent + statement(document, indent)).split("\n")
         if suffix and len(lines) == 1 and len(lines[0]) + len(suffix) > WIDTH:
             return [indent + suffix.strip(), *lines]
         lines[-1] += suffix
