@@ -593,3 +593,128 @@ def test_a_comparison_has_the_axes_of_what_is_compared(comparison: str, rank: in
     source = "import torch\n\n\ndef f(z: torch.Tensor):\n    " + "\n    ".join(lines) + "\n"
     _, found = map_source(source, filename="modeling_mini.py")
     assert Kind("tensor", "bool", rank) == found.kinds[f"7:11:7:{11 + len(comparison)}"]
+
+
+def kind_at(source: str, marked: str) -> Kind:
+    """The kind of the expression `marked`, at the last place where it stands, of a source that
+    begins with `import torch` and `from torch import nn`.
+    """
+    text = "import torch\nfrom torch import nn\n\n\n" + textwrap.dedent(source).lstrip("\n")
+    _, found = map_source(text, filename="modeling_mini.py")
+    before, _, _ = text.rpartition(marked)
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n") - 1
+    return found.kinds.get(f"{line}:{column}:{line}:{column + len(marked)}", UNKNOWN)
+
+
+def test_methods_of_other_objects_learn_from_their_calls() -> None:
+    source = """
+        class Structure(nn.Module):
+            def positions(self, places: torch.Tensor):
+                return places[0]
+
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.structure = Structure()
+
+            def forward(self, x: torch.Tensor):
+                return self.structure.positions([x, None])
+        """
+    assert kind_at(source, "places").tag == "unknown"
+
+
+def test_a_sum_of_tensors_that_begins_with_a_number_is_no_number_in_the_loop() -> None:
+    source = """
+        def f(rows: list[torch.Tensor]):
+            total = 0.0
+            for row in rows:
+                total = row + total
+            return rows
+        """
+    assert not kind_at(source, "total").is_python
+
+
+@pytest.mark.parametrize(
+    ("parameter", "body"),
+    [
+        ("value: int", "int(value / 2)"),
+        ("value: int = 10000.0", "value * 2"),
+    ],
+)
+def test_annotated_integers_may_be_fractions(parameter: str, body: str) -> None:
+    source = f"def f({parameter}):\n    return {body}\n"
+    assert kind_at(source, "value").dtype == "mixed"
+
+
+def test_a_tensor_by_its_annotation_with_a_truth_value_by_default_is_one() -> None:
+    source = "def f(flag: torch.Tensor | None = False):\n    return not flag\n"
+    assert kind_at(source, "flag") == BOOL
+
+
+def test_rows_that_a_loop_unpacks_are_no_tensors() -> None:
+    source = """
+        def f(shapes: torch.Tensor):
+            return [height * width for height, width in shapes]
+        """
+    assert kind_at(source, "height * width") == UNKNOWN
+
+
+def test_masks_that_are_annotated_as_truth_values_come_as_integers() -> None:
+    source = "def f(attention_mask: torch.BoolTensor):\n    return attention_mask\n"
+    assert kind_at(source, "attention_mask").dtype == "mask"
+
+
+def test_a_mask_that_is_inverted_is_one_of_truth_values() -> None:
+    source = "def f(mask: torch.Tensor):\n    return ~mask\n"
+    assert kind_at(source, "~mask").dtype == "bool"
+
+
+def test_an_attribute_that_calls_fill_is_not_known_to_be_none() -> None:
+    source = """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.kept = None
+
+            def forward(self):
+                return [self.kept]
+
+            def fill(self, x):
+                self.kept = x
+        """
+    assert kind_at(source, "[self.kept]").item().tag != "none"
+
+
+def test_tuples_of_more_than_their_annotation_says_hold_other_things() -> None:
+    source = """
+        class Stage(nn.Module):
+            def forward(self, x: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor]:
+                height, width = size
+                if self.pool is not None:
+                    x, sizes = self.pool(x)
+                else:
+                    sizes = (height, width)
+                outputs = (x, x, sizes)
+                return outputs
+
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.stage = Stage()
+
+            def forward(self, x: torch.Tensor):
+                outputs = self.stage(x, (2, 3))
+                return outputs[2]
+        """
+    assert kind_at(source, "outputs[2]").is_unknown
+
+
+def test_results_have_the_dtype_of_integers_that_is_returned() -> None:
+    source = """
+        def places(x: torch.Tensor) -> torch.LongTensor:
+            return x.to(torch.int32)
+
+        def f(x: torch.Tensor):
+            return places(x)
+        """
+    assert kind_at(source, "places(x)").dtype == "int32"

@@ -187,7 +187,7 @@ _FAMILIES = {
     "tensor": "tensor",
     **dict.fromkeys(("int", "float", "dim"), "number"),
     **dict.fromkeys(("tuple", "list", "size"), "sequence"),
-    **dict.fromkeys(("bool", "str", "dict"), "value"),
+    **dict.fromkeys(("bool", "str", "dict", "layer"), "value"),
 }
 
 

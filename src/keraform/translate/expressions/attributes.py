@@ -13,6 +13,7 @@ from keraform.translate.kinds import (
     DICT,
     DISTRIBUTION,
     DTYPE,
+    FLOAT,
     FLOAT_TENSOR,
     INT,
     MODULE_DICT,
@@ -61,6 +62,7 @@ OUTPUT_FIELDS: dict[str, Kind] = {
     "is_updated": DICT,
 }
 TENSOR_ATTRIBUTES = frozenset({"data", "T", "mT", "ndim", "is_cuda", "real", "imag", "itemsize"})
+NUMPY_NUMBERS = frozenset({"pi", "e", "inf", "nan"})
 
 
 class AttributeTranslator:
@@ -83,6 +85,8 @@ class AttributeTranslator:
             if local.kind.tag == "py" or local.kind.is_unknown:
                 numpy = "numpy" in (dotted or "")
                 kind = Kind("function", name="np") if numpy else UNKNOWN
+                if numpy and name in NUMPY_NUMBERS:
+                    kind = FLOAT
                 return Code(doc(local.doc, f".{name}"), kind)
         receiver = module.expressions(node.value)
         module.comments.keep(node.dot.whitespace_before, node.dot.whitespace_after)

@@ -144,10 +144,16 @@ for _rule in (*WEIGHTED, *SHAPING, *ACTIVATIONS, *LOSSES):
 NAMELESS = frozenset(rule.torch for rule in LOSSES)
 
 
+# What Keras calls the sizes that the rules write by their places.
+SIZES = {"out_channels": "filters", "out_features": "units"}
+
+
 def keywords(torch: str) -> dict[str, str]:
     """The parameters of a module whose names differ in its layer, by torch's names."""
-    named = re.findall(r"(\w+)=\{(\w+)\}", MODULES[torch].emit)
-    return {parameter: keyword for keyword, parameter in named if keyword != parameter}
+    emit = MODULES[torch].emit
+    placed = [(SIZES[name], name) for name in re.findall(r"[(,] ?\{(\w+)\}", emit) if name in SIZES]
+    named = re.findall(r"(\w+)=\{(\w+)\}", emit)
+    return {parameter: keyword for keyword, parameter in placed + named if keyword != parameter}
 
 
 def layer_class(torch: str) -> str | None:

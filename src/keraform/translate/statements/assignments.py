@@ -82,7 +82,8 @@ class AssignmentTranslator:
                 value = self.module.expressions(node.value)
             self.module.imports.need("keraform.runtime", "tree")
             return Code(called("tree.Unregistered", value.doc), value.kind)
-        unpacking = len(target.elements) if isinstance(target, cst.Tuple) else None
+        several = isinstance(target, cst.Tuple) and isinstance(node.value, cst.Call)
+        unpacking = len(target.elements) if several else None  # type: ignore[union-attr]
         with scope.assigned_to(name, unpacking):
             return self.module.expressions(node.value)
 
