@@ -12,7 +12,7 @@ import pytest
 import torch
 from keras import ops
 
-from keraform.runtime import init, layers
+from keraform.runtime import filling, init, layers
 from keraform.runtime.tree import get_torch_weight, own_weights, read
 
 TorchTransposed = torch.nn.ConvTranspose1d
@@ -129,7 +129,7 @@ def test_deferred_weights_are_initialised() -> None:
 def test_weights_that_a_checkpoint_gave_are_kept() -> None:
     layer = layers.Dense(3, 4)
     before = np.asarray(layer.weight)
-    with init.protecting([layer._kernel]):
+    with filling.protecting([layer._kernel]):
         init.zeros_(layer, "weight")
         init.ones_(layer, "bias")
     np.testing.assert_array_equal(layer.weight, before)
@@ -181,7 +181,7 @@ def test_reset_parameters_starts_every_weight_as_torch_does(make: Any, make_torc
     torch.manual_seed(3)
     layer, module = make(), make_torch()
     for entry in own_weights(layer):
-        init.settle(entry.variable, ops.full(entry.variable.shape, 9.0))
+        filling.settle(entry.variable, ops.full(entry.variable.shape, 9.0))
     init.reset_parameters(layer)
     for entry in own_weights(layer):
         ours = np.asarray(ops.convert_to_numpy(get_torch_weight(layer, entry.key)))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keraform.runtime import init, layers
+from keraform.runtime import filling, init, layers
 from keraform.runtime.observe import observe
 from keraform.runtime.tree import named_weights, owns, read
 
@@ -254,14 +254,14 @@ def test_weights_can_be_deferred_and_given_later() -> None:
         block = Block(3)
         assert all(v._value is None for v in block.trainable_variables)
         for entry in named_weights(block):
-            init.settle(entry.variable, ops.ones(entry.variable.shape))
+            filling.settle(entry.variable, ops.ones(entry.variable.shape))
     assert all(float(ops.min(read(w.variable))) == 1.0 for w in named_weights(block))
     # nothing is left for the end of the next scope to initialise twice
     with keras.StatelessScope():
         layers.Dense(2, 2)
     with pytest.raises(ValueError, match=r"expected a value of shape \(3, 2\)"):
         with keras.StatelessScope():
-            init.settle(layers.Dense(3, 2)._kernel, np.ones((2, 3)))
+            filling.settle(layers.Dense(3, 2)._kernel, np.ones((2, 3)))
 
 
 def test_add_parameter_keeps_value_and_dtype() -> None:

@@ -12,7 +12,7 @@ import torch
 from keras import ops
 from torch import nn
 
-from keraform.runtime import init, layers
+from keraform.runtime import filling, layers
 from keraform.runtime.precision import keep_float64
 from keraform.runtime.tree import named_weights, read
 
@@ -364,7 +364,7 @@ def load(layer: Any, module: nn.Module) -> None:
     assert [entry.key for entry in entries] == list(state)
     for entry in entries:
         value = state[entry.key].numpy()
-        init.settle(entry.variable, value if entry.axes is None else value.transpose(entry.axes))
+        filling.settle(entry.variable, value if entry.axes is None else value.transpose(entry.axes))
 
 
 def gradients(layer: Any, inputs: list[Any], probe: np.ndarray) -> list[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from keraform.checkpoints.conversion import convert, rules_for
 from keraform.checkpoints.report import LoadingReport, alias_error, shape_error
 from keraform.checkpoints.tensors import StoredTensor, in_memory
-from keraform.runtime.init import settle, torch_shape
+from keraform.runtime.filling import settle, torch_shape
 from keraform.runtime.tree import TorchWeight, named_layers, named_weights
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from keraform.checkpoints.conversion import revert, savable_rules
 from keraform.checkpoints.operations import InexpressibleError
 from keraform.checkpoints.tensors import StoredTensor
-from keraform.runtime.init import torch_shape
+from keraform.runtime.filling import torch_shape
 from keraform.runtime.tree import TorchWeight, named_weights
 
 

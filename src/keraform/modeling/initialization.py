@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keraform.modeling.building import initialize
-from keraform.runtime import init, layers
+from keraform.runtime import filling, init, layers
 from keraform.runtime.tree import children, find_weight, named_layers, own_weights
 
 _DONE = "_weights_initialized"
@@ -150,7 +150,7 @@ def init_missing(root: Any, missing: Collection[keras.Variable]) -> None:
             concerned |= _with_parents(path)
     if concerned:
         initialize(missing)
-        with init.protecting(loaded):
+        with filling.protecting(loaded):
             _init_chosen(root, root, "", concerned)
 
 

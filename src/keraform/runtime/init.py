@@ -10,145 +10,15 @@ transformers.initialization of Transformers 5.23.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keraform.runtime.tree import (
-    TorchWeight,
-    WeightSpec,
-    find_weight,
-    inverse_axes,
-    members,
-    own_weights,
-    read,
-)
-
-_PROTECTED: ContextVar[frozenset[int]] = ContextVar("keraform_protected", default=frozenset())
-
-Maker = Callable[[tuple[int, ...], str], Any]
-Target = Any  # a layer (with `name`) or a keras.Variable
-
-
-@contextmanager
-def protecting(variables: Iterable[keras.Variable]) -> Iterator[None]:
-    """Leave `variables` alone inside: those that a checkpoint has given their values."""
-    held = _PROTECTED.get() | {id(variable) for variable in variables}
-    token = _PROTECTED.set(frozenset(held))
-    try:
-        yield
-    finally:
-        _PROTECTED.reset(token)
-
-
-def settle(variable: keras.Variable, value: Any) -> None:
-    """Give `variable` its value in its own layout, initialising it when that was deferred."""
-    value = ops.cast(ops.convert_to_tensor(value), variable._dtype)
-    if variable._value is not None:
-        variable.assign(value)
-        return
-    if tuple(value.shape) != tuple(variable.shape):
-        raise ValueError(
-            f"expected a value of shape {tuple(variable.shape)} for {variable.path}; got "
-            f"{tuple(value.shape)}; check the axes of the weight map."
-        )
-    variable._initialize(value)
-    variable._initializer = None
-    _forget_deferred(variable)
-
-
-def _forget_deferred(variable: keras.Variable) -> None:
-    """Take `variable` off Keras's list of those it initialises when a StatelessScope ends."""
-    from keras.src.backend.common import global_state
-
-    waiting = global_state.get_global_attribute("uninitialized_variables")
-    if waiting:
-        waiting[:] = [other for other in waiting if other is not variable]
-
-
-def _fill(target: Target, name: str | None, make: Maker, index: Any, free: bool = False) -> Any:
-    """Set the weight to `make(shape, dtype)`, which speaks of torch's layout.
-
-    `free` says that the values know no order, so they can be drawn in Keras's layout at once.
-    """
-    entry = _entry(target, name)
-    if entry is None:  # parametrised: torch would write into a computed copy
-        return None
-    if not isinstance(entry, TorchWeight):
-        return _fill_buffer(target, str(name), entry, make, index)
-    variable = entry.variable
-    if id(variable) in _PROTECTED.get():
-        return variable
-    shape, dtype = torch_shape(entry), variable._dtype
-    work = "float32" if dtype in ("float16", "bfloat16") else dtype
-    if index is not None:
-        settle(variable, _to_keras(_with_index(_as_numpy(entry), index, make, work), entry))
-    elif free and entry.axes is not None:
-        settle(variable, make(tuple(variable.shape), work))
-    else:
-        settle(variable, _to_keras(make(shape, work), entry))
-    return variable
-
-
-def _entry(target: Target, name: str | None) -> TorchWeight | Any | None:
-    """The weight; None where a parametrisation computes it; the tensor where it is a buffer."""
-    if isinstance(target, keras.Variable):
-        return TorchWeight("", target, None, "")
-    if name is None:
-        raise TypeError(
-            f"expected a variable, or a layer and the name of its weight; got "
-            f"{type(target).__name__} alone; pass the name, as in normal_(layer, 'weight')."
-        )
-    derived = vars(target).get("_derived") or {}
-    for attribute, source in derived.items():
-        if target.torch_weights.get(attribute, WeightSpec(attribute)).name == name:
-            entries = list(source.entries(target, attribute, WeightSpec(name)))
-            return entries[0] if len(entries) == 1 and entries[0].alias else None
-    value = getattr(target, name, None)
-    if isinstance(value, keras.Variable):  # tf.is_tensor is true of Keras variables
-        return find_weight(target, name)
-    if ops.is_tensor(value) and any(name == member for member, _ in members(target)):
-        return value
-    return find_weight(target, name)
-
-
-def _fill_buffer(target: Target, name: str, value: Any, make: Maker, index: Any) -> Any:
-    dtype = keras.backend.standardize_dtype(value.dtype)
-    if index is not None:
-        new = _with_index(ops.convert_to_numpy(value).copy(), index, make, dtype)
-    else:
-        new = make(tuple(value.shape), dtype)
-    setattr(target, name, ops.cast(ops.convert_to_tensor(new), dtype))
-    return getattr(target, name)
-
-
-def torch_shape(entry: TorchWeight) -> tuple[int, ...]:
-    """The weight's shape in torch's layout, from which fans are computed."""
-    shape = tuple(entry.variable.shape)
-    return shape if entry.axes is None else tuple(shape[axis] for axis in inverse_axes(entry.axes))
-
-
-def _to_keras(value: Any, entry: TorchWeight) -> Any:
-    if entry.axes is None:
-        return value
-    transpose = np.transpose if isinstance(value, np.ndarray) else ops.transpose
-    return transpose(value, entry.axes)
-
-
-def _as_numpy(entry: TorchWeight) -> np.ndarray:
-    value = ops.convert_to_numpy(read(entry.variable))
-    return (value if entry.axes is None else np.transpose(value, inverse_axes(entry.axes))).copy()
-
-
-def _with_index(value: np.ndarray, index: Any, make: Maker, dtype: str) -> np.ndarray:
-    part = make(value[index].shape, dtype)
-    value[index] = ops.convert_to_numpy(part) if ops.is_tensor(part) else part
-    return value
+from keraform.runtime.filling import Target, entry_of, fill, torch_shape
+from keraform.runtime.tree import TorchWeight, find_weight, own_weights
 
 
 def uniform_(target: Target, name: str | None = None, a: float = 0.0, b: float = 1.0, *,
@@ -158,7 +28,7 @@ def uniform_(target: Target, name: str | None = None, a: float = 0.0, b: float =
     def make(shape: tuple[int, ...], dtype: str) -> Any:
         return keras.random.uniform(shape, a, b, dtype=dtype, seed=generator)
 
-    return _fill(target, name, make, index, free=True)
+    return fill(target, name, make, index, free=True)
 
 
 def normal_(target: Target, name: str | None = None, mean: float = 0.0, std: float = 1.0, *,
@@ -168,7 +38,7 @@ def normal_(target: Target, name: str | None = None, mean: float = 0.0, std: flo
     def make(shape: tuple[int, ...], dtype: str) -> Any:
         return keras.random.normal(shape, mean, std, dtype=dtype, seed=generator)
 
-    return _fill(target, name, make, index, free=True)
+    return fill(target, name, make, index, free=True)
 
 
 def trunc_normal_(target: Target, name: str | None = None, mean: float = 0.0, std: float = 1.0,
@@ -187,7 +57,7 @@ def trunc_normal_(target: Target, name: str | None = None, mean: float = 0.0, st
         draws = ops.erfinv(ops.clip(draws, low, high)) * (std * math.sqrt(2.0)) + mean
         return ops.clip(draws, a, b)
 
-    return _fill(target, name, make, index, free=True)
+    return fill(target, name, make, index, free=True)
 
 
 def constant_(target: Target, name: str | None = None, val: float = 0.0, *,
@@ -197,7 +67,7 @@ def constant_(target: Target, name: str | None = None, val: float = 0.0, *,
     def make(shape: tuple[int, ...], dtype: str) -> Any:
         return ops.full(shape, val, dtype=dtype)
 
-    return _fill(target, name, make, index, free=True)
+    return fill(target, name, make, index, free=True)
 
 
 def ones_(target: Target, name: str | None = None, *, index: Any = None) -> Any:
@@ -217,7 +87,7 @@ def copy_(target: Target, name: str | None = None, other: Any = None, *,
     def make(shape: tuple[int, ...], dtype: str) -> Any:
         return ops.broadcast_to(ops.cast(ops.convert_to_tensor(other), dtype), shape)
 
-    return _fill(target, name, make, index)
+    return fill(target, name, make, index)
 
 
 def eye_(target: Target, name: str | None = None, *, index: Any = None) -> Any:
@@ -226,7 +96,7 @@ def eye_(target: Target, name: str | None = None, *, index: Any = None) -> Any:
     def make(shape: tuple[int, ...], dtype: str) -> Any:
         return ops.eye(*shape, dtype=dtype)
 
-    return _fill(target, name, make, index)
+    return fill(target, name, make, index)
 
 
 def dirac_(target: Target, name: str | None = None, groups: int = 1, *,
@@ -242,7 +112,7 @@ def dirac_(target: Target, name: str | None = None, groups: int = 1, *,
                 value[(group * per_group + channel, channel, *centre)] = 1.0
         return ops.convert_to_tensor(value, dtype=dtype)
 
-    return _fill(target, name, make, index)
+    return fill(target, name, make, index)
 
 
 def orthogonal_(target: Target, name: str | None = None, gain: float = 1.0, *,
@@ -257,7 +127,7 @@ def orthogonal_(target: Target, name: str | None = None, gain: float = 1.0, *,
         basis = basis * ops.sign(ops.diagonal(triangle))
         return ops.reshape(gain * (ops.transpose(basis) if rows < columns else basis), shape)
 
-    return _fill(target, name, make, index)
+    return fill(target, name, make, index)
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -320,7 +190,7 @@ def _scaled(target: Target, name: str | None, index: Any, uniform: bool,
 
 
 def _shape_of(target: Target, name: str | None, index: Any) -> tuple[int, ...] | None:
-    entry = _entry(target, name)
+    entry = entry_of(target, name)
     if entry is None:
         return None
     shape = torch_shape(entry) if isinstance(entry, TorchWeight) else tuple(entry.shape)
