@@ -47,6 +47,11 @@ def test_how_many_features_there_are_is_read_from_the_error():
     words = "Audio features and audio tokens do not match, tokens: 0, features: 21"
     assert features_of(ValueError(words)) == (("audio",), 21)
     words = (
+        "Number of image placeholder tokens (168) does not match number of image tokens from VQVAE"
+        " (18)"
+    )
+    assert features_of(ValueError(words)) == (("image",), 18)
+    words = (
         "value tensor of shape [6, 128] cannot be broadcast to indexing result of shape [0, 128]"
     )
     assert features_of(RuntimeError(f"shape mismatch: {words}")) == (trials.MODALITIES, 6)

@@ -193,7 +193,7 @@ def _trial(fitted: Fit, model: nn.Module) -> Fit:
     while True:
         try:
             counted = _placeholders(model, fitted.scene(placeholders=asked))
-            found = replace(fitted, placeholders={**asked, **counted})
+            found = replace(fitted, placeholders={**counted, **asked})
             outputs = _run(model, make_inputs(found.scene()), RECORDED)
             return replace(found, undefined=_has_nan(outputs))
         except Exception as error:

@@ -21,7 +21,11 @@ MISMATCH = re.compile(
     rf"({'|'.join(MODALITIES)}) features and .*tokens do not match.*tokens:? \d+.*features:? (\d+)",
     re.IGNORECASE,
 )
-
+# "Number of image placeholder tokens (168) does not match number of image tokens from VQVAE (18)"
+UNEQUAL = re.compile(
+    rf"({'|'.join(MODALITIES)}) placeholder tokens \(\d+\) does not match .* \((\d+)\)",
+    re.IGNORECASE,
+)
 MISPLACED = re.compile(
     r"value tensor of shape \[(\d+), \d+\] cannot be broadcast to indexing result"
 )
@@ -88,7 +92,8 @@ def features_of(error: BaseException) -> tuple[tuple[str, ...], int] | None:
     Returns:
         The modalities that it may be about, and the number.
     """
-    named, unnamed = MISMATCH.search(str(error)), MISPLACED.search(str(error))
+    text = str(error)
+    named, unnamed = MISMATCH.search(text) or UNEQUAL.search(text), MISPLACED.search(text)
     if named is not None:
         return (named[1].lower(),), int(named[2])
     return None if unnamed is None else (MODALITIES, int(unnamed[1]))

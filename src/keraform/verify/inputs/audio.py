@@ -13,7 +13,7 @@ CODES = 7
 
 _BANDS = ("num_mel_bins", "n_mels", "mel_dim", "feature_size", "input_feat_per_channel",
           "feature_projection_input_dim", "input_size", "input_dim", "num_mels",
-          "input_feat_size")  # fmt: skip
+          "input_feat_size", "audio_embed_dim")  # fmt: skip
 
 
 def bands(scene: Scene) -> int:

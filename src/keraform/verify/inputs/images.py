@@ -31,6 +31,8 @@ def image_shape(scene: Scene) -> tuple[int, int]:
     for config in (scene.config, *parts(scene.config, "image")):
         if config.model_type in ANY_IMAGE_SIZE:
             return ANY_IMAGE_SIZE[config.model_type]
+        if getattr(config, "image_size", None) is not None:
+            break
     size = scene.find("image", "image_size", "img_size", "pretrain_image_size", default=ANY_SIZE)
     if isinstance(size, dict):
         size = size.get("height", size.get("longest_edge")), size.get("width")
@@ -47,7 +49,8 @@ def channels(scene: Scene) -> int:
 
 def patch_size(scene: Scene) -> tuple[int, int]:
     """Height and width of a patch."""
-    size = scene.find("image", "patch_size", "spatial_patch_size", default=16)
+    names = ("model_patch_size", "patch_size", "spatial_patch_size")
+    size = scene.find("image", *names, default=16)
     if isinstance(size, dict):
         size = list(size.values())
     return (size, size) if isinstance(size, int) else (size[0], size[-1])
@@ -95,6 +98,23 @@ def grid(scene: Scene) -> np.ndarray:
     """Frames, rows and columns of patches of each image."""
     merge = scene.find("image", "spatial_merge_size", "merge_size", default=2)
     return np.array([(1, 2 * merge, 3 * merge)] * scene.batch, "int64")
+
+
+def grids(scene: Scene) -> np.ndarray:
+    """Frames, rows and columns of patches of each image; after that of each row the one that is to
+    be painted, for a model that paints.
+    """
+    return np.repeat(grid(scene), painted(scene)[0], 0) if paints(scene) else grid(scene)
+
+
+def paints(scene: Scene) -> bool:
+    """Whether an image is to be painted."""
+    return "images_per_sample" in scene.names
+
+
+def painted(scene: Scene) -> np.ndarray:
+    """How many images belong to each row, the one that is to be painted too."""
+    return np.full((scene.batch,), 2, "int64")
 
 
 def flat_grid(scene: Scene) -> np.ndarray:

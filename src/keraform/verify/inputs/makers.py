@@ -25,6 +25,8 @@ def _attention_mask(scene: Scene) -> np.ndarray | None:
         return text.text_mask(scene)
     if "pixel_values" in scene.names:
         return padding(scene.batch, images.patches(scene) + 1)
+    if "context_hidden_states" in scene.names:
+        return padding(scene.batch, 2 * scene.length)  # those states, then the row itself
     if "timesteps" in scene.names and "states" in scene.names:
         return series.step_mask(scene)
     return None
@@ -116,7 +118,8 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "prompt_pixel_values": (images.image,),
     "prompt_masks": (images.image,),
     "merge_sizes": (images.merge_sizes,),
-    "image_grid_thw": (images.grid,),
+    "image_grid_thw": (images.grids,),
+    "images_per_sample": (images.painted,),
     "grid_thw": (images.grid,),
     "input_features": (
         audio.input_features,

@@ -106,6 +106,7 @@ SIZES: Table = (
     (r"mm_tokens_per_image", 16),
     (r"zero_expert_num", 2),
     (r"num_query_tokens", 4),
+    (r"latent_query_num", 5),
     (r"n_window", 8),
     (r"n_window_infer", 32),
     (r"linear_num_heads", 4),

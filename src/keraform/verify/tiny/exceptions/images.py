@@ -250,5 +250,6 @@ ROWS: dict[str, Rows] = {
         ("hidden_size", 32, "four channels of each head, for two axes"),
         ("num_attention_heads", 8, "an eighth of the width is rotated four times"),
         ("out_features", [8, 8, 12, 32], "the last one is the width"),
+        ("fine_matching_slice_dim", 3, "some of the first eight channels"),
     ),
 }  # fmt: skip

@@ -5,6 +5,16 @@ from __future__ import annotations
 from keraform.verify.tiny.exceptions.rows import Rows, merged_width, text_width
 
 ROWS: dict[str, Rows] = {
+    "ernie4_5_vl_moe_text": (
+        ("rope_parameters", {"rope_type": "default", "rope_theta": 5e5, "mrope_section": [1, 1, 2]},
+         "sections of half a head, equal ones of height and width first"),
+    ),
+    "ernie4_5_vl_moe_vision": (
+        ("hidden_size", 32, "two axes share a head of eight"),
+    ),
+    "glm_image": (
+        ("vq_config.latent_channels", 28, "as wide as a patch"),
+    ),
     "neomme": (
         ("head_dim", 16, "a quarter of it is rotated, by two axes"),
     ),
@@ -86,9 +96,6 @@ ROWS: dict[str, Rows] = {
         ("text_config.num_hidden_layers", 6, "one for each map of features"),
         ("vision_config.hidden_size", 128, "a head of its queries has 64 channels"),
         ("image_grid_pinpoints", [[32, 32]], "the image whole and as one tile"),
-    ),
-    "kosmos-2": (
-        ("latent_query_num", 5, "shrunk from 64"),
     ),
     "omdet-turbo": (
         ("apply_layernorm_after_vision_backbone", False, "it wants channels last, as timm's"),
