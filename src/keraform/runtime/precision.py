@@ -35,6 +35,9 @@ PATCHED = (
     "one_hot",
 )
 
+# By how much values are scaled to lose 16 bits before they are sorted while lifting.
+SORTED_BY = 2.0**16 + 1
+
 _LIFTING: ContextVar[bool] = ContextVar("keraform_lifting", default=False)
 
 
@@ -56,7 +59,8 @@ def lift_casts() -> Iterator[None]:
     """Read "float32", "float16" and "bfloat16" as "float64" wherever the model names them.
 
     The functions in `PATCHED` are replaced on the `keras.ops` module, which generated code calls;
-    Keras's own layers and the backend are not touched. Not for several threads at once.
+    Keras's own layers and the backend are not touched. Values that only rounding tells apart are
+    sorted as equal ones. Not for several threads at once.
     """
     if _LIFTING.get():
         yield

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from keraform.runtime import precision
 from keraform.runtime.ops import dtypes
 from keraform.runtime.ops.reductions import ValuesAndIndices
 from keraform.runtime.ops.tensors import (
@@ -24,6 +25,18 @@ from keraform.runtime.ops.tensors import (
 
 def _orderable(x: Tensor) -> Tensor:
     return dtypes.to(x, "int32") if dtypes.name_of(x.dtype) == "bool" else x
+
+
+def _sortable(x: Tensor) -> Tensor:
+    """What is sorted by; in proofs values that differ by rounding alone are equal, and so keep the
+    order of their places on both sides.
+    """
+    key = _orderable(x)
+    if not (precision.lifting() and dtypes.name_of(key.dtype) == "float64"):
+        return key
+    scaled = key * precision.SORTED_BY  # Dekker's splitting: 37 of 53 bits
+    near = scaled - (scaled - key)
+    return ops.where(ops.isfinite(near), near, key)
 
 
 def _picked(x: Tensor, indices: Tensor, axis: int) -> Tensor:
@@ -71,7 +84,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     if rank(x) == 0:
         return ops.zeros((), dtype=dtypes.integer())
     axis = axis_of(dim, rank(x))
-    key = _orderable(x)
+    key = _sortable(x)
     if not descending:
         return dtypes.to(ops.argsort(key, axis=axis), dtypes.integer())
     backwards = dtypes.to(ops.argsort(ops.flip(key, axis=axis), axis=axis), dtypes.integer())
@@ -110,12 +123,14 @@ def topk(
         return ValuesAndIndices(x, ops.zeros((), dtype=dtypes.integer()))
     axis = axis_of(dim, rank(x))
     moved = move(x, axis, -1)
-    key = _orderable(moved)
+    key = _sortable(moved)
     if not largest:
         key = -key if dtypes.is_floating(key) else -1 - key
     count = number if number is not None else dtypes.to(k, "int32")
     values, indices = ops.top_k(key, count)
-    if not largest:
+    if precision.lifting():
+        values = _picked(moved, indices, -1)
+    elif not largest:
         values = -values if dtypes.is_floating(key) else -1 - values
     values = dtypes.to(values, dtypes.name_of(x.dtype))
     return ValuesAndIndices(
