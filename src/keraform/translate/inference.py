@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
 
 PYTHON_CALLS = frozenset({"int", "float", "bool", "str", "len", "getattr", "max", "min"})
-OF_SELF = m.AssignTarget(m.Attribute(m.Name("self"), m.SaveMatchedNode(m.Name(), "name")))
 # Modules whose call gives more than one tensor.
 SEVERAL_RESULTS = frozenset({"nn.LSTM", "nn.GRU", "nn.MultiheadAttention"})
 
@@ -64,15 +64,20 @@ class KindInference:
                     info.weights.add(target.attr.value)
 
     def learn_changes(self, info: ClassInfo) -> None:
-        """Attributes that the constructor leaves empty, and other methods fill."""
+        """Attributes that the constructor leaves empty, and other methods or classes fill."""
+        filled = set(self.filled_from_outside)
         for name, method in info.methods.items():
-            targets = m.findall(method.body, m.AssignTarget()) if name != "__init__" else ()
-            for each in targets:
-                attribute = m.extract(each, OF_SELF)
-                held = attribute and info.attributes.get(attribute["name"].value)
-                if held and held.tag == "none":
-                    info.attributes[attribute["name"].value] = UNKNOWN
-                    info.several.add(attribute["name"].value)
+            if name != "__init__":
+                filled |= _assigned_attributes(method.body, of_self=True)
+        for name in filled:
+            if info.attributes.get(name, UNKNOWN).tag == "none":
+                info.attributes[name] = UNKNOWN
+                info.several.add(name)
+
+    @cached_property
+    def filled_from_outside(self) -> frozenset[str]:
+        """What the file's functions assign to attributes of other objects than self."""
+        return frozenset(_assigned_attributes(self.module.tree, of_self=False))
 
     def of_form(self, node: cst.BaseExpression) -> Kind:
         """A kind from the form of an expression alone."""
@@ -199,6 +204,14 @@ class KindInference:
             return False
         names = [self.attribute(info, each.func.attr.value).name or "" for each in results]
         return all(name.startswith("nn.") and name not in SEVERAL_RESULTS for name in names)
+
+
+def _assigned_attributes(body: cst.CSTNode, of_self: bool) -> set[str]:
+    """The names of the attributes that a body assigns, of self or of anything else."""
+    own = m.Name("self")
+    owner = own if of_self else m.DoesNotMatch(own)
+    found = m.findall(body, m.AssignTarget(m.Attribute(owner)))
+    return {each.target.attr.value for each in found}  # type: ignore[attr-defined]
 
 
 def _assignments(body: cst.CSTNode) -> Iterator[cst.Assign | cst.AnnAssign]:

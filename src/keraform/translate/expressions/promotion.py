@@ -38,7 +38,9 @@ def promoted(symbol: str, left: Kind, right: Kind) -> Kind:
     if "dim" in tags or PERHAPS_DIM in (left, right):
         if "unknown" in tags:
             return PERHAPS_DIM
-        return FLOAT if "float" in tags else _promoted_dim(symbol, left, right)
+        if "float" in tags:
+            return left if left.tag == "float" else right
+        return _promoted_dim(symbol, left, right)
     if NUMBERS.issuperset(tags):
         return FLOAT if symbol == "/" else join(left, right)
     return UNKNOWN
@@ -61,6 +63,8 @@ def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
         if floats == {"float", "float32"}:
             return Kind("tensor", "float32", rank)
         return Kind("tensor", floats.pop() if len(floats) == 1 else "float", rank)
+    if symbol == "*" and "py" in (left.tag, right.tag):
+        return Kind("tensor", None, rank)  # perhaps by a fraction
     if classes in ({"int"}, {"int", "bool"}):
         return Kind("tensor", "int64" if "int64" in (left.dtype, right.dtype) else "int", rank)
     if classes == {"bool"} and symbol in "&|^+*":

@@ -82,8 +82,9 @@ class AssignmentTranslator:
                 value = self.module.expressions(node.value)
             self.module.imports.need("keraform.runtime", "tree")
             return Code(called("tree.Unregistered", value.doc), value.kind)
-        several = isinstance(target, cst.Tuple) and isinstance(node.value, cst.Call)
-        unpacking = len(target.elements) if several else None  # type: ignore[union-attr]
+        unpacking = len(target.elements) if isinstance(target, cst.Tuple) else None
+        if m.matches(node.value, m.GeneratorExp(for_in=m.CompFor(iter=m.Call(func=m.Name())))):
+            unpacking = None  # `enumerate(x.chunk(2))` is not what is unpacked
         with scope.assigned_to(name, unpacking):
             return self.module.expressions(node.value)
 
