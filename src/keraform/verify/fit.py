@@ -286,14 +286,18 @@ def _parameters(torch_class: type, config: PreTrainedConfig) -> int:
 
     Raises:
         ImportError: a package is missing.
+        ValueError: a matrix has no rows or no columns, as no model of use has.
     """
     try:
         with torch.device("meta"):
-            return sum(each.numel() for each in torch_class(config).parameters())
+            sizes = [tuple(each.shape) for each in torch_class(config).parameters()]
     except ImportError:
         raise
     except Exception:
         return 0
+    if any(len(each) > 1 and 0 in each for each in sizes):
+        raise ValueError("a matrix without rows or columns")
+    return sum(map(math.prod, sizes))
 
 
 def _placeholders(model: nn.Module, scene: Scene) -> dict[int, int]:

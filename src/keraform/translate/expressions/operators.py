@@ -14,7 +14,7 @@ from keraform.translate.expressions.promotion import (
     needs_function,
     promoted,
 )
-from keraform.translate.kinds import FLOAT, NUMBERS, Kind
+from keraform.translate.kinds import FLOAT, INT, NUMBERS, Kind
 from keraform.translate.layout import Break, Group, Item, called, doc
 from keraform.translate.rules.record import Code
 
@@ -59,6 +59,9 @@ class OperatorTranslator:
             left = self.as_float(left)
         elif becomes_float(symbol, right.kind, left.kind):
             right = self.as_float(right)
+        repeated = symbol == "*" and isinstance(node.left, cst.List)
+        if repeated and (right.kind.is_tensor or right.kind.is_unknown):
+            right = Code(called("int", right.doc), INT)  # a tensor would multiply what is in it
         kind = promoted(symbol, left.kind, right.kind)
         if left.kind.is_tensor or right.kind.is_tensor or kind.is_tensor:
             self.module.stats.operations += 1

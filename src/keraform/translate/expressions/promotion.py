@@ -16,6 +16,7 @@ from keraform.translate.kinds import (
     Kind,
     broadcast_rank,
     join,
+    join_all,
     whole,
 )
 
@@ -33,8 +34,11 @@ def promoted(symbol: str, left: Kind, right: Kind) -> Kind:
         return _promoted_tensor(symbol, left, right)
     if symbol in ("+", "*") and not SEQUENCES.isdisjoint(tags):
         sequence = left if left.tag in SEQUENCES else right
-        # `[None] * n` has n places, and who knows what for
-        return LIST if symbol == "*" and sequence.tag == "list" else sequence
+        if symbol == "*" and sequence.tag == "list":
+            return LIST  # `[None] * n` has n places, and who knows what for
+        mixed = left.tag == right.tag and left.items and right.items and left.items != right.items
+        # one kind for all of the elements
+        return Kind(left.tag, items=(join_all(left.items + right.items),)) if mixed else sequence
     if "dim" in tags or PERHAPS_DIM in (left, right):
         if "unknown" in tags:
             return PERHAPS_DIM
