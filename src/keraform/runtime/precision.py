@@ -35,9 +35,6 @@ PATCHED = (
     "one_hot",
 )
 
-# By how much values are scaled to lose 16 bits before they are sorted while lifting.
-SORTED_BY = 2.0**16 + 1
-
 _LIFTING: ContextVar[bool] = ContextVar("keraform_lifting", default=False)
 
 

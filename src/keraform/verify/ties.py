@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from keraform.runtime.precision import SORTED_BY
+from keraform.runtime.near_ties import SORTED_BY
 
 
 def _topk(

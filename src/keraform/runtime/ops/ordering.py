@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 
 from keraform.runtime import precision
+from keraform.runtime.near_ties import SORTED_BY
 from keraform.runtime.ops import dtypes
 from keraform.runtime.ops.reductions import ValuesAndIndices
 from keraform.runtime.ops.tensors import (
@@ -34,7 +35,7 @@ def _sortable(x: Tensor) -> Tensor:
     key = _orderable(x)
     if not (precision.lifting() and dtypes.name_of(key.dtype) == "float64"):
         return key
-    scaled = key * precision.SORTED_BY  # Dekker's splitting: 37 of 53 bits
+    scaled = key * SORTED_BY  # Dekker's splitting: 37 of 53 bits
     near = scaled - (scaled - key)
     return ops.where(ops.isfinite(near), near, key)
 
