@@ -65,14 +65,16 @@ class KindInference:
 
     def learn_changes(self, info: ClassInfo) -> None:
         """Attributes that the constructor leaves empty, and other methods or classes fill."""
+        empty = {name for name, kind in info.attributes.items() if kind.tag == "none"}
+        if not empty:
+            return
         filled = set(self.filled_from_outside)
         for name, method in info.methods.items():
             if name != "__init__":
                 filled |= _assigned_attributes(method.body, of_self=True)
-        for name in filled:
-            if info.attributes.get(name, UNKNOWN).tag == "none":
-                info.attributes[name] = UNKNOWN
-                info.several.add(name)
+        for name in empty & filled:
+            info.attributes[name] = UNKNOWN
+            info.several.add(name)
 
     @cached_property
     def filled_from_outside(self) -> frozenset[str]:

@@ -169,7 +169,7 @@ class Learned:
         return join(kind, found) if is_sum else kind
 
     def field_of(self, name: str, kind: Kind) -> Kind:
-        """The kind of an attribute of some object, which by its name is a tensor."""
+        """The kind of an attribute of some object, by its name a tensor or a tuple of tensors."""
         found = self.fields.get(name, kind)
         if kind.tag == found.tag == "tuple":
             return found if found == NESTED else kind

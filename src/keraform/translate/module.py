@@ -41,8 +41,8 @@ from keraform.translate.statements import StatementTranslator
 from keraform.translate.targets import TargetTranslator
 from keraform.translate.uses import ParameterUses
 
-# Where the cache puts its banner, which needs the rules' version.
 PASSES = 3  # at most, in which a file is learned from: kinds go from call to call
+# Where the cache puts its banner, which needs the rules' version.
 BANNER = ("#", "# KERAFORM-BANNER", "#")
 
 

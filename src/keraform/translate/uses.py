@@ -112,7 +112,7 @@ class _Collector(cst.CSTVisitor):
     def visit_Call(self, node: cst.Call) -> None:
         if isinstance(node.func, cst.Attribute):
             self.note(node.func.value, node.func.attr.value)
-        if m.matches(node.func, m.Name("int") | m.Name("round")):
+        if isinstance(node.func, cst.Name) and node.func.value in ("int", "round"):
             inner = {each.value for each in m.findall(node, m.Name())}  # type: ignore[attr-defined]
             for uses in self.open:
                 uses.rounded |= inner & uses.parameters

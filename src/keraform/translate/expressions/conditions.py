@@ -158,18 +158,18 @@ class ConditionTranslator:
 
     def if_expression(self, node: cst.IfExp) -> Code:
         """`a if test else b`."""
-        test = self.module.expressions(node.test)
+        test, asked = self.module.expressions(node.test), self.module.text(node.test)
         value = constant(test.text)
         if value is not None:
             kept, other = (node.body, node.orelse) if value else (node.orelse, node.body)
             code = self.module.expressions(kept)
             # torch's own run takes the other side
-            if TRACING.search(self.module.text(node.test)) or "meta" in self.module.text(node.test):
+            if TRACING.search(asked) or "meta" in asked:
                 code = replace(code, kind=join(code.kind, self.module.expressions(other).kind))
             return code
         body, orelse = self.module.expressions(node.body), self.module.expressions(node.orelse)
         kind = join(body.kind, orelse.kind)
-        if kind.is_unknown and self.module.text(node.test) == "return_dict":
+        if kind.is_unknown and asked == "return_dict":
             kind = orelse.kind if body.kind.is_unknown else body.kind  # two ways to the same
         if body.kind == DEVICE and orelse.kind == DEVICE:
             return Code(("None",), DEVICE)

@@ -83,7 +83,8 @@ class AssignmentTranslator:
             self.module.imports.need("keraform.runtime", "tree")
             return Code(called("tree.Unregistered", value.doc), value.kind)
         unpacking = len(target.elements) if isinstance(target, cst.Tuple) else None
-        if m.matches(node.value, m.GeneratorExp(for_in=m.CompFor(iter=m.Call(func=m.Name())))):
+        named = m.GeneratorExp(for_in=m.CompFor(iter=m.Call(func=m.Name())))
+        if unpacking is not None and m.matches(node.value, named):
             unpacking = None  # `enumerate(x.chunk(2))` is not what is unpacked
         with scope.assigned_to(name, unpacking):
             return self.module.expressions(node.value)

@@ -77,10 +77,11 @@ def unique(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
 
 def nonzero(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     """`x.nonzero()`: places in rows, or with `as_tuple=True` one tensor for each axis."""
-    bound = bound_to("Tensor.nonzero", "as_tuple?", arguments) | {"self": receiver}
+    rule = METHOD_RULES["nonzero"]
+    bound = bind(rule, [("self", receiver), *arguments])
     several = "as_tuple" in bound and bound["as_tuple"].text != "False"
     kind = Kind("tuple", items=(Kind("tensor", "int64", 1),)) if several else INT_TENSOR
-    return emit(calls, "kf.nonzero({self}, as_tuple={as_tuple})", bound, kind)
+    return emit(calls, rule.emit, bound, kind)
 
 
 METHODS: dict[str, MethodIdiom] = {
