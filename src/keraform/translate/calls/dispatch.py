@@ -102,7 +102,14 @@ class CallTranslator:
             return self.named_call(node.func.value, node)
         if isinstance(node.func, cst.Attribute):
             return self.methods.call(node.func, node)
-        return self.generic(self.module.expressions(node.func), node)
+        code = self.generic(self.module.expressions(node.func), node)
+        if isinstance(node.func, cst.Subscript) and self.is_activation(node.func):
+            return replace(code, kind=self.arguments.kinds[0])
+        return code
+
+    def is_activation(self, node: cst.Subscript) -> bool:
+        """Whether a function is `ACT2FN[name]`, which gives what it takes."""
+        return self.module.expressions(node.value).kind.name == "ACT2FN"
 
     def imported_call(self, dotted: str, node: cst.Call) -> Code | None:
         """A call of an imported name that has a meaning of its own; None for others."""
@@ -262,7 +269,9 @@ class CallTranslator:
 
 
 def _extreme(kinds: list[Kind]) -> Kind:
-    """What `max` and `min` give of several numbers; one argument is a sequence of some."""
+    """What `max` and `min` give of several values; one argument is a sequence of sizes."""
+    if len(kinds) > 1 and all(kind.is_unknown or kind.is_tensor for kind in kinds):
+        return join_all(tuple(kinds))
     if len(kinds) > 1 and all(kind.tag in NUMBERS for kind in kinds):
         return join_all(tuple(kinds))
     return DIM if len(kinds) > 1 and kinds[0].tag == "dim" else Kind("dim", "mixed")
