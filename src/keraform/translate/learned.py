@@ -73,14 +73,19 @@ class Learned:
         known = self.results.get(line)
         self.results[line] = kind if known is None else join(known, kind)
 
-    def note_field(self, name: str, kind: Kind) -> None:
+    def note_field(self, name: str, kind: Kind, value: cst.BaseExpression | None = None) -> None:
         """Notes what an attribute of some object is set to."""
         known = self.fields.get(name)
-        if kind.is_unknown or known == NESTED:
+        if known == NESTED or (kind.is_unknown and not self._is_of_several(value)):
             return
         if any(each.tag == "tuple" for each in kind.items):
             kind = known = NESTED
         self.fields[name] = kind if known is None else join(known, kind)
+
+    def _is_of_several(self, value: cst.BaseExpression | None) -> bool:
+        """Whether a value is an attribute that is not always of the same kind."""
+        known = self.known or self
+        return isinstance(value, cst.Attribute) and UNKNOWN == known.fields.get(value.attr.value)
 
     def note_carried(self, line: int, name: str, kind: Kind) -> None:
         """Notes what a variable is at the end of a loop that assigns it."""
@@ -175,6 +180,8 @@ class Learned:
             return found if found == NESTED else kind
         if kind.tag == "tuple" and (found.is_tensor or found.is_unknown):
             return UNKNOWN
+        if kind.is_unknown and found.tag in ("tuple", "list"):
+            return found
         return kind if found.is_tensor or not kind.is_tensor else found
 
     def result(self, line: int, kind: Kind) -> Kind:

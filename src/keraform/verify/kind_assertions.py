@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from torch import nn
@@ -203,7 +204,7 @@ CHECKS: dict[str, Callable[[Kind, Any], bool]] = {
     "dim": lambda kind, value: isinstance(value, (int, float) if kind.dtype else int),
     "int": _of(int),
     "float": lambda kind, value: isinstance(value, (int, float) if kind.name else float),
-    "bool": _of(bool),
+    "bool": _of(bool, np.bool_),
     "str": _of(str),
     "none": lambda kind, value: False,
     "size": _of(*SEQUENCES),

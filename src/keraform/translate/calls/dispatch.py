@@ -206,7 +206,7 @@ class CallTranslator:
         if isinstance(node.func, cst.Name) and "Output" in node.func.value and not starred:
             for arg, kind in zip(node.args, self.arguments.kinds, strict=True):
                 if arg.keyword is not None:
-                    module.learned.note_field(arg.keyword.value, kind)
+                    module.learned.note_field(arg.keyword.value, kind, arg.value)
         if isinstance(node.func, cst.Name) and node.func.value not in module.scope.names:
             target = module.functions.get(node.func.value)
             info = module.classes.get(node.func.value)
