@@ -51,14 +51,11 @@ class ModuleTranslator:
 
     def __init__(self, source: Source, facts: Mapping[str, str] | None = None):
         self.source = source
-        self.tree = _parse(source)
-        wrapper = MetadataWrapper(self.tree, unsafe_skip_copy=True)
-        self.positions: dict[cst.CSTNode, CodeRange] = dict(wrapper.resolve(PositionProvider))
+        self.tree, self.positions, self.uses = _read(source)
         # What is known
         self.analysis: Analysis = analyse(self.tree, source.module)
         self.classes = self.analysis.classes
         self.functions = self.analysis.functions
-        self.uses = ParameterUses(self.tree)
         self.recorded = RecordedKinds(facts or {}, self.positions)
         self.inference = KindInference(self)
         self.globals: dict[str, Kind] = {}
@@ -283,6 +280,15 @@ def _learned(source: Source, known: Learned | None) -> Learned:
     module.lines(module.module_docstring()[1])
     module.learned.solve()
     return module.learned
+
+
+# Each of the translations of a file, to learn, to write and to map it, reads the same tree.
+@lru_cache(maxsize=2)
+def _read(source: Source) -> tuple[cst.Module, dict[cst.CSTNode, CodeRange], ParameterUses]:
+    """The tree of a file, where its nodes stand, and how its parameters are used."""
+    tree = _parse(source)
+    wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)
+    return tree, dict(wrapper.resolve(PositionProvider)), ParameterUses(tree)
 
 
 def _parse(source: Source) -> cst.Module:

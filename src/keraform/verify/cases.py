@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ from keraform.verify.compare import compare
 from keraform.verify.inputs import Inputs
 from keraform.verify.kernels import BackendKernels
 from keraform.verify.kind_assertions import KindAssertions
+from keraform.verify.leaves import Recording
 from keraform.verify.load_report import LoadReport
 from keraform.verify.localising.origins import OriginOf, origin_of
 from keraform.verify.port import Load, Port
@@ -73,6 +73,7 @@ class Case:
     _twin: Twin | None = None
     _variants: tuple[Variant, ...] | None = None
     _noise: dict[str, dict[str, float]] = field(default_factory=dict)
+    _runs: dict[tuple[str, str, bool], Recording] = field(default_factory=dict)
 
     def limit(self, stage: str, dtype: str, noise: dict[str, float]) -> float:
         """How far a stage may be off; `noise` is torch's own distance from float32 to float64."""
@@ -83,15 +84,23 @@ class Case:
         larger of two, the second with the backend's kernels.
         """
         if variant.name not in self._noise:
-            double = self.twin.run(variant.inputs, "float64", True, **variant.flags)
+            double = self.run_twin(variant, "float64", lift=True)
+            singles = [self.run_twin(variant, "float32")]
+            if self.reads_itself:
+                with BackendKernels():
+                    singles.append(self.twin.run(variant.inputs, "float32", **variant.flags))
             found: dict[str, float] = {}
-            for kernels in (nullcontext, BackendKernels) if self.reads_itself else (nullcontext,):
-                with kernels():
-                    single = self.twin.run(variant.inputs, "float32", **variant.flags)
-                for each in compare(double, single):
-                    found[each.stage] = max(found.get(each.stage, 0.0), each.error)
+            for each in (each for single in singles for each in compare(double, single)):
+                found[each.stage] = max(found.get(each.stage, 0.0), each.error)
             self._noise[variant.name] = found
         return self._noise[variant.name]
+
+    def run_twin(self, variant: Variant, dtype: str, lift: bool = False) -> Recording:
+        """What torch gives for these inputs; run once, since several rungs ask for it."""
+        key = (variant.name, dtype, lift)
+        if key not in self._runs:
+            self._runs[key] = self.twin.run(variant.inputs, dtype, lift, **variant.flags)
+        return self._runs[key]
 
     @property
     def twin(self) -> Twin:

@@ -135,4 +135,4 @@ def _collect(
 
 
 def _forget() -> None:
-    keras.backend.clear_session()  # which collects garbage too
+    keras.backend.clear_session(free_memory=False)  # Python collects it when there is enough

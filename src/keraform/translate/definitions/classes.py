@@ -102,16 +102,20 @@ class ClassDefinitionTranslator:
             for call in m.findall(node.body, called)
         )
 
-    @staticmethod
-    def differentiates(node: cst.FunctionDef) -> bool:
+    def differentiates(self, node: cst.FunctionDef) -> bool:
         """Whether a method calls `backward` of a tensor."""
+        if ".backward(" not in self.module.source.text:
+            return False  # most files; to search them all takes long
         return bool(m.findall(node.body, m.Call(func=m.Attribute(attr=m.Name("backward")))))
 
     def torch_only(self, node: cst.FunctionDef) -> bool:
         """Whether a method only serves torch: printing, hooks of its state dict, loading of its
         files, gradients.
         """
-        if self.differentiates(node):
+        if self.differentiates(node) or node.name.value in TORCH_ONLY_METHODS:
             return True
+        reads_files = "torch.load("
+        if reads_files not in self.module.source.text:
+            return False
         _, body = split_docstring(node.body)
-        return node.name.value in TORCH_ONLY_METHODS or "torch.load(" in self.module.text(body)
+        return reads_files in self.module.text(body)

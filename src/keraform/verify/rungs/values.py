@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from keraform.verify import port as ports
-from keraform.verify import twin
 from keraform.verify.cases import Case, Variant
 from keraform.verify.compare import Difference, compare
 from keraform.verify.kind_assertions import Contradiction
@@ -106,9 +105,8 @@ def _wrong_dtypes(found: Dtypes) -> str | None:
 def _values(case: Case, report: ClassReport, dtype: str, lift: bool, model: Any) -> str:
     beyond: list[tuple[Variant, Difference]] = []
     guilty: list[str] = []
-    original = case.twin.build(dtype, lift)
     for variant in case.variants:
-        torch = twin.run_model(original, variant.inputs, dtype, lift, **variant.flags)
+        torch = case.run_twin(variant, dtype, lift)
         port = ports.run_model(model, variant.inputs, dtype, lift, **variant.flags)
         found = compare(torch, port)
         _note(report, dtype, found)
