@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -149,7 +150,9 @@ class KindInference:
         """The kind of an attribute of a layer, of a class of the file or of torch."""
         for owner in self.module.analysis.lineage(info):
             if name in owner.attributes:
-                return owner.attributes[name]
+                kind = owner.attributes[name]
+                kept = kind.is_tensor and kind.dtype == "float" and name in self.kept_in_float32
+                return replace(kind, dtype="mixed") if kept else kind
         if name in ("weight", "bias") and torch is not None:
             return FLOAT_TENSOR
         if name == "config":
@@ -197,6 +200,14 @@ class KindInference:
             return UNKNOWN
         kind = self.returned(forward)
         return FLOAT_TENSOR if kind.tag == "tuple" and self.ends_in_layer(info, forward) else kind
+
+    @cached_property
+    def kept_in_float32(self) -> frozenset[str]:
+        """The names that stay float32 in a model of half precision."""
+        target = m.AssignTarget(m.Name("_keep_in_fp32_modules_strict"))
+        found = m.findall(self.module.tree, m.Assign([target]))
+        strings = (each for node in found for each in m.findall(node, m.SimpleString()))
+        return frozenset(each.evaluated_value for each in strings)  # type: ignore[attr-defined]
 
     def ends_in_layer(self, info: ClassInfo | None, function: cst.FunctionDef) -> bool:
         """Whether a method returns what layers of torch give, whatever its annotation says."""

@@ -78,7 +78,8 @@ class Learned:
         known = self.fields.get(name)
         if known == NESTED or (kind.is_unknown and not self._is_of_several(value)):
             return
-        if any(each.tag == "tuple" for each in kind.items):
+        parts = {each.tag for each in kind.items}
+        if "tuple" in parts or (len(kind.items) > 1 and parts == {"unknown"}):
             kind = known = NESTED
         self.fields[name] = kind if known is None else join(known, kind)
 

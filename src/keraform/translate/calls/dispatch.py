@@ -202,7 +202,7 @@ class CallTranslator:
     def note_arguments(self, function: Kind, receiver: Kind, node: cst.Call) -> None:
         """Tells what a function of the file is called with."""
         module, target = self.module, None
-        starred = any(arg.star for arg in node.args)
+        starred = any(arg.star == "*" for arg in node.args)
         if isinstance(node.func, cst.Name) and "Output" in node.func.value and not starred:
             for arg, kind in zip(node.args, self.arguments.kinds, strict=True):
                 if arg.keyword is not None:
@@ -219,7 +219,7 @@ class CallTranslator:
             own = _is_self(module, node.func.value)
             info = module.scope.owner if own else module.classes.get(receiver.name or "")
             target = module.inference.method(info, node.func.attr.value)
-        if target is None or any(arg.star == "*" for arg in node.args):
+        if target is None or starred:
             return
         given = [
             (arg.keyword.value if arg.keyword else place, kind, arg.value)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.kinds import (
     BOOL,
@@ -92,7 +94,20 @@ class AttributeTranslator:
         module.comments.keep(node.dot.whitespace_before, node.dot.whitespace_after)
         if isinstance(node.value, cst.Name) and node.value.value == module.scope.self_name:
             return self.of_self(name)
-        return self.of(receiver, name)
+        code = self.of(receiver, name)
+        return replace(code, kind=UNKNOWN) if self.becomes_list(node, code.kind) else code
+
+    def becomes_list(self, node: cst.Attribute, kind: Kind) -> bool:
+        """Whether a field is read before the function puts a list there
+        (`outputs.pooler_output = torch.split(...)`).
+        """
+        function = self.module.scope.function
+        if kind.tag != "list" or function is None:
+            return False
+        field = m.AssignTarget(m.Attribute(node.value, node.attr))
+        line, positions = self.module.line_of(node), self.module.positions
+        found = m.findall(function, m.Assign([field]))
+        return any(positions[each].end.line >= line for each in found)
 
     def is_module_dict(self, name: str) -> bool:
         """Whether every class of the file that has an attribute of this name keeps an

@@ -152,9 +152,12 @@ class ConditionTranslator:
         return Code(document, Kind("tensor", "bool", broadcast_rank(kinds)), 4)
 
     def of_devices(self, node: cst.Comparison) -> Code:
-        """Ports are built like modules on torch's meta device: weights come later."""
+        """Ports are built like modules on torch's meta device, since weights come later, and
+        compute what they do on a CPU.
+        """
         differs = isinstance(node.comparisons[0].operator, (cst.NotEqual, cst.IsNot, cst.NotIn))
-        return Code((str(differs != ("meta" in self.module.text(node))),), BOOL)
+        named = re.search(r"\b(meta|cpu)\b", self.module.text(node))
+        return Code((str(differs != bool(named)),), BOOL)
 
     def if_expression(self, node: cst.IfExp) -> Code:
         """`a if test else b`."""
@@ -193,7 +196,8 @@ def _differ_in_dtype(tensors: list[Kind]) -> bool:
     """Whether two tensors are compared whose dtypes are known to differ, or may do so."""
     dtypes = {kind.dtype for kind in tensors}
     known = all(kind.dtype_class is not None for kind in tensors) or "bool" in dtypes
-    return len(tensors) == 2 and ("mixed" in dtypes or (known and len(dtypes) == 2))
+    doubtful = "mixed" in dtypes or dtypes == {"mask", "bool"}
+    return len(tensors) == 2 and (doubtful or (known and len(dtypes) == 2))
 
 
 def _is_bool_and_number(kinds: list[Kind]) -> bool:

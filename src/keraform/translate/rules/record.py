@@ -333,7 +333,9 @@ def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
         if given is not None and given.text.strip('"') != "None":
             name = given.text.strip('"')
             return Kind("tensor", name if re.fullmatch(r"(b?float|u?int|bool)\d*", name) else None)
-        return Kind("tensor", rest.partition("|")[2] or None)
+        data = arguments.get("data")
+        of_bool = data is not None and data.kind.tag == "bool"
+        return Kind("tensor", "bool" if of_bool else rest.partition("|")[2] or None)
     if head == "tensor":
         return Kind("tensor", rest or None)
     if head in ("list", "tuple") and rest:
