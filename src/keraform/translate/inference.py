@@ -26,6 +26,7 @@ from keraform.translate.kinds import (
     UNKNOWN,
     Kind,
     join,
+    join_all,
 )
 from keraform.translate.scope import ClassInfo
 
@@ -190,6 +191,8 @@ class KindInference:
         """What calling a layer gives."""
         if name is None:
             return UNKNOWN
+        if "|" in name:
+            return join_all(tuple(self.called(each) for each in name.split("|")))
         if name.startswith("nn."):
             return UNKNOWN if name in SEVERAL_RESULTS else FLOAT_TENSOR
         info = self.module.classes.get(name)

@@ -66,6 +66,13 @@ class Kind:
             return "int"
         return "bool" if self.dtype == "bool" else None
 
+    def or_layer(self, other: Kind) -> Kind:
+        """The kind of a layer that is of one class or of another, both of which the name tells."""
+        if self.name is None or other.name is None:
+            return Kind("layer")
+        known = self.name.split("|")
+        return self if other.name in known else replace(self, name=f"{self.name}|{other.name}")
+
     def item(self, index: int | None = None) -> Kind:
         """The kind of an element."""
         if not self.items:

@@ -228,6 +228,8 @@ def _refined(kind: Kind, found: Kind) -> Kind:
         return UNKNOWN
     if kind.tag == "tuple" and found.tag in ("py", "dim", "int"):
         return PY
+    if _family(kind) == "number" and found.is_tensor:
+        return UNKNOWN
     if kind.is_tensor and found.is_python and found.tag != "none":
         return UNKNOWN
     if found.is_tensor:

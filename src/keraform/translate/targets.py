@@ -42,6 +42,8 @@ class TargetTranslator:
                     attributes[name] = join(known, kind)
                 elif {known.tag, kind.tag} == {"list", "layers"}:
                     attributes[name] = PY
+                elif known.tag == kind.tag == "layer" and name in scope.owner.several:
+                    attributes[name] = known.or_layer(kind)
                 elif kind.is_tensor and known.tag in NUMBERS and name in scope.owner.several:
                     attributes[name] = UNKNOWN
                 elif not kind.is_unknown:

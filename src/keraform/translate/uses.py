@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import libcst as cst
 import libcst.matchers as m
 
-from keraform.translate.kinds import INT_TENSOR, TENSOR, UNKNOWN, Kind
+from keraform.translate.kinds import INT_TENSOR, TENSOR, TUPLE, UNKNOWN, Kind
 
 # Methods by which a parameter is known to be a tensor.
 TENSOR_METHODS = frozenset(
@@ -91,6 +91,19 @@ class ParameterUses:
     def _with(self, name: str) -> list[FunctionUses]:
         """The functions that have a parameter of this name."""
         return [each for each in self.functions.values() if name in each.parameters]
+
+
+def narrowed(test: cst.BaseExpression) -> dict[str, Kind]:
+    """What `isinstance(x, dict)` says of `x` where it holds, alone or with other conditions."""
+    if isinstance(test, cst.BooleanOperation) and isinstance(test.operator, cst.And):
+        return narrowed(test.left) | narrowed(test.right)
+    if not m.matches(test, m.Call(m.Name("isinstance"), [m.Arg(m.Name()), m.Arg()])):
+        return {}
+    name, classes = (arg.value for arg in test.args)  # type: ignore[attr-defined]
+    if isinstance(classes, cst.Name) and classes.value in ("dict", "list", "tuple"):
+        return {name.value: Kind(classes.value)}
+    sequences = m.Tuple([m.Element(m.Name("list") | m.Name("tuple"))] * 2)
+    return {name.value: TUPLE} if m.matches(classes, sequences) else {}
 
 
 class _Collector(cst.CSTVisitor):

@@ -179,7 +179,8 @@ def _layer(kind: Kind, value: Any) -> bool:
         return False
     if kind.name is None:
         return True
-    return any(base.__name__ == kind.name.removeprefix("nn.") for base in type(value).__mro__)
+    names = {name.removeprefix("nn.") for name in kind.name.split("|")}
+    return any(base.__name__ in names for base in type(value).__mro__)
 
 
 def _layers(kind: Kind, value: Any) -> bool:

@@ -86,7 +86,7 @@ class WrapperTranslator:
         node = info.methods.get("__init__")
         documents: list[Doc] = [("self",), ("config",), ("**kwargs",)]
         names = ["config"]
-        if node is not None:
+        if node is not None and node.params.params[1:]:  # more than `*args, **kwargs`
             scope = Scope(owner=info, function=node)
             with self.module.within(scope):
                 documents = self.parameters.parameters(node.params, scope, info, "__init__")

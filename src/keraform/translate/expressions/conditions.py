@@ -15,6 +15,7 @@ from keraform.translate.kinds import (
     BOOL,
     BOOL_TENSOR,
     DEVICE,
+    DIM,
     UNKNOWN,
     Kind,
     broadcast_rank,
@@ -22,6 +23,7 @@ from keraform.translate.kinds import (
 )
 from keraform.translate.layout import Break, doc
 from keraform.translate.rules.record import Code, Refusal
+from keraform.translate.uses import narrowed
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -84,7 +86,8 @@ class ConditionTranslator:
         left = self.module.expressions(node.left)
         known = not self.symbolic and left.kind.is_python  # before a graph is made
         self.symbolic |= outer
-        right = self.module.expressions(node.right)
+        with self.module.locals(narrowed(node.left) if word == "and" else {}):
+            right = self.module.expressions(node.right)
         self.module.comments.keep(node.operator.whitespace_before, node.operator.whitespace_after)
         folded = fold(word, left, right)
         if folded is not None:
@@ -177,11 +180,11 @@ class ConditionTranslator:
         if body.kind == DEVICE and orelse.kind == DEVICE:
             return Code(("None",), DEVICE)
         if test.kind.is_tensor:
-            if kind.is_tensor or {body.kind.tag, orelse.kind.tag} <= NUMBERS | {"tensor"}:
+            tags = {body.kind.tag, orelse.kind.tag}
+            if kind.is_tensor or tags <= NUMBERS | {"tensor"}:
                 self.module.note_rule("operator if-else")
-                return self.module.calls.ops_call(
-                    "where", [test, body, orelse], Kind("tensor", kind.dtype)
-                )
+                chosen = DIM if tags <= {"int", "dim"} else Kind("tensor", kind.dtype)
+                return self.module.calls.ops_call("where", [test, body, orelse], chosen)
             raise Refusal(
                 "control-flow",
                 "a condition that depends on tensor values decides between Python values",

@@ -145,7 +145,7 @@ NAMELESS = frozenset(rule.torch for rule in LOSSES)
 
 
 # What Keras calls the sizes that the rules write by their places.
-SIZES = {"out_channels": "filters", "out_features": "units"}
+SIZES = {"out_channels": "filters", "out_features": "units", "num_groups": "groups"}
 
 
 def keywords(torch: str) -> dict[str, str]:

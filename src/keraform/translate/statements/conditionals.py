@@ -8,15 +8,15 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import libcst as cst
-import libcst.matchers as m
 
 from keraform.translate.analysis import import_origins
 from keraform.translate.comments import leading
 from keraform.translate.expressions.conditions import constant
-from keraform.translate.kinds import NONE, UNAVAILABLE, Kind
+from keraform.translate.kinds import NONE, UNAVAILABLE
 from keraform.translate.layout import WIDTH, Doc, called, doc, flat, statement
 from keraform.translate.rules.record import Code
 from keraform.translate.scope import join_names
+from keraform.translate.uses import narrowed
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -52,11 +52,11 @@ class ConditionalTranslator:
                     module.scope.names[name] = UNAVAILABLE
             return lines
         before = dict(module.scope.names)
-        narrowed = _narrowed(node.test)
-        module.scope.names.update(narrowed)
+        told = narrowed(node.test)
+        module.scope.names.update(told)
         lines = self.first_branch(node, test, indent, word)
         after_body = module.scope.names
-        for name, kind in narrowed.items():
+        for name, kind in told.items():
             if after_body.get(name) is kind and name in before:
                 after_body[name] = before[name]
         module.scope.names = before
@@ -136,15 +136,6 @@ def inline(module: ModuleTranslator, body: cst.BaseSuite, indent: str, word: str
     if [line.strip() for line in lines] == ["pass"]:
         return []
     return lines if word == "if" else [f"{indent}else:", *lines]
-
-
-def _narrowed(test: cst.BaseExpression) -> dict[str, Kind]:
-    """What `if isinstance(x, dict):` says of `x` in its block."""
-    pattern = m.Call(func=m.Name("isinstance"), args=[m.Arg(m.Name()), m.Arg(m.Name())])
-    if not m.matches(test, pattern):
-        return {}
-    name, kind = (arg.value.value for arg in test.args)  # type: ignore[attr-defined]
-    return {name: Kind(kind)} if kind in ("dict", "list", "tuple") else {}
 
 
 def _imported(module: ModuleTranslator, body: cst.BaseSuite) -> list[str]:
