@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain, starmap
+from math import inf
 from typing import Any
 
 from keraform.verify.compare import compare
@@ -15,8 +17,14 @@ from keraform.verify.load_report import LoadReport
 from keraform.verify.localising.origins import OriginOf, origin_of
 from keraform.verify.port import Load, Port
 from keraform.verify.refusals import Refusal
-from keraform.verify.tolerances import allowed
+from keraform.verify.tolerances import LIMITS, allowed
 from keraform.verify.twin import State, Twin
+
+CALM = LIMITS["float32"] / 2  # how far torch's own float32 may stray
+# The seeds and sizes of random weights that are tried for it: what larger ones give is less often
+# so small that a norm has to stretch it.
+OTHERS = ((0, 2.0), *((seed, spread) for seed in range(1, 5) for spread in (1.0, 2.0)))
+NUMBERS = 2_000_000  # that the stages of a run give, at most, for the run to be kept
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Case:
             translator wrote the port.
         resized: other inputs of the same kind with another batch and length, for compiled calls.
         torch_class: the class that reads saved weights back, where there is one.
+        reseeded: the torch side with other random weights, by a seed from 1 on and a factor of
+            their size, where its weights are random.
         reads_itself: whether `make_port` reads its weights from a directory.
         origin: the torch file and line map of a generated file.
         remark: what the reader should know, and is no difference.
@@ -64,6 +74,7 @@ class Case:
     find_kinds: Callable[[], KindAssertions | None] = lambda: None
     resized: Callable[[], Inputs | None] = lambda: None
     torch_class: type | None = None
+    reseeded: Callable[[int, float], Twin] | None = None
     reads_itself: bool = False
     origin: OriginOf = origin_of
     remark: str | None = None
@@ -96,18 +107,44 @@ class Case:
         return self._noise[variant.name]
 
     def run_twin(self, variant: Variant, dtype: str, lift: bool = False) -> Recording:
-        """What torch gives for these inputs; run once, since several rungs ask for it."""
+        """What torch gives for these inputs; run once, unless it is too much to keep."""
         key = (variant.name, dtype, lift)
-        if key not in self._runs:
-            self._runs[key] = self.twin.run(variant.inputs, dtype, lift, **variant.flags)
-        return self._runs[key]
+        if key in self._runs:
+            return self._runs[key]
+        found = self.twin.run(variant.inputs, dtype, lift, **variant.flags)
+        if found.size <= NUMBERS:
+            self._runs[key] = found
+        return found
 
     @property
     def twin(self) -> Twin:
         """The torch side."""
         if self._twin is None:
             self._twin = self.make_twin()
+            if self.reseeded is not None:
+                self._calm(self.reseeded)
         return self._twin
+
+    def _calm(self, reseeded: Callable[[int, float], Twin]) -> None:
+        """Takes other random weights where torch's own float32 run strays so far from its float64
+        run that nothing could be told by the limit of float32: a small sum that a norm divides by,
+        two scores that lie as close as rounding. The calmest of some it is; a model whose runs
+        are not kept, since there is much in them, keeps its first.
+        """
+        twins = chain([self._twin], starmap(reseeded, OTHERS))
+        best: tuple[float, Any, Any, Any] | None = None
+        for twin in twins:
+            self._twin, self._runs, self._noise = twin, {}, {}
+            try:
+                strayed = max(max(self.noise(each).values(), default=0.0) for each in self.variants)
+            except Exception:  # the rungs will say so
+                strayed = inf
+            if best is None or strayed < best[0]:
+                best = strayed, twin, self._runs, self._noise
+            if strayed <= CALM or not self._runs:
+                break
+        assert best is not None
+        _, self._twin, self._runs, self._noise = best
 
     @property
     def state(self) -> State:

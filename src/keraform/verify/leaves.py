@@ -50,6 +50,12 @@ class Recording:
     stages: dict[str, Stage] = field(default_factory=dict)
     _begun: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """How many numbers its stages give."""
+        given = (each.outputs.values() for each in self.stages.values())
+        return sum(leaf.array.size for leaves in given for leaf in leaves)
+
     def begin(self, path: str) -> str:
         """A call of a module begins: the name of its stage."""
         count = self._begun[path] = self._begun.get(path, 0) + 1

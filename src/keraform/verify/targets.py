@@ -29,6 +29,7 @@ from keraform.verify.inputs import (
 from keraform.verify.kind_assertions import kinds_of_module
 from keraform.verify.port import load_state
 from keraform.verify.refusals import Refusal, refusals_of
+from keraform.verify.twin import random_twin
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def class_case(
         find_kinds=lambda: kinds_of_module(module_name),
         resized=lambda: make_inputs(fitted().scene(**RESIZED)),
         torch_class=torch_class,
+        reseeded=lambda *how: random_twin(torch_class, fitted().built_config, *how),
     )
 
 

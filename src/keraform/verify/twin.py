@@ -73,28 +73,28 @@ def run_model(
         return record(model, torch_values(dict(inputs), getattr(torch, dtype)), recorder, **flags)
 
 
-def random_twin(model_class: type, config: Any, seed: int = 0) -> Twin:
+def random_twin(model_class: type, config: Any, seed: int = 0, spread: float = 1.0) -> Twin:
     """The twin of a Transformers class under eager attention, every weight random."""
     config = eager(config, model_class.__name__)
 
     def construct() -> nn.Module:
         return model_class(copy.deepcopy(config))
 
-    return twin_of(construct, seed)
+    return twin_of(construct, seed, spread)
 
 
-def twin_of(construct: Callable[[], nn.Module], seed: int = 0) -> Twin:
-    """A twin whose weights are the constructor's own plus noise, which depends on `seed` and each
-    key alone.
+def twin_of(construct: Callable[[], nn.Module], seed: int = 0, spread: float = 1.0) -> Twin:
+    """A twin whose weights are the constructor's own plus noise, which depends on `seed`, `spread`
+    and each key alone.
     """
     torch.manual_seed(seed)
     with torch_precision("float32", lift=False):
         model = construct()
-    randomise(model, seed)
+    randomise(model, seed, spread)
     return Twin(construct, {key: _array(value) for key, value in model.state_dict().items()})
 
 
-def randomise(model: nn.Module, seed: int) -> None:
+def randomise(model: nn.Module, seed: int, spread: float = 1.0) -> None:
     """Add noise to every parameter and float buffer of the state dict; variances stay positive.
 
     Biases start at 0 and norms at 1, where a swapped or forgotten one cannot be seen.
@@ -104,16 +104,17 @@ def randomise(model: nn.Module, seed: int) -> None:
     with torch.no_grad():
         for key, tensor in tensors:
             if tensor.is_floating_point():
-                tensor.copy_(_noisy(key, tensor.detach().float().numpy(), seed))
+                tensor.copy_(_noisy(key, tensor.detach().float().numpy(), seed, spread))
 
 
-def _noisy(key: str, value: np.ndarray, seed: int) -> torch.Tensor:
+def _noisy(key: str, value: np.ndarray, seed: int, spread: float) -> torch.Tensor:
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     if key.endswith("running_var"):
         return torch.from_numpy(rng.uniform(1.0, 4.0, value.shape).astype("float32"))
     scale = 0.2 if value.ndim < 2 else 0.5 / np.sqrt(max(1, math.prod(value.shape[1:])))
-    return torch.from_numpy(np.asarray(value + scale * rng.normal(size=value.shape), "float32"))
+    noise = spread * scale * rng.normal(size=value.shape)
+    return torch.from_numpy(np.asarray(value + noise, "float32"))
 
 
 def record(

@@ -7,13 +7,16 @@ import numpy as np
 from keraform.verify.inputs.scene import Scene, parts
 
 # Of a model that takes any size; odd and even lengths at each level of a convolutional one.
-# Gemma 4 pools three patches on a side; Depth Pro makes its image four times smaller.
+# Gemma 4 pools three patches on a side; Depth Pro makes its image four times smaller; the
+# quantisers of Chameleon and Emu3, made tiny, have a token for every four pixels.
 ANY_IMAGE_SIZE = {
     "convnext": (72, 44),
     "resnet": (70, 44),
     "detr": (102, 68),
     "gemma4_vision": (48, 96),
     "depth_pro": (128, 128),
+    "chameleon_vqgan": (16, 24),
+    "emu3_vqgan": (16, 24),
     "layoutlmv3": (32, 32),
     "janus_vqgan": (64, 64),
     "tvp": (64, 64),
