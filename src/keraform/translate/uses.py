@@ -97,13 +97,25 @@ def narrowed(test: cst.BaseExpression) -> dict[str, Kind]:
     """What `isinstance(x, dict)` says of `x` where it holds, alone or with other conditions."""
     if isinstance(test, cst.BooleanOperation) and isinstance(test.operator, cst.And):
         return narrowed(test.left) | narrowed(test.right)
-    if not m.matches(test, m.Call(m.Name("isinstance"), [m.Arg(m.Name()), m.Arg()])):
+    if not isinstance(test, cst.Call) or asked_about(test) is None:
         return {}
-    name, classes = (arg.value for arg in test.args)  # type: ignore[attr-defined]
-    if isinstance(classes, cst.Name) and classes.value in ("dict", "list", "tuple"):
-        return {name.value: Kind(classes.value)}
-    sequences = m.Tuple([m.Element(m.Name("list") | m.Name("tuple"))] * 2)
-    return {name.value: TUPLE} if m.matches(classes, sequences) else {}
+    value, classes = (each.value for each in test.args)
+    if not isinstance(value, cst.Name):
+        return {}
+    return {value.value: Kind(classes.value) if isinstance(classes, cst.Name) else TUPLE}
+
+
+def asked_about(node: cst.Call) -> str | None:
+    """`x` in `isinstance(x, dict)`, `isinstance(y := x, dict)` and `isinstance(x, (list, tuple))`,
+    which ask whether a variable holds no tensor.
+    """
+    name = m.Name("dict") | m.Name("list") | m.Name("tuple")
+    classes = name | m.Tuple([m.Element(name), m.AtLeastN(m.Element(name), n=1)])
+    if not m.matches(node, m.Call(m.Name("isinstance"), [m.Arg(), m.Arg(classes)])):
+        return None
+    value = node.args[0].value
+    value = value.value if isinstance(value, cst.NamedExpr) else value
+    return value.value if isinstance(value, cst.Name) else None
 
 
 class _Collector(cst.CSTVisitor):

@@ -123,8 +123,8 @@ def _values(case: Case, report: ClassReport, dtype: str, lift: bool, model: Any)
     report.max_error[dtype] = max((error for error in errors if error is not None), default=0.0)
     words = [_words(beyond, dtype)] if beyond else []
     if beyond and dtype == "float32":
-        noise = max(max(case.noise(variant).values(), default=0.0) for variant in case.variants)
-        words.append(f"torch's own float32 is up to {noise:.1e} from its float64")
+        strayed = max(max(case.noise(variant).values(), default=0.0) for variant in case.variants)
+        words.append(f"torch's own float32 is up to {strayed:.1e} from its float64")
     if guilty:
         named = ", ".join(name or "the model's own code" for name in dict.fromkeys(guilty))
         words.append(f"{dtype}: wrong on their own: {named[:300]}")

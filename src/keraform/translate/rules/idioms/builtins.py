@@ -13,7 +13,7 @@ from keraform.translate.layout import called
 from keraform.translate.rules.idioms.form import BuiltinIdiom, emit
 from keraform.translate.rules.record import Code
 from keraform.translate.rules.torch_names import canonical
-from keraform.translate.uses import narrowed
+from keraform.translate.uses import asked_about
 
 if TYPE_CHECKING:
     from keraform.translate.calls import CallTranslator
@@ -26,9 +26,9 @@ FOREIGN_CLASSES = frozenset({"nn.attention.flex_attention.BlockMask", "nn.DataPa
 def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
     """`isinstance(x, torch.Tensor)`, and `isinstance(x, BlockMask)`, of which ports have none."""
     name = calls.module.dotted(node.args[1].value) if len(node.args) == 2 else None
-    told = narrowed(node)
-    if told:  # whatever it was taken for
-        with calls.module.locals(dict.fromkeys(told, UNKNOWN)):
+    asked = asked_about(node)
+    if asked is not None:  # whatever it was taken for
+        with calls.module.locals({asked: UNKNOWN}):
             return calls.generic(Code(("isinstance",)), node, kind=BOOL)
     if calls.module.expressions(node.args[0].value).kind == DEVICE:
         return Code(("True",), BOOL)
