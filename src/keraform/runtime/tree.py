@@ -66,11 +66,11 @@ class TorchTree(NameOwner):
     def add_weight(
         self, shape: Any = None, *args: Any, dtype: Any = None, **kwargs: Any
     ) -> keras.Variable:
-        """Keras's `add_weight`; the shape may be one number, as in torch, and a dtype that the
-        model names is lifted with its casts.
+        """Keras's `add_weight`; the shape may be one number, as in torch, and the numbers scalar
+        tensors; a dtype that the model names is lifted with its casts.
         """
-        if isinstance(shape, int):
-            shape = (shape,)
+        if shape is not None:
+            shape = tuple(map(int, shape if isinstance(shape, (tuple, list)) else (shape,)))
         return super().add_weight(shape, *args, dtype=resolve(dtype), **kwargs)  # type: ignore[misc]
 
     def add_parameter(
@@ -85,6 +85,14 @@ class TorchTree(NameOwner):
             trainable=trainable and is_float,
             name=name,
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = self.__dict__.get(name)
+        if isinstance(known, keras.Variable) and not isinstance(value, keras.Variable):
+            if ops.is_tensor(value) and tuple(value.shape) == tuple(known.shape):
+                known.assign(value)  # what a buffer of torch is set to is in the buffer
+                return
+        super().__setattr__(name, value)
 
     def current_weight(self, attribute: str) -> Any:
         """What to compute with where the class says `attribute`, in Keras's layout.

@@ -141,6 +141,8 @@ class Learned:
         if kind.tag == "tuple" and families == {"sequence"}:
             told = tuple(each for each in found if each.items)
             return _refined(kind, join_all(told)) if told else replace(kind, items=())
+        if kind.tag == "tuple" and found and {each.tag for each in found} <= {"py", "int", "dim"}:
+            return PY  # a size that is given as it is
         if kind.tag == "dim" and any(each.is_fraction for each in known):
             return replace(kind, dtype="mixed")
         if _family(kind) is None or all(_may_be(each, kind) for each in known):
