@@ -37,7 +37,7 @@ class Dense(TorchLayer, keras.layers.Dense):
     def __init__(self, in_features: int, units: int, use_bias: bool = True, **kwargs: Any) -> None:
         kwargs.setdefault("kernel_initializer", fan_in_uniform(in_features))
         kwargs.setdefault("bias_initializer", fan_in_uniform(in_features))
-        super().__init__(int(units), use_bias=use_bias, **kwargs)  # NumPy's integers are none to Keras
+        super().__init__(int(units), use_bias=use_bias, **kwargs)  # which may be NumPy's
         self.in_features = in_features
         self.out_features = units
         self._kernel = self.add_weight(
