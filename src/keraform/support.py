@@ -1,9 +1,10 @@
 """The support table: which class of which model type stands on which rung of the ladder.
 
 `keraform matrix` computes it (`support.json`). It is of one release of Transformers and of Keras;
-a proof belongs to the generated file that it was made with, whose hash stands beside it:
+a proof belongs to the generated file that it was made with, whose hash stands beside it; the
+translator is the one that was seen to generate them all:
 
-    {"transformers": VERSION, "keras": VERSION, ...,
+    {"transformers": VERSION, "keras": VERSION, ..., "translator": HASH,
      "types": {TYPE: {"source": MODULE,
                       "classes": {CLASS: {"hash": ..., "rung": 9, "rungs": {"1": "pass", ...}}}}}}
 """

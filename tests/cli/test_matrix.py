@@ -10,7 +10,9 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from keraform.cli import console
+from keraform.cli import matrix as commands
 from keraform.cli.app import app
+from keraform.translate.cache import translator_version
 from keraform.verify import matrix
 
 runner = CliRunner()
@@ -48,6 +50,22 @@ def test_a_baseline_may_fail_but_not_be_undercut(monkeypatch, tmp_path):
         result = runner.invoke(app, asked)
         assert result.exit_code == code, result.output
         assert ("TFA rung 1 held before: fail: x" in result.output) == bool(code)
+
+
+def test_nothing_is_computed_of_the_same_translator(monkeypatch, tmp_path):
+    baseline = tmp_path / "before.json"
+    asked = ["matrix", "--types", "bert", "--rungs", "1", "--baseline", str(baseline)]
+    monkeypatch.setattr(matrix.Matrix, "run", lambda self, step: iter([table("fail: x")]))
+    signed = table("pass") | commands.versions() | {"translator": translator_version()}
+    for before, options, code in (
+        (signed, [], 0),
+        (signed, ["--again"], 1),
+        (signed | {"translator": "another"}, [], 1),
+        (signed | {"transformers": "4.0.0"}, [], 1),
+    ):
+        baseline.write_text(json.dumps(before), "utf-8")
+        result = runner.invoke(app, [*asked, *options])
+        assert result.exit_code == code, result.output
 
 
 def test_two_do_not_write_one_file(monkeypatch, tmp_path):

@@ -29,10 +29,12 @@ class CachedPort:
 
 @lru_cache(maxsize=1)
 def translator_version() -> str:
-    """A hash over the translator's own files: rules, kinds, layout."""
+    """A hash over the translator's own files: rules, kinds, layout, recorded facts."""
     digest = hashlib.sha256()
     root = Path(__file__).parent
-    for path in sorted([*root.rglob("*.py"), *root.parent.joinpath("overrides").rglob("*.py")]):
+    overrides = root.parent / "overrides"
+    code = [*root.rglob("*.py"), *overrides.rglob("*.py"), *root.rglob("*.json.gz")]
+    for path in sorted(code):
         digest.update(path.relative_to(root.parent).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -22,6 +22,8 @@ TENSOR_METHODS = frozenset(
 CACHE_METHODS = frozenset({"get_seq_length", "get_max_cache_shape", "get_mask_sizes"})
 # What stands among the methods for an index that no tuple has.
 INDEXED_BY_SEVERAL = "x[:, 0]"
+# An attribute that layers have and tensors have not.
+OF_LAYER = "weight"
 # Names of what may be of integers.
 INTEGERS = re.compile(
     r"(^|_)(ids?|idx|index|indices|pos|positions?|labels?|lengths?|lens?|timesteps?|coords?)$"
@@ -79,6 +81,8 @@ class ParameterUses:
         if kind.tag == "dim" and name in own.rounded:
             return replace(kind, dtype="mixed")
         if kind.is_tensor:
+            if own.calls(name, frozenset({OF_LAYER})):
+                return Kind("layer", optional=kind.optional)
             if own.calls(name, CACHE_METHODS):
                 return Kind("object", name="Cache", optional=kind.optional)
             elsewhere = any(name in each.unpacked for each in self._with(name))
@@ -141,6 +145,10 @@ class _Collector(cst.CSTVisitor):
             inner = {each.value for each in m.findall(node, m.Name())}  # type: ignore[attr-defined]
             for uses in self.open:
                 uses.rounded |= inner & uses.parameters
+
+    def visit_Attribute(self, node: cst.Attribute) -> None:
+        if node.attr.value == OF_LAYER:
+            self.note(node.value, OF_LAYER)
 
     def visit_Subscript(self, node: cst.Subscript) -> None:
         if len(node.slice) > 1:

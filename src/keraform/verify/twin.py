@@ -112,6 +112,8 @@ def _noisy(key: str, value: np.ndarray, seed: int, spread: float) -> torch.Tenso
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     if key.endswith("running_var"):
         return torch.from_numpy(rng.uniform(1.0, 4.0, value.shape).astype("float32"))
+    if seed and value.size:  # what a constructor draws large, as frequencies of a sine, is smaller
+        value = value / max(1.0, float(np.sqrt(np.mean(np.square(value)))))
     scale = 0.2 if value.ndim < 2 else 0.5 / np.sqrt(max(1, math.prod(value.shape[1:])))
     noise = spread * scale * rng.normal(size=value.shape)
     return torch.from_numpy(np.asarray(value + noise, "float32"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from keraform.translate.cache import translator_version
 from keraform.verify.matrix import Matrix, run, summarise
 from keraform.verify.matrix.run import _results
 
@@ -98,6 +99,18 @@ def test_what_is_known_is_handed_to_the_worker(in_this_process):
         in_this_process.clear()
         list(Matrix(["x"], {1, 2}, known=known, **options).run(lambda *_: None))
         assert in_this_process[0][3] is None
+
+
+def test_a_table_is_signed_where_one_translator_gave_all_of_it(in_this_process):
+    def signed(types: list[str], known: dict[str, Any]) -> str | None:
+        *_, table = Matrix(types, {1}, known=known, versions=VERSIONS).run(lambda *_: None)
+        return table.get("translator")
+
+    current = translator_version()
+    other = {"types": {"z": {"source": "m", "classes": {}}}, **VERSIONS}
+    assert signed(["x", "z"], {}) == signed(["x", "z"], other) == current
+    assert signed(["x"], other | {"translator": current}) == current
+    assert signed(["x"], other) is signed(["x"], other | {"translator": "older"}) is None
 
 
 def process(_: str) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from keraform import support
+from keraform.translate.cache import translator_version
 from keraform.verify.backends import JAX
 from keraform.verify.matrix import workers
 from keraform.verify.matrix.rows import Row, broken
@@ -67,6 +68,8 @@ class Matrix:
         if self.again:
             kept = {name: entry for name, entry in kept.items() if name not in self.types}
         self.table: dict[str, Any] = {**self.versions, "types": kept}
+        if "translator" in self.known:
+            self.table["translator"] = self.known["translator"]
 
     def run(self, progress: Progress) -> Iterator[dict[str, Any]]:
         """The table, whole each time a class is done; before rung 9 with its counts."""
@@ -77,6 +80,7 @@ class Matrix:
             if here:
                 yield from self._climb(pools, asked, here, progress)
             self._count(pools, progress)
+            self._sign()
             yield self.table
         if there:
             with self._workers(JAX) as pools:
@@ -102,6 +106,14 @@ class Matrix:
                 result = broken(rungs, self._row(key), result)
             self._put(key, result)
             yield self.table
+
+    def _sign(self) -> None:
+        """Which translator the hashes are of, where it is one for all of them."""
+        current = translator_version()
+        if self.table["types"].keys() <= set(self.types):
+            self.table["translator"] = current
+        elif self.table.get("translator") != current:
+            self.table.pop("translator", None)
 
     def _count(self, pools: list[ProcessPool], progress: Progress) -> None:
         """How much the ports decide at run time, file by file."""

@@ -15,6 +15,12 @@ ROWS: dict[str, Rows] = {
     "gpt_neo": (
         ("attention_types", [[["global", "local", "local"], 1]], "one for each of three layers"),
     ),
+    "longformer": (
+        ("attention_window", 8, "every text is padded to whole windows, by default of 512"),
+    ),
+    "led": (
+        ("attention_window", 8, "every text is padded to whole windows, by default of 512"),
+    ),
     "bamba": (
         ("attn_layer_indices", [1], "an attention layer and one of Mamba"),
     ),
