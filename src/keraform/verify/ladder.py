@@ -4,6 +4,7 @@ others.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 
@@ -50,6 +51,9 @@ TRANSLATED, PORTABLE = 1, 9
 # Called before each step with (class, rung, steps done, steps in all).
 Progress = Callable[[str, int, int, int], None]
 
+CLASSES_KEPT = 6
+_BEGUN = itertools.count(1)  # classes that this process has begun
+
 
 def climb(target: Target, rungs: Iterable[int] = RUNGS, progress: Progress | None = None) -> Report:
     """Prove a target.
@@ -89,7 +93,7 @@ def _run(
             progress(case.name, rung, done, total)
         if not report.classes or report.classes[-1].name != case.name:
             report.classes.append(ClassReport(case.name))
-            _forget()
+            _forget(next(_BEGUN))
         entry = report.classes[-1]
         if rung > TRANSLATED and not _comparable(case, entry, rung):
             continue
@@ -134,5 +138,6 @@ def _collect(
             entry.rungs[PORTABLE] = elsewhere.outcome(entry.name) or NOT_RUN
 
 
-def _forget() -> None:
-    keras.backend.clear_session(free_memory=False)  # Python collects it when there is enough
+def _forget(classes: int) -> None:
+    """Lets go of the models before; to collect them each time would take longer than many take."""
+    keras.backend.clear_session(free_memory=classes % CLASSES_KEPT == 0)
