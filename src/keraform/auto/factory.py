@@ -125,9 +125,12 @@ def _upstream_class(owner: str, table: Mapping[str, Any], config: PreTrainedConf
 
 
 def _by_type(table: Mapping[str, Any], config: PreTrainedConfig) -> str | tuple[str, ...] | None:
-    """Several model types may share a configuration class, so its name counts as well."""
-    if config.model_type in table:
-        return table[config.model_type]
+    """The type is the class's, since an object may have been given that of a whole which it is a
+    part of (Mimi's halves). Several model types may share a class, so its name counts as well.
+    """
+    for model_type in (type(config).model_type, config.model_type):
+        if model_type in table:
+            return table[model_type]
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     wanted = type(config).__name__
