@@ -197,6 +197,9 @@ ROWS: dict[str, Rows] = {
         ("patch_size", 32, "the image size of its three encoders"),
         ("intermediate_hook_ids", [1, 0], "layers of the tiny encoders"),
     ),
+    "dinov3_vit": (
+        ("num_register_tokens", 2, "by default there are none, in every published checkpoint four"),
+    ),
     "dinov3_convnext": (
         ("hidden_sizes", [8, 12, 16, 20], "the class gives no default"),
         ("depths", [1, 2, 1, 1], "the class gives no default"),
