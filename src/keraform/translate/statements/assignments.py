@@ -176,5 +176,9 @@ class AssignmentTranslator:
             function = function_for(symbol, function, target.kind, value.kind)
             module.note_rule(f"operator {symbol}=")
             operator, result = " = ", module.calls.ops_call(function, [target, value], kind)
+            if target.kind.is_tensor and value.kind.dtype in ("float32", "mixed"):
+                # the tensor keeps its dtype, whatever is added to it
+                document = called("ops.cast", result.doc, doc(target.operand(), ".dtype"))
+                kind, result = target.kind, Code(document, target.kind)
         module.targets.bind(node.target, kind)
         return doc(module.targets.document(node.target), operator, result.doc)
