@@ -207,7 +207,10 @@ class KindInference:
     @cached_property
     def kept_in_float32(self) -> frozenset[str]:
         """The names that stay float32 in a model of half precision."""
-        target = m.AssignTarget(m.Name("_keep_in_fp32_modules_strict"))
+        name = "_keep_in_fp32_modules_strict"
+        if name not in self.module.source.text:
+            return frozenset()
+        target = m.AssignTarget(m.Name(name))
         found = m.findall(self.module.tree, m.Assign([target]))
         strings = (each for node in found for each in m.findall(node, m.SimpleString()))
         return frozenset(each.evaluated_value for each in strings)  # type: ignore[attr-defined]

@@ -79,6 +79,8 @@ class Recorder:
         self._keeps_reads = reads
         self._stages: list[tuple[str, bool]] = [("", self._wanted(""))]
         self._open: list[Execution] = []
+        self._by_stage: dict[str, list[Execution]] = {}
+        self._counted = 0
         self._files: dict[str, Instrumented] = {}
 
     @contextmanager
@@ -100,7 +102,12 @@ class Recorder:
 
     def of_stage(self, name: str) -> list[Execution]:
         """The executions of a stage's own code, in the order in which they ended."""
-        return [each for each in self.executions if each.stage == name]
+        if self._counted != len(self.executions):  # whoever asks for one stage asks for all
+            self._by_stage.clear()
+            for each in self.executions:
+                self._by_stage.setdefault(each.stage, []).append(each)
+            self._counted = len(self.executions)
+        return self._by_stage.get(name, [])
 
     @contextmanager
     def watching(
