@@ -718,3 +718,24 @@ def test_results_have_the_dtype_of_integers_that_is_returned() -> None:
             return places(x)
         """
     assert kind_at(source, "places(x)").dtype == "int32"
+
+
+def test_what_stays_in_float32_gives_it_to_what_follows() -> None:
+    code = lines(
+        """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.wi = nn.Linear(3, 4)
+                self.wo = nn.Linear(4, 3)
+                self.dropout = nn.Dropout(0.1)
+
+            def forward(self, x: torch.FloatTensor):
+                return x + self.dropout(self.wo(self.wi(x))), x + self.dropout(x)
+
+        class Model(PreTrainedModel):
+            _keep_in_fp32_modules = ["wo"]
+        """
+    )
+    result = "ops.add(x, self.dropout(self.wo(self.wi(x)))), x + self.dropout(x)"
+    assert f"        return {result}" in code

@@ -32,6 +32,7 @@ MODEL_BASES = (
     "transformers.modeling_utils.PreTrainedAudioTokenizerBase",
     "transformers.modeling_utils.PreTrainedModel",
 )
+KEPT_IN_FLOAT32 = re.compile(r"_keep_in_fp32_modules(?:_strict)?\s*=\s*\[([^\]]*)\]")
 OUTPUT_BASES = ("transformers.utils.ModelOutput", "transformers.utils.generic.ModelOutput")
 
 
@@ -45,6 +46,7 @@ class Analysis:
     public: tuple[str, ...] = ()
     abstract: frozenset[str] = frozenset()
     flash_attention: frozenset[str] = frozenset()
+    kept_in_float32: frozenset[str] = frozenset()  # names of modules, in models of half precision
 
     def derives_from_translated(self, info: ClassInfo) -> bool:
         """Whether a class has a base that is translated, here or in another file."""
@@ -91,6 +93,8 @@ def analyse(tree: cst.Module, module: str) -> Analysis:
     result = Analysis()
     _collect(tree.body, module, result, tree)
     _classify(result)
+    kept = " ".join(KEPT_IN_FLOAT32.findall(tree.code))
+    result.kept_in_float32 = frozenset(re.findall(r"[\"'](\w+)[\"']", kept))
     if FLASH_ATTENTION in result.origins:
         result.flash_attention = frozenset(
             info.name for info in result.classes.values() if _calls(info.node, FLASH_ATTENTION)

@@ -152,7 +152,8 @@ class KindInference:
         for owner in self.module.analysis.lineage(info):
             if name in owner.attributes:
                 kind = owner.attributes[name]
-                kept = kind.is_tensor and kind.dtype == "float" and name in self.kept_in_float32
+                kept = name in self.module.analysis.kept_in_float32
+                kept = kept and kind.is_tensor and kind.dtype == "float"
                 return replace(kind, dtype="mixed") if kept else kind
         if name in ("weight", "bias") and torch is not None:
             return FLOAT_TENSOR
@@ -203,17 +204,6 @@ class KindInference:
             return UNKNOWN
         kind = self.returned(forward)
         return FLOAT_TENSOR if kind.tag == "tuple" and self.ends_in_layer(info, forward) else kind
-
-    @cached_property
-    def kept_in_float32(self) -> frozenset[str]:
-        """The names that stay float32 in a model of half precision."""
-        name = "_keep_in_fp32_modules_strict"
-        if name not in self.module.source.text:
-            return frozenset()
-        target = m.AssignTarget(m.Name(name))
-        found = m.findall(self.module.tree, m.Assign([target]))
-        strings = (each for node in found for each in m.findall(node, m.SimpleString()))
-        return frozenset(each.evaluated_value for each in strings)  # type: ignore[attr-defined]
 
     def ends_in_layer(self, info: ClassInfo | None, function: cst.FunctionDef) -> bool:
         """Whether a method returns what layers of torch give, whatever its annotation says."""

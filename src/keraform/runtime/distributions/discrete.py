@@ -80,8 +80,8 @@ class Bernoulli(Distribution):
         return self.probs * (1 - self.probs)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        value = ops.cast(value, self.logits.dtype) + ops.zeros_like(self.logits)
-        logits = self.logits + ops.zeros_like(value)
+        value = ops.add(value, ops.zeros_like(self.logits))  # the wider dtype of the two
+        logits = ops.add(self.logits, ops.zeros_like(value))
         return -losses.binary_cross_entropy_with_logits(logits, value, reduction="none")
 
     def entropy(self) -> Tensor:

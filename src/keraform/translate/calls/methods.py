@@ -39,6 +39,8 @@ UNCHANGED_SIZE = frozenset({"clone", "detach", "item", "to", "contiguous", "cpu"
 OF_CONTAINERS = frozenset({"append", "extend", "insert", "items", "keys", "update", "setdefault"})
 # Methods that place a module; its dtype may stay, since Keras's operations promote.
 PLACING = frozenset({"to", "cpu", "cuda"})
+# Modules that give what they are given, of whatever dtype.
+PASSING = frozenset({"nn.Dropout", "nn.Identity"})
 # Attributes that hold an activation (`self.act_fn(x)`).
 ACTIVATIONS = frozenset({"act", "act_fn", "activation", "activation_fn", "intermediate_act_fn"})
 
@@ -96,6 +98,8 @@ class MethodTranslator:
             return idioms.SELF_METHODS[name](module.calls, node)
         if name == "parameters" and not node.args:
             return Code((f"{module.scope.self_name}.variables",), LIST)
+        if name == "__getattr__" and len(node.args) == 1:
+            return self.attribute_by_name(node)
         owner = module.scope.owner
         method = module.inference.method(owner, name)
         if method is None and (
@@ -107,10 +111,27 @@ class MethodTranslator:
         if method is not None:
             kind = module.inference.returned(method)
         elif function.kind.tag == "layer":
-            kind = module.inference.called(function.kind.name)
+            return self.of_layer(function, name, node)
         elif owner is not None and name in ACTIVATIONS:
             kind = FLOAT_TENSOR
         return module.calls.generic(function, node, kind=kind)
+
+    def attribute_by_name(self, node: cst.Call) -> Code:
+        """`self.__getattr__(name)`, a method that torch's modules have."""
+        name = self.module.expressions(node.args[0].value)
+        return Code(called("getattr", (self.module.scope.self_name or "self",), name.doc), UNKNOWN)
+
+    def of_layer(self, function: Code, name: str, node: cst.Call) -> Code:
+        """`self.layer(...)`; what float32 weights give in a model of half precision is float32."""
+        module, layer = self.module, function.kind.name or ""
+        kind = module.inference.called(function.kind.name)
+        if layer.startswith("nn.") and name in module.analysis.kept_in_float32:
+            kind = Kind("tensor", "mixed")
+        code = module.calls.generic(function, node, kind=kind)
+        given = module.calls.arguments.kinds
+        if layer in PASSING and given and given[0].dtype in ("float32", "mixed"):
+            return replace(code, kind=Kind("tensor", given[0].dtype))
+        return code
 
     def of_object(self, receiver: Code, name: str, node: cst.Call) -> Code:
         """A method of a layer, a size, or a Python object."""

@@ -141,7 +141,7 @@ class AttributeTranslator:
             return Code(doc(receiver.operand(), ".dtype"), DTYPE)
         if tensorlike and name in TENSOR_ATTRIBUTES:
             return self.of_tensor(receiver, name)
-        if kind == DTYPE and name == "is_floating_point":
+        if kind.tag == "dtype" and name == "is_floating_point":
             return self.module.calls.ops_call("is_floating_point", [receiver], BOOL, "kf")
         name = _port_name(name)
         return Code(doc(receiver.operand(), f".{name}"), self.kind(kind, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -106,7 +107,7 @@ class NameTranslator:
         imports = self.module.imports
         torch, function = Kind("torch", name=name), Kind("function", name=name)
         if name in DTYPES:
-            return Code((f'"{DTYPES[name]}"',), DTYPE)
+            return Code((f'"{DTYPES[name]}"',), replace(DTYPE, name=DTYPES[name]))
         if name in CLASSES:
             return Code((imports.need("keraform.runtime.layers", CLASSES[name]),), torch)
         if name in RUNTIME_CLASSES:

@@ -62,6 +62,8 @@ def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
     rank = broadcast_rank([left, right])
     if "mixed" in (left.dtype, right.dtype) and "float32" not in (left.dtype, right.dtype):
         return Kind("tensor", "mixed", rank)
+    if "mask" in (left.dtype, right.dtype) and "int" in (left.tag, right.tag) and symbol in "+-*":
+        return Kind("tensor", "mask", rank)  # `1 - mask`
     if "float" in classes or symbol == "/" or left.is_fraction or right.is_fraction:
         floats = {kind.dtype for kind in tensors if kind.dtype_class == "float"}
         if floats == {"float", "float32"}:

@@ -331,7 +331,8 @@ def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
     if head == "dtype":
         given = arguments.get(rest.split("|")[0])
         if given is not None and given.text.strip('"') != "None":
-            name = given.text.strip('"')
+            named = given.kind.name if given.kind.tag == "dtype" else None
+            name = named or given.text.strip('"')
             return Kind("tensor", name if re.fullmatch(r"(b?float|u?int|bool)\d*", name) else None)
         data = arguments.get("data")
         of_bool = data is not None and data.kind.tag == "bool"

@@ -35,7 +35,7 @@ def arange(calls: CallTranslator, node: cst.Call) -> Code:
     if dtype is not None and dtype.text != "None":
         items.append(Item(doc("dtype=", dtype.doc)))
     calls.module.imports.need("keras", "ops")
-    name = dtype.text.strip('"') if dtype is not None else "float"
+    name = (dtype.kind.name or dtype.text.strip('"')) if dtype is not None else "float"
     kind = Kind("tensor", name if re.fullmatch(r"(b?float|u?int)\d*", name) else None, 1)
     return Code(doc("ops.arange", Group("(", items, ")")), kind)
 

@@ -47,7 +47,7 @@ def to(calls: CallTranslator, receiver: Code, arguments: Arguments) -> Code:
     for keyword, code in arguments:
         if keyword in ("non_blocking", "copy", "memory_format") or _is_device(code):
             continue
-        if keyword == "dtype" or code.kind == DTYPE or code.kind.tag == "str":
+        if keyword == "dtype" or code.kind.tag == "dtype" or code.kind.tag == "str":
             dtype = code
         elif code.kind.is_tensor:
             dtype = Code(doc(code.operand(), ".dtype"), DTYPE)

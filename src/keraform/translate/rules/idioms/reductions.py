@@ -31,7 +31,10 @@ def extremum(name: str) -> MethodIdiom:
             return emit(calls, f"ops.{name}({{self}})", {"self": receiver}, kind)
         keyword, first = arguments[0]
         if keyword == "other" or (keyword is None and first.kind.is_tensor):
-            template = f"ops.{name}imum({{self}}, {{other}})"
+            other = "{other}"
+            if first.text.startswith("kf.full((),"):  # no axes: torch keeps the dtype of the other
+                other = "ops.cast({other}, {self}.dtype)"
+            template = f"ops.{name}imum({{self}}, {other})"
             return emit(calls, template, {"self": receiver, "other": first}, kind)
         bound = bound_to(f"Tensor.{name}", "dim, keepdim?", arguments) | {"self": receiver}
         template = f"kf.{name}_with_indices({{self}}, dim={{dim}}, keepdim={{keepdim}})"
