@@ -161,3 +161,13 @@ def test_stubs_complete_names(tmp_path, monkeypatch):
     assert "class TFBertMainLayer(MainLayer):" in text and "class TFBertForMaskedLM(Model):" in text
     assert "def call(self, input_ids: Tensor | None = None" in text
     assert "import TFBertModel as TFBertModel" in (tmp_path / "__init__.pyi").read_text()
+
+
+def test_the_type_of_a_part_is_its_class():
+    """Mimi's halves are configured with all fields of the whole, its type among them."""
+    from transformers import MimiConfig
+
+    half = MimiConfig(num_hidden_layers=1).encoder_config
+    assert half.model_type == "mimi"
+    found, _ = keraform.TFAutoModel.class_for(half)
+    assert found.__name__ == "TFMimiEncoderModel"

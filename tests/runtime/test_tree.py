@@ -169,3 +169,25 @@ def test_a_replaced_layer_that_stands_elsewhere_too_is_kept() -> None:
     kernel = holder.output._kernel
     replace_child(holder, "output", layers.Identity())
     assert any(variable is kernel for variable in holder.trainable_variables)
+
+
+class Counter(layers.Layer):
+    """Counts the rows that it sees, in a buffer of one number."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seen = self.add_weight(shape=np.int64(1), trainable=False, name="seen")
+
+    def call(self, x: Any) -> Any:
+        self.seen = self.seen + keras.ops.cast(keras.ops.shape(x)[0], "float32")
+        return x
+
+
+def test_a_buffer_keeps_what_it_is_set_to() -> None:
+    counter = Counter()
+    start = counter.seen.numpy()
+    for _ in range(2):
+        counter(np.zeros((3, 2), "float32"))
+    assert isinstance(counter.seen, keras.Variable)
+    assert counter.weights == [counter.seen]
+    np.testing.assert_allclose(counter.seen.numpy(), start + 6)

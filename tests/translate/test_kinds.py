@@ -606,6 +606,15 @@ def kind_at(source: str, marked: str) -> Kind:
     return found.kinds.get(f"{line}:{column}:{line}:{column + len(marked)}", UNKNOWN)
 
 
+def kind_after(source: str, before: str, name: str) -> Kind:
+    """The kind of a name that ends `before`, at the first place where that stands."""
+    text = "import torch\nfrom torch import nn\n\n\n" + textwrap.dedent(source).lstrip("\n")
+    _, found = map_source(text, filename="modeling_mini.py")
+    above = text[: text.index(before) + len(before)]
+    line, column = above.count("\n") + 1, len(above) - above.rfind("\n") - 1
+    return found.kinds.get(f"{line}:{column - len(name)}:{line}:{column}", UNKNOWN)
+
+
 def test_methods_of_other_objects_learn_from_their_calls() -> None:
     source = """
         class Structure(nn.Module):
@@ -739,3 +748,110 @@ def test_what_stays_in_float32_gives_it_to_what_follows() -> None:
     )
     result = "ops.add(x, self.dropout(self.wo(self.wi(x)))), x + self.dropout(x)"
     assert f"        return {result}" in code
+
+
+def test_activations_give_what_they_are_given() -> None:
+    source = """
+        from transformers.activations import ACT2FN
+
+        def f(x: torch.FloatTensor):
+            return ACT2FN["silu"](x.to(torch.float32))
+        """
+    assert kind_at(source, 'ACT2FN["silu"](x.to(torch.float32))').dtype == "float32"
+
+
+def test_the_largest_of_unknown_values_is_no_number() -> None:
+    source = """
+        def f(grids):
+            grid = next(grids)
+            return max(grid[1], grid[2])
+        """
+    assert kind_at(source, "max(grid[1], grid[2])").is_unknown
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ("isinstance(x, (tuple, list)) and len(x) == 2", "x, (tuple"),
+        ("isinstance(mapping := x, dict)", "x, dict"),
+    ],
+)
+def test_what_isinstance_asks_about_is_not_known(asked: str, place: str) -> None:
+    source = f"""
+        def f(x: torch.Tensor):
+            if {asked}:
+                return x
+            return x.sum()
+        """
+    assert kind_after(source, asked[: asked.index(place) + 1], "x").is_unknown
+
+
+def test_a_layer_may_be_of_two_classes() -> None:
+    source = """
+        class A(nn.Module):
+            def forward(self, x: torch.Tensor):
+                return x
+
+        class B(nn.Module):
+            def forward(self, x: torch.Tensor):
+                return x
+
+        class Block(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                if config.sparse:
+                    self.mlp = A()
+                else:
+                    self.mlp = B()
+
+            def forward(self, x: torch.Tensor):
+                return [self.mlp]
+        """
+    assert kind_at(source, "[self.mlp]").name == "A|B"
+
+
+def test_a_field_that_becomes_a_list_was_none_before() -> None:
+    source = """
+        class Model(nn.Module):
+            def features(self, x: torch.Tensor):
+                outputs = self.tower(x)
+                outputs.pooler_output = torch.split(outputs.pooler_output, 2)
+                return outputs
+
+            def forward(self, x: torch.Tensor):
+                return self.features(x).pooler_output
+        """
+    assert kind_after(source, "torch.split(outputs.pooler_output", "outputs.pooler_output") == (
+        UNKNOWN
+    )
+    assert kind_at(source, "self.features(x).pooler_output").tag == "list"
+
+
+def test_what_stays_in_float32_may_meet_what_does_not() -> None:
+    code = lines(
+        """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.sinks = nn.Parameter(torch.zeros(3))
+                self.scale = nn.Parameter(torch.zeros(3))
+
+            def forward(self, x: torch.FloatTensor):
+                return x + self.sinks, x + self.scale
+
+        class Model(PreTrainedModel):
+            _keep_in_fp32_modules_strict = ["sinks"]
+        """
+    )
+    assert "        return ops.add(x, self.sinks), x + self.scale" in code
+
+
+def test_a_tensor_keeps_its_dtype_when_something_is_added_in_place() -> None:
+    code = lines(
+        """
+        def f(x: torch.FloatTensor, y: torch.FloatTensor):
+            x += y.to(torch.float32)
+            return x
+        """
+    )
+    assert '    x = ops.cast(ops.add(x, ops.cast(y, "float32")), x.dtype)' in code

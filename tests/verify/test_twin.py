@@ -9,13 +9,14 @@ from mini import Mini, mini_inputs
 from torch import nn
 from transformers import RagConfig
 
+from keraform.verify.cases import Case, Variant
 from keraform.verify.classes import config_class_of, import_upstream
 from keraform.verify.compare import compare
 from keraform.verify.eager import eager
 from keraform.verify.inputs import make_inputs, scene_of
 from keraform.verify.lift import LiftCasts, torch_precision
 from keraform.verify.tiny import shrink_config
-from keraform.verify.twin import random_twin, twin_of
+from keraform.verify.twin import Twin, random_twin, twin_of
 
 
 def test_every_weight_is_random_and_always_the_same():
@@ -106,3 +107,51 @@ def test_a_recording_equals_itself():
     twin = twin_of(Mini)
     first, second = (twin.run(mini_inputs(), "float64", True) for _ in range(2))
     assert all(found.within(0) for found in compare(first, second))
+
+
+class Stretching(nn.Module):
+    """Divides what is almost nothing by its own size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        small = x * self.scale.abs() + 1.0 - 1.0
+        return small / small.pow(2).mean().sqrt()
+
+
+def stretching_case(scales: list[float]) -> Case:
+    """A case whose twins have one scale each, the first by default."""
+
+    def make(number: int) -> Twin:
+        return Twin(Stretching, {"scale": np.array([scales[number]], "float32")})
+
+    inputs = {"x": np.linspace(-1.0, 1.0, 7)}
+    return Case(
+        name="Stretching",
+        make_twin=lambda: make(0),
+        make_port=lambda: None,
+        load=lambda model, state: None,
+        make_variants=lambda: (Variant("plain", inputs),),
+        reseeded=lambda seed, spread: make(min(seed, len(scales) - 1)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("scales", "taken"),
+    [([1.0, 2.0], 1.0), ([1e-4, 0.5], 0.5), ([1e-4, 1e-3, 1e-5], 1e-3)],
+    ids=["calm as it is", "another is calm", "none is, the calmest"],
+)
+def test_weights_are_drawn_again_where_rounding_decides(scales, taken):
+    assert stretching_case(scales).twin.state["scale"] == np.float32(taken)
+
+
+def test_constructors_large_values_are_smaller_in_other_twins():
+    def construct() -> nn.Module:
+        module = nn.Linear(8, 8)
+        nn.init.normal_(module.weight, std=50.0)
+        return module
+
+    first, other = twin_of(construct).state["weight"], twin_of(construct, 1).state["weight"]
+    assert np.sqrt(np.mean(first**2)) > 10 > 2 > np.sqrt(np.mean(other**2))

@@ -20,7 +20,7 @@ from keraform.verify.refusals import Refusal
 from keraform.verify.tolerances import LIMITS, allowed
 from keraform.verify.twin import State, Twin
 
-CALM = LIMITS["float32"] / 2  # how far two right float32 runs may be from each other
+CALM = LIMITS["float32"] / 2  # how far a right float32 run may be off
 # The seeds and sizes of random weights that are tried for it: what larger ones give is less often
 # so small that a norm has to stretch it.
 OTHERS = ((0, 2.0), *((seed, spread) for seed in range(1, 5) for spread in (1.0, 2.0)))
@@ -147,8 +147,8 @@ class Case:
         _, self._twin, self._runs, self._noise = best
 
     def _strayed(self, variant: Variant) -> float:
-        """How far two right float32 runs are from each other: torch's own and one with the
-        backend's kernels, where torch's own is not close to float64 in all stages.
+        """How far a right float32 run may be off: torch's own from float64 and, where that is not
+        little, from one with the backend's kernels.
         """
         noise = max(self.noise(variant).values(), default=0.0)
         if noise <= CALM / 2 or not self._runs:
@@ -156,7 +156,7 @@ class Case:
         with BackendKernels():
             other = self.twin.run(variant.inputs, "float32", **variant.flags)
         found = compare(self.run_twin(variant, "float32"), other)
-        return max((each.size for each in found), default=0.0)
+        return max(noise, *(each.size for each in found))
 
     @property
     def state(self) -> State:
