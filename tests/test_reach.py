@@ -8,12 +8,12 @@ import pytest
 
 from keraform import support
 
-# The model types of the TensorFlow maps of Transformers 4.57. Two of its 71 are no more:
-# Transformers 5 has neither `efficientformer` nor `transfo-xl`.
+# The model types of the TensorFlow maps of Transformers 4.57. Of its 71, Transformers 5 has two no
+# more (`efficientformer`, `transfo-xl`), and `gpt-sw3` is a tokenizer for GPT-2.
 TRANSFORMERS_4 = """
     albert bart bert blenderbot blenderbot-small blip camembert clip convbert convnext convnextv2
     ctrl cvt data2vec-vision deberta deberta-v2 deit distilbert dpr electra encoder-decoder esm
-    flaubert funnel gpt-sw3 gpt2 gptj groupvit hubert idefics layoutlm layoutlmv3 led longformer
+    flaubert funnel gpt2 gptj groupvit hubert idefics layoutlm layoutlmv3 led longformer
     lxmert marian mbart mistral mobilebert mobilevit mpnet mt5 openai-gpt opt pegasus regnet rembert
     resnet roberta roberta-prelayernorm roformer sam sam_vision_model segformer speech_to_text
     swiftformer swin t5 tapas vision-encoder-decoder vision-text-dual-encoder vit vit_mae wav2vec2
