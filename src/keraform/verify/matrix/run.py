@@ -116,12 +116,20 @@ class Matrix:
             self.table.pop("translator", None)
 
     def _count(self, pools: list[ProcessPool], progress: Progress) -> None:
-        """How much the ports decide at run time, file by file."""
-        files = sorted(
-            {row["source"] for entry in self.table["types"].values() for row in _rows(entry)} - {""}
+        """How much the ports decide at run time, file by file; what is known of the files of other
+        types stays.
+        """
+        types = self.table["types"]
+        every = {row["source"] for entry in types.values() for row in _rows(entry)} - {""}
+        asked = {
+            row["source"] for each in self.types if each in types for row in _rows(types[each])
+        }
+        known = self.known.get("files", {})
+        files = sorted(every & (asked | (every - known.keys())))
+        counts = dict(self._all(pools, workers.counts_of, files, "operations of", progress))
+        self.table["files"] = dict(
+            sorted((each, row) for each, row in {**known, **counts}.items() if each in every)
         )
-        counts = self._all(pools, workers.counts_of, files, "operations of", progress)
-        self.table["files"] = dict(sorted(counts))
 
     def _all(
         self,
