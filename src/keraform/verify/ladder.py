@@ -51,8 +51,11 @@ TRANSLATED, PORTABLE = 1, 9
 # Called before each step with (class, rung, steps done, steps in all).
 Progress = Callable[[str, int, int, int], None]
 
+# Garbage is collected once in so many classes: each time would cost more than many a class does;
+# never would let the models of heavy ones fill the memory. A worker climbs one class at a time, so
+# they are counted for the process.
 CLASSES_KEPT = 6
-_BEGUN = itertools.count(1)  # classes that this process has begun
+_BEGUN = itertools.count(1)
 
 
 def climb(target: Target, rungs: Iterable[int] = RUNGS, progress: Progress | None = None) -> Report:
@@ -139,5 +142,5 @@ def _collect(
 
 
 def _forget(classes: int) -> None:
-    """Lets go of the models before; to collect them each time would take longer than many take."""
+    """Lets go of the models before."""
     keras.backend.clear_session(free_memory=classes % CLASSES_KEPT == 0)
