@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 from transformers import GenerationConfig
 from transformers.generation.configuration_utils import CompileConfig, GenerationMode
 
+from keraform.generation.outputs import GenerateDecoderOnlyOutput
+
 # Names of upstream's generation that modeling files import for generate() methods of their own.
 _LATER = frozenset(
     {
         "BaseStreamer",
         "ClassifierFreeGuidanceLogitsProcessor",
-        "GenerateDecoderOnlyOutput",
         "LogitsProcessor",
         "LogitsProcessorList",
         "StoppingCriteria",
@@ -20,7 +21,13 @@ _LATER = frozenset(
     }
 )
 
-__all__ = ["CompileConfig", "GenerationConfig", "GenerationMixin", "GenerationMode"]
+__all__ = [
+    "CompileConfig",
+    "GenerateDecoderOnlyOutput",
+    "GenerationConfig",
+    "GenerationMixin",
+    "GenerationMode",
+]
 
 
 class GenerationMixin:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -59,11 +59,31 @@ class KindInference:
                 and isinstance(target.value, cst.Name)
                 and target.value.value == "self"
             ):
-                if target.attr.value in info.attributes:
-                    info.several.add(target.attr.value)
-                info.attributes.setdefault(target.attr.value, self.of_form(node.value))
+                name, kind = target.attr.value, self.of_form(node.value)
+                if name in info.attributes:
+                    info.several.add(name)
+                    if info.attributes[name].tag == "none":
+                        kind = join(info.attributes.pop(name), kind)
+                info.attributes.setdefault(name, kind)
                 if self.makes_weight(node.value):
-                    info.weights.add(target.attr.value)
+                    info.weights.add(name)
+        for name, kind in info.attributes.items():
+            if kind == Kind("layers"):
+                info.attributes[name] = self.gathered(init, name)
+
+    def gathered(self, init: cst.FunctionDef, name: str) -> Kind:
+        """The kind of a list that a constructor fills: `self.layer.append(Attention(config))`."""
+        owner = m.Attribute(m.Name("self"), m.Name(name))
+        append = m.Call(m.Attribute(owner, m.Name("append")), [m.Arg()])
+        calls = m.findall(init.body, append)
+        kinds = [self.of_form(call.args[0].value) for call in calls]  # type: ignore[attr-defined]
+        if not kinds or any(kind.tag != "layer" for kind in kinds):
+            return Kind("layers")
+        lines = [each for each in init.body.body if isinstance(each, cst.SimpleStatementLine)]
+        always = [each.value for line in lines for each in line.body if isinstance(each, cst.Expr)]
+        ends = calls[0] in always and calls[-1] in always
+        several = reduce(Kind.or_layer, kinds).name
+        return Kind("layers", name=several, items=tuple(kinds) if ends else ())
 
     def learn_changes(self, info: ClassInfo) -> None:
         """Attributes that the constructor leaves empty, and other methods or classes fill."""
@@ -182,7 +202,8 @@ class KindInference:
             return UNKNOWN
         kind = self.module.annotations.kind(function.returns.annotation)
         values = list(_returns(function.body))
-        if kind.is_tensor and any(isinstance(value, cst.Tuple) for value in values):
+        output = m.Call(m.Name(m.MatchIfTrue(lambda name: "Output" in name)))
+        if kind.is_tensor and any(m.matches(value, m.Tuple() | output) for value in values):
             return UNKNOWN
         if kind.tag == "tuple" and all(_is_sum(value, function) for value in values):
             return UNKNOWN

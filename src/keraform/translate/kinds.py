@@ -24,7 +24,8 @@ class Kind:
             where runs differ, or `mask` for what is either added or multiplied by; None when not
             known.
         rank: for tensors, the number of axes, None when not known.
-        items: for tuples and lists, the kinds of the elements, or one kind for all.
+        items: for tuples and lists, the kinds of the elements, or one kind for all; for lists of
+            layers, the kinds of those that the first and the last may be told from.
         name: for layers, classes, objects and torch names, the name of the class or the dotted
             name.
         optional: whether None is possible too.
@@ -71,7 +72,8 @@ class Kind:
         if self.name is None or other.name is None:
             return Kind("layer")
         known = self.name.split("|")
-        return self if other.name in known else replace(self, name=f"{self.name}|{other.name}")
+        others = [each for each in other.name.split("|") if each not in known]
+        return replace(self, name="|".join(known + others))
 
     def item(self, index: int | None = None) -> Kind:
         """The kind of an element."""
@@ -131,6 +133,7 @@ DICT = Kind("dict")
 MODULE_DICT = Kind("dict", name="nn.ModuleDict")
 PARAMETERS = Kind("list", items=(FLOAT_TENSOR,))
 FUNCTION = Kind("function")
+FLOAT_LIMITS = Kind("object", name="finfo")
 # What parameters and arguments are called that are devices, or their names.
 DEVICE_NAMES = frozenset({"device", "device_type"})
 CONTEXT = Kind("object", name="context")
@@ -157,6 +160,9 @@ def join(a: Kind, b: Kind) -> Kind:
         if a.tag in ("tuple", "list") and len(a.items) == len(b.items):
             return Kind(a.tag, items=tuple(map(join, a.items, b.items)), optional=optional)
         return Kind(a.tag, optional=optional)
+    if {a.tag, b.tag} == {"tuple", "list"}:
+        element = join(a.item(), b.item())
+        return Kind("tuple", items=() if element.is_unknown else (element,), optional=optional)
     if a.is_python and b.is_python:
         return Kind("py", optional=optional)
     if {a.tag, b.tag} == {"tensor", "unknown"} and _joined_dtype(a, b) == "mixed":

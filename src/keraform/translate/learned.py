@@ -4,6 +4,7 @@ leave open or name wrongly, from a first translation of the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 Argument = tuple[int | str, Kind, cst.BaseExpression]
 # A parameter: the line of its function and its name.
 Place = tuple[int, str]
+# Names of what may be one number, or one for each axis, though annotated as a number.
+EACH_AXIS = re.compile(r"(kernel_size|stride|padding|dilation)$")
 # A tuple of tuples, in some of the places where its name is used.
 NESTED = Kind("tuple", items=(UNKNOWN,))
 
@@ -32,8 +35,8 @@ class Learned:
     handed on, with what the callers take them for; `results` are by the line of the function;
     `asked` is what was known of the parameters without all this; `fields` are what is put into
     attributes of other objects than self (`outputs.pooler_output = ...`); `loops` are what a loop
-    makes of what it assigns, by its line and the name; `known` answers
-    meanwhile, where a file is learned from again.
+    makes of what it assigns, by its line and the name, `begun` what it was before and was taken
+    for; `known` answers meanwhile, where a file is learned from again.
     """
 
     dtypes: dict[Place, set[str | None]] = field(default_factory=dict)
@@ -43,6 +46,7 @@ class Learned:
     asked: dict[Place, Kind] = field(default_factory=dict)
     fields: dict[str, Kind] = field(default_factory=dict)
     loops: dict[Place, Kind] = field(default_factory=dict)
+    begun: dict[Place, tuple[Kind, Kind]] = field(default_factory=dict)
     known: Learned | None = None
 
     # Noting
@@ -74,9 +78,12 @@ class Learned:
         self.results[line] = kind if known is None else join(known, kind)
 
     def note_field(self, name: str, kind: Kind, value: cst.BaseExpression | None = None) -> None:
-        """Notes what an attribute of some object is set to."""
+        """Notes what an attribute of some object is set to, or what `value` fills a field with, of
+        which one that says nothing leaves the field what its name says.
+        """
         known = self.fields.get(name)
-        if known == NESTED or (kind.is_unknown and not self._is_of_several(value)):
+        unsaid = kind.is_unknown and value is not None and not self._is_of_several(value)
+        if known == NESTED or unsaid:
             return
         parts = {each.tag for each in kind.items}
         if "tuple" in parts or (len(kind.items) > 1 and parts == {"unknown"}):
@@ -141,8 +148,13 @@ class Learned:
         if kind.tag == "tuple" and families == {"sequence"}:
             told = tuple(each for each in found if each.items)
             return _refined(kind, join_all(told)) if told else replace(kind, items=())
-        if kind.tag == "tuple" and found and {each.tag for each in found} <= {"py", "int", "dim"}:
+        tags = {each.tag for each in found}
+        if kind.tag == "tuple" and found and tags <= {"py", "int", "dim"}:
             return PY  # a size that is given as it is
+        if kind.is_tensor and tags == {"py"}:
+            return PY
+        if kind.tag == "dim" and tags == {"py"} and EACH_AXIS.search(place[1]):
+            return PY
         if kind.tag == "dim" and any(each.is_fraction for each in known):
             return replace(kind, dtype="mixed")
         if _family(kind) is None or all(_may_be(each, kind) for each in known):
@@ -162,19 +174,23 @@ class Learned:
         from call to call, which was not known when this was learned: what was made of them is to
         be learned again.
         """
-        found = ((self.parameter(*place, kind), kind) for place, kind in self.asked.items())
-        return any(
+        found = [(self.parameter(*place, kind), kind) for place, kind in self.asked.items()]
+        rounds = [(self.carried(*place, kind), was) for place, (kind, was) in self.begun.items()]
+        return any("mixed" == new.dtype != old.dtype for new, old in rounds) or any(
             new.tag != old.tag or new.items != old.items or "mixed" == new.dtype != old.dtype
             for new, old in found
         )
 
     def carried(self, line: int, name: str, kind: Kind) -> Kind:
         """The kind of a variable in a loop that assigns it, given its kind before: sums of tensors
-        begin with a number.
+        begin with a number, and one round may give another dtype than comes into the first.
         """
-        found = self.loops.get((line, name), kind)
+        found = (self.known or self).loops.get((line, name), kind)
         is_sum = kind.tag in ("int", "float") and (found.is_tensor or found.is_unknown)
-        return join(kind, found) if is_sum else kind
+        becomes_mixed = kind.is_tensor and found.dtype == "mixed"
+        taken = join(kind, found) if is_sum or becomes_mixed else kind
+        self.begun.setdefault((line, name), (kind, taken))
+        return taken
 
     def field_of(self, name: str, kind: Kind) -> Kind:
         """The kind of an attribute of some object, by its name a tensor or a tuple of tensors."""
@@ -232,7 +248,7 @@ def _refined(kind: Kind, found: Kind) -> Kind:
         return PY
     if _family(kind) == "number" and found.is_tensor:
         return UNKNOWN
-    if kind.is_tensor and found.is_python and found.tag != "none":
+    if kind.is_tensor and (found.tag == "object" or found.is_python) and found.tag != "none":
         return UNKNOWN
     if found.is_tensor:
         classes = {kind.dtype_class, found.dtype_class} - {None}

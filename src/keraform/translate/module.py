@@ -5,7 +5,7 @@ of the port.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cached_property, lru_cache
@@ -121,7 +121,8 @@ class ModuleTranslator:
             return self.of_generation(node)
         if self.skipped(node):
             above = leading(getattr(node, "leading_lines", ()), "")
-            return [line for line in above if line.strip()]
+            instead = [line for each in _stand_ins(node) for line in self.statement(each)]
+            return [line for line in above if line.strip()] + instead
         return self.statements.statement(node, "")
 
     def of_generation(self, node: cst.BaseStatement) -> list[str]:
@@ -304,6 +305,13 @@ def _parse(source: Source) -> cst.Module:
 def _raise(message: str) -> str:
     message = message.replace('"', "'").replace("{", "{{").replace("}", "}}")
     return f'raise NotImplementedError("{message}")'
+
+
+def _stand_ins(node: cst.BaseStatement) -> Sequence[cst.BaseStatement]:
+    """What a file defines where a package is missing that ports never use."""
+    otherwise = node.orelse if isinstance(node, cst.If) else None
+    body = otherwise.body.body if isinstance(otherwise, cst.Else) else ()
+    return body if any(isinstance(each, cst.ClassDef) for each in body) else ()  # type: ignore[return-value]
 
 
 def _without_gaps(text: str) -> str:

@@ -46,8 +46,8 @@ class TargetTranslator:
                     attributes[name] = known.or_layer(kind)
                 elif kind.is_tensor and known.tag in NUMBERS and name in scope.owner.several:
                     attributes[name] = UNKNOWN
-                elif not kind.is_unknown:
-                    attributes[name] = kind
+                elif not kind.is_unknown and (known.tag, kind) != ("layers", Kind("layers")):
+                    attributes[name] = kind  # but for a list that the constructor fills later
             elif name is None and isinstance(target, cst.Attribute):
                 self.module.learned.note_field(target.attr.value, kind)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import libcst as cst
 import libcst.matchers as m
 
-from keraform.translate.kinds import INT_TENSOR, TENSOR, TUPLE, UNKNOWN, Kind
+from keraform.translate.kinds import CONFIG, INT_TENSOR, TENSOR, TUPLE, UNKNOWN, Kind
 
 # Methods by which a parameter is known to be a tensor.
 TENSOR_METHODS = frozenset(
@@ -62,6 +62,8 @@ class ParameterUses:
         """The kind of a parameter, given that of its annotation."""
         if name in MASK_INDICES:
             return INT_TENSOR
+        if kind.tag == "dict" and name == "config":
+            return CONFIG
         own = self.functions.get(function) if function is not None else None
         if own is not None:
             kind = self._refined(own, name, kind)
@@ -89,6 +91,9 @@ class ParameterUses:
             return UNKNOWN if elsewhere and not own.calls(name, TENSOR_METHODS) else kind
         of_tensors = TENSOR_METHODS | {INDEXED_BY_SEVERAL}
         if kind.tag == "tuple" and any(e.calls(name, of_tensors) for e in self._with(name)):
+            return UNKNOWN
+        several = frozenset({INDEXED_BY_SEVERAL})
+        if kind.tag == "dict" and any(each.calls(name, several) for each in self._with(name)):
             return UNKNOWN
         return kind
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,9 +21,12 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging as transformers_logging
 
 from keraform.verify.eager import ask_for_eager
-from keraform.verify.inputs import Inputs, Scene, make_inputs, make_labels, scene_of
+from keraform.verify.inputs import Inputs, Scene, make_inputs, make_labels
 from keraform.verify.kinds import MODEL_DTYPE
-from keraform.verify.tiny import VARIANTS, shrink_config
+from keraform.verify.tiny import VARIANTS
+
+if TYPE_CHECKING:
+    from keraform.verify.fit import Fit
 
 # Switches of the config that change no computation, or that select kernels of other packages.
 NO_SWITCH = frozenset(
@@ -65,12 +68,13 @@ def keep_in_float32(model: nn.Module, dtype: torch.dtype) -> None:
             tensor.data = tensor.data.to(plan[names[found.lastgroup]])
 
 
-def drive(model_class: type) -> None:
-    """Run everything of one class."""
+def drive(fitted: Fit) -> None:
+    """Run everything of one class, with the config and the inputs that it runs with."""
     with _quiet():
-        base = shrink_config(model_class.config_class, model_class.__name__)
+        base = fitted.built_config
         for config in (base, *_variants(base)):
-            _attempt(_drive_config, model_class, config, full=config is base)
+            fitted = replace(fitted, config=config)
+            _attempt(_drive_config, fitted, full=config is base)
 
 
 def _variants(base: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
@@ -95,7 +99,8 @@ def _rebuilt(base: PreTrainedConfig, changes: dict[str, Any]) -> Iterator[PreTra
     yield config
 
 
-def _drive_config(model_class: type, config: PreTrainedConfig, full: bool) -> None:
+def _drive_config(fitted: Fit, full: bool) -> None:
+    model_class, config = fitted.torch_class, fitted.built_config
     ask_for_eager(config)
     torch.manual_seed(0)
     np.random.seed(0)
@@ -110,7 +115,7 @@ def _drive_config(model_class: type, config: PreTrainedConfig, full: bool) -> No
             keep_in_float32(model, dtype)
             torch.set_default_dtype(torch.float32)  # upstream calls under torch's own default
             for run in FULL if full else SHORT:
-                _attempt(run, model, scene_of(model_class, config))
+                _attempt(run, model, fitted.scene())
         finally:
             torch.set_default_dtype(torch.float32)
             MODEL_DTYPE.reset(token)

@@ -21,6 +21,7 @@ import transformers
 from keraform.translate.facts_store import facts_file_name
 from keraform.verify.classes import model_classes
 from keraform.verify.drives import drive
+from keraform.verify.fit import fit
 from keraform.verify.instrument import instrumented, source_path
 from keraform.verify.kinds import merge
 
@@ -82,7 +83,7 @@ def record_facts(module_name: str, through: Sequence[str] = ()) -> Facts:
         warnings.simplefilter("ignore")
         for name in through or (module_name,):
             for model_class in model_classes(made[name][0]):
-                drive(model_class)
+                drive(fit(model_class))
         recorder = made[module_name][1]
     pairs = zip(recorder.positions, recorder.kinds, strict=True)
     return Facts(

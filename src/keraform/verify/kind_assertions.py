@@ -174,6 +174,13 @@ def _dtype(kind: Kind, dtype: torch.dtype) -> bool:
     return dtype == getattr(torch, kind.dtype)
 
 
+def _dim(kind: Kind, value: Any) -> bool:
+    """Ports take dims for integers or for scalar tensors of them, as in graphs they are."""
+    if isinstance(value, torch.Tensor):
+        return value.dim() == 0 and _dtype(Kind("tensor", "int"), value.dtype)
+    return isinstance(value, (int, float) if kind.dtype else int)
+
+
 def _layer(kind: Kind, value: Any) -> bool:
     if not isinstance(value, nn.Module):
         return False
@@ -202,7 +209,7 @@ def _no_tensor(kind: Kind, value: Any) -> bool:
 # What is not here (`unknown`, names of torch) says nothing about a value.
 CHECKS: dict[str, Callable[[Kind, Any], bool]] = {
     "tensor": _tensor,
-    "dim": lambda kind, value: isinstance(value, (int, float) if kind.dtype else int),
+    "dim": _dim,
     "int": _of(int),
     "float": lambda kind, value: isinstance(value, (int, float) if kind.name else float),
     "bool": _of(bool, np.bool_),

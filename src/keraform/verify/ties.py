@@ -6,7 +6,7 @@ are equal too: an exponential of four values at once need not be that of one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -61,7 +61,9 @@ IN_ORDER: dict[Callable[..., Any], Callable[..., Any]] = {
 
 
 class TiesInOrder(TorchFunctionMode):
-    """While active, equal values keep the order of their places."""
+    """While active, equal values keep the order of their places; it counts what was sorted."""
+
+    sorted: ClassVar[int] = 0
 
     def __torch_function__(
         self,
@@ -70,4 +72,5 @@ class TiesInOrder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        TiesInOrder.sorted += func in IN_ORDER
         return IN_ORDER.get(func, func)(*args, **(kwargs or {}))

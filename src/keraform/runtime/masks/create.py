@@ -45,7 +45,8 @@ def create_causal_mask(
     Args:
         config: the model's; with `config.is_causal` False the mask is bidirectional.
         inputs_embeds: [b, q, m]; read are its sizes and dtype.
-        attention_mask: [b, k], not 0 where a key is no padding; [b, 1, q, k] is returned as it is.
+        attention_mask: [b, k], not 0 where a key is no padding; [b, 1, q, k] is returned as it is,
+            booleans as 0 and 1.
         cache: a cache, which then tells the key length and offsets.
         position_ids: [1 or b, q]; without a mask and a cache they tell packed sequences apart.
         or_mask_function: opens more.

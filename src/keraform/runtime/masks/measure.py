@@ -90,6 +90,9 @@ def measure(
 ) -> Sizes:
     """Lengths and offsets of queries and keys, from the cache, the mask or the inputs."""
     if attention_mask is not None and len(getattr(attention_mask, "shape", ())) == 4:
+        if keras.backend.standardize_dtype(attention_mask.dtype) == "bool":
+            # what eager attention adds to its scores, in torch as 0 and 1
+            attention_mask = ops.cast(attention_mask, inputs_embeds.dtype)
         return Sizes(attention_mask, done=True)
     if _implementation(config) not in ALL_MASK_ATTENTION_FUNCTIONS:
         return Sizes(None, done=True)

@@ -28,6 +28,9 @@ from keraform.runtime.ops import (
 from keraform.runtime.ops.tensors import Tensor, flat_sizes, is_tensor, rank, sizes
 from keraform.runtime.tracing import is_known
 
+# Torch takes these as NumPy's names of its own arguments.
+NUMPYS_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
 
 def _own(x: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return getattr(x, name)(*args, **kwargs)
@@ -38,7 +41,8 @@ def _method(name: str, of_tensor: Callable[..., Any]) -> Callable[..., Any]:
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
         if is_tensor(x):
-            return of_tensor(x, *args, **kwargs)
+            torchs = {NUMPYS_NAMES.get(key, key): value for key, value in kwargs.items()}
+            return of_tensor(x, *args, **torchs)
         return _own(x, name, args, kwargs)
 
     method.__name__ = method.__qualname__ = name

@@ -102,7 +102,10 @@ class CallTranslator:
             return self.named_call(node.func.value, node)
         if isinstance(node.func, cst.Attribute):
             return self.methods.call(node.func, node)
-        code = self.generic(self.module.expressions(node.func), node)
+        function = self.module.expressions(node.func)
+        known = function.kind.tag == "layer"
+        kind = self.module.inference.called(function.kind.name) if known else UNKNOWN
+        code = self.generic(function, node, kind=kind)
         if isinstance(node.func, cst.Subscript) and self.is_activation(node.func):
             return replace(code, kind=self.arguments.kinds[0])
         return code
@@ -201,32 +204,35 @@ class CallTranslator:
 
     def note_arguments(self, function: Kind, receiver: Kind, node: cst.Call) -> None:
         """Tells what a function of the file is called with."""
-        module, target = self.module, None
+        module = self.module
+        targets: list[cst.FunctionDef | None] = []
         starred = any(arg.star == "*" for arg in node.args)
         if isinstance(node.func, cst.Name) and "Output" in node.func.value and not starred:
             for arg, kind in zip(node.args, self.arguments.kinds, strict=True):
                 if arg.keyword is not None:
                     module.learned.note_field(arg.keyword.value, kind, arg.value)
         if isinstance(node.func, cst.Name) and node.func.value not in module.scope.names:
-            target = module.functions.get(node.func.value)
+            targets = [module.functions.get(node.func.value)]
             info = module.classes.get(node.func.value)
             if info is not None and info.is_layer:
-                target = module.inference.method(info, "__init__")
+                targets = [module.inference.method(info, "__init__")]
         elif function.tag == "layer":
-            info = module.classes.get(function.name or "")
-            target = module.inference.method(info, "forward")
+            infos = map(module.classes.get, (function.name or "").split("|"))
+            targets = [module.inference.method(info, "forward") for info in infos]
         elif isinstance(node.func, cst.Attribute):
             own = _is_self(module, node.func.value)
             info = module.scope.owner if own else module.classes.get(receiver.name or "")
-            target = module.inference.method(info, node.func.attr.value)
-        if target is None or starred:
+            targets = [module.inference.method(info, node.func.attr.value)]
+        if starred:
             return
         given = [
             (arg.keyword.value if arg.keyword else place, kind, arg.value)
             for place, (arg, kind) in enumerate(zip(node.args, self.arguments.kinds, strict=True))
             if not arg.star
         ]
-        module.learned.note_call(module, target, given)
+        for target in targets:
+            if target is not None:
+                module.learned.note_call(module, target, given)
 
     def ops_call(
         self, function: str, arguments: list[Code], kind: Kind, prefix: str = "ops"
@@ -242,6 +248,10 @@ class CallTranslator:
         """Applies a rule to arguments."""
         if any(code.star for _, code in arguments) and takes_torchs_arguments(rule):
             return self.starred(rule, arguments)
+        options = []
+        if rule.parameters and rule.parameters[0].variadic:  # `torch.zeros(2, n, **options)`
+            options = [Item(doc("**", code.doc)) for _, code in arguments if code.star == "**"]
+            arguments = [each for each in arguments if each[1].star != "**"]
         bound = bind(rule, arguments)
         reason = rule.guard(bound) if rule.guard is not None else None
         if reason is not None:
@@ -249,11 +259,25 @@ class CallTranslator:
         self.module.note_rule(rule.id)
         self.module.stats.operations += 1
         document = fill(rule.emit, bound)
+        if options and isinstance(document[-1], Group):
+            document[-1].items.extend(options)
         self.module.imports.need_for(document)
         if rule.emit in ("{self}", "{input}"):
             source = bound[rule.emit[1:-1]]
             return Code(source.doc, source.kind, source.precedence, source.parenthesized)
-        return Code(document, result_kind(rule, bound), rule.precedence)
+        kind = self.of_default(result_kind(rule, bound))
+        return Code(document, kind, rule.precedence)
+
+    def of_default(self, kind: Kind) -> Kind:
+        """Torch's default dtype is the model's own while that is constructed, and float32 when it
+        is called.
+        """
+        if kind.dtype not in ("default", "constructed"):
+            return kind
+        function, analysis = self.module.scope.function, self.module.analysis
+        if function is None or function.name.value in analysis.construction:
+            return replace(kind, dtype="float")
+        return replace(kind, dtype="float32" if kind.dtype == "default" else None)
 
     def starred(self, rule: Rule, arguments: Arguments) -> Code:
         """A call with `*args` or `**kwargs` of a function that has torch's parameters."""

@@ -69,6 +69,8 @@ class InitialisationTranslator:
                 f"init.{name}", "expects an attribute such as `module.weight` as its first argument"
             )
         rest, _, _ = module.calls.arguments.items(node.with_changes(args=node.args[1:]))
+        if len(first) == 1 and rest and node.args[1].keyword is None:
+            first.append(Item(("None",)))  # instead of the name: a variable is filled
         return Code(doc(f"init.{name}", Group("(", [*first, *rest, *index], ")")), UNKNOWN)
 
     def target(self, node: cst.BaseExpression) -> list[Item] | None:

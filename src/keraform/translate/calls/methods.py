@@ -186,7 +186,7 @@ class MethodTranslator:
         if receiver.tag == "class" and name == "apply":
             function = inference.method(self.module.classes.get(receiver.name or ""), "forward")
             return TENSOR if function is None else join(inference.returned(function), TENSOR)
-        if receiver.tag == "dict" and name == "get" and receiver.items:
+        if receiver.tag == "dict" and name == "get":
             return replace(receiver.item(), optional=True)
         if receiver == MODULE_DICT and name not in vars(dict):
             return UNKNOWN  # one of its modules

@@ -16,6 +16,7 @@ from keraform.translate.kinds import (
     DISTRIBUTION,
     DTYPE,
     FLOAT,
+    FLOAT_LIMITS,
     FLOAT_TENSOR,
     INT,
     MODULE_DICT,
@@ -59,6 +60,7 @@ OUTPUT_FIELDS: dict[str, Kind] = {
         ),
         Kind("tuple", items=(FLOAT_TENSOR,)),
     ),
+    "mask": Kind("tensor", "mask"),
     "saved_tensors": Kind("tuple", items=(TENSOR,)),
     **dict.fromkeys(("cache", "past_key_values"), Kind("object", name="Cache")),
     "is_updated": DICT,
@@ -157,6 +159,8 @@ class AttributeTranslator:
             return PY
         if receiver == DISTRIBUTION:
             return FLOAT_TENSOR
+        if receiver == FLOAT_LIMITS:
+            return FLOAT
         if receiver.tag == "unknown" and self.is_module_dict(name):
             return MODULE_DICT
         if receiver.tag in ("object", "unknown"):

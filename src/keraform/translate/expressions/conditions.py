@@ -149,7 +149,7 @@ class ConditionTranslator:
         if not tensors:
             return Code(document, UNKNOWN if any(k.is_unknown for k in kinds) else BOOL, 4)
         self.module.stats.operations += 1
-        if len(rights) == 1 and (_differ_in_dtype(tensors) or _is_bool_and_number(kinds)):
+        if len(rights) == 1 and (_differ_in_dtype(kinds) or _is_no_float_and_number(kinds)):
             self.module.note_rule("operator comparison")
             return self.module.calls.ops_call(functions[0], [left, rights[0]], BOOL_TENSOR)
         return Code(document, Kind("tensor", "bool", broadcast_rank(kinds)), 4)
@@ -195,20 +195,31 @@ class ConditionTranslator:
         return Code(document, kind, 0)
 
 
-def _differ_in_dtype(tensors: list[Kind]) -> bool:
+def _differ_in_dtype(kinds: list[Kind]) -> bool:
     """Whether two tensors are compared whose dtypes are known to differ, or may do so."""
+    tensors = [kind for kind in kinds if kind.is_tensor]
     dtypes = {kind.dtype for kind in tensors}
+    if "float32" in dtypes and (None in dtypes or any(kind.is_unknown for kind in kinds)):
+        return True
     known = all(kind.dtype_class is not None for kind in tensors) or "bool" in dtypes
     doubtful = "mixed" in dtypes or dtypes == {"mask", "bool"}
     return len(tensors) == 2 and (doubtful or (known and len(dtypes) == 2))
 
 
-def _is_bool_and_number(kinds: list[Kind]) -> bool:
-    """Whether a tensor, perhaps of booleans, is compared with a number, which TensorFlow does not
-    convert.
+def _is_no_float_and_number(kinds: list[Kind]) -> bool:
+    """Whether a tensor, perhaps of booleans, is compared with a number, or one that is perhaps of
+    integers with a fraction, which TensorFlow does not convert.
     """
     numbers = any(kind.tag in ("int", "float", "dim") for kind in kinds)
-    return numbers and any(kind.is_tensor and kind.dtype in ("bool", "mask") for kind in kinds)
+    fractions = any(kind.is_fraction for kind in kinds)
+    return any(
+        kind.is_tensor
+        and (
+            (numbers and kind.dtype in ("bool", "mask"))
+            or (fractions and kind.dtype_class in ("int", None))
+        )
+        for kind in kinds
+    )
 
 
 def constant(text: str) -> bool | None:

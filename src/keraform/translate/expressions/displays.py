@@ -65,8 +65,13 @@ class DisplayTranslator:
         return Code(doc(Group("{", items, "}", _one_a_line(node), footer=footer)), DICT)
 
     def is_left_out(self, element: cst.BaseDictElement) -> bool:
-        """Whether an element of a dict is a class of flash attention."""
-        return self.module.text(element.value) in self.module.analysis.flash_attention
+        """Whether an element of a dict is a class of flash attention, or the device of what a
+        function makes with the others.
+        """
+        value = self.module.text(element.value)
+        device = isinstance(element, cst.DictElement) and self.module.text(element.key)[1:-1]
+        of_device = device == "device" and value.endswith("device")
+        return of_device or value in self.module.analysis.flash_attention
 
     def elements(self, elements: object) -> tuple[list[Item], tuple[Kind, ...]]:
         """The items of a display, and their kinds."""

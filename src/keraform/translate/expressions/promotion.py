@@ -46,7 +46,7 @@ def promoted(symbol: str, left: Kind, right: Kind) -> Kind:
             return left if left.tag == "float" else right
         return _promoted_dim(symbol, left, right)
     if NUMBERS.issuperset(tags):
-        return FLOAT if symbol == "/" else join(left, right)
+        return FLOAT if symbol == "/" or "float" in tags else join(left, right)
     return UNKNOWN
 
 
@@ -64,6 +64,8 @@ def _promoted_tensor(symbol: str, left: Kind, right: Kind) -> Kind:
         return Kind("tensor", "mixed", rank)
     if "mask" in (left.dtype, right.dtype) and "int" in (left.tag, right.tag) and symbol in "+-*":
         return Kind("tensor", "mask", rank)  # `1 - mask`
+    if tensors[0].dtype == "mask" and len(tensors) == 1 and (left.is_fraction or right.is_fraction):
+        return Kind("tensor", "mixed", rank)  # integers make a float32 of it
     if "float" in classes or symbol == "/" or left.is_fraction or right.is_fraction:
         floats = {kind.dtype for kind in tensors if kind.dtype_class == "float"}
         if floats == {"float", "float32"}:

@@ -219,7 +219,8 @@ class SubscriptTranslator:
         if kind.tag == "size":
             return DIM
         if kind.tag == "layers":
-            return Kind("layer", name=kind.name)
+            end = {"0": 0, "-1": -1}.get(flat(elements[0].document))
+            return kind.element() if end is None or not kind.items else kind.item(end)
         if kind.tag == "object":
             first = elements[0].document
             return FLOAT_TENSOR if first == ("0",) else UNKNOWN

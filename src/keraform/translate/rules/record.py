@@ -98,7 +98,7 @@ class Rule:
         signature: the torch parameters (see `Parameter`); a method's receiver is `self`.
         emit: a template with `{name}` for arguments (`{name!o}` as an operand); what a template cannot say is an idiom.
         kind: the result: `tensor` (dtype unknown), `same` (like the first argument), `floating` (the same, as a
-            float), `tensor:float32`, `like:name`, `dtype:name` (the dtype given by that argument), `int`, `dim`, `size`, `list`, `tuple:a,b`, ...
+            float), `tensor:float32`, `like:name`, `dtype:name` (the dtype given by that argument; after `|` what it is else, `default` for torch's default dtype, `constructed` for one that makes no other dtype of what it meets), `int`, `dim`, `size`, `list`, `tuple:a,b`, ...
         guard: called with the arguments; returns the reason for refusing, or None.
         precedence: how tightly the emitted text binds.
     """
@@ -335,8 +335,11 @@ def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
             name = named or given.text.strip('"')
             return Kind("tensor", name if re.fullmatch(r"(b?float|u?int|bool)\d*", name) else None)
         data = arguments.get("data")
-        of_bool = data is not None and data.kind.tag == "bool"
-        return Kind("tensor", "bool" if of_bool else rest.partition("|")[2] or None)
+        if data is not None and data.kind.tag == "bool":
+            return Kind("tensor", "bool")
+        if data is not None and data.kind.is_fraction:
+            return Kind("tensor", "constructed")
+        return Kind("tensor", rest.partition("|")[2] or None)
     if head == "tensor":
         return Kind("tensor", rest or None)
     if head in ("list", "tuple") and rest:

@@ -77,7 +77,7 @@ class AssignmentTranslator:
         name = self.module.targets.own_attribute(target)
         if len(node.targets) > 1 or scope.owner is None or not scope.owner.is_layer:
             name = None
-        if name is not None and self.is_plain_list(node.value):
+        if name is not None and self.is_plain_list(name, node.value):
             with scope.assigned_to(None):
                 value = self.module.expressions(node.value)
             self.module.imports.need("keraform.runtime", "tree")
@@ -89,15 +89,27 @@ class AssignmentTranslator:
         with scope.assigned_to(name, unpacking):
             return self.module.expressions(node.value)
 
-    def is_plain_list(self, value: cst.BaseExpression) -> bool:
+    def is_plain_list(self, name: str, value: cst.BaseExpression) -> bool:
         """Whether an attribute is a list of layers that torch's modules do not see: one that is
-        written as a list, and whose layers are added by numbers besides.
+        written as a list or is a part of one, and whose layers are added by numbers besides or
+        appended to it.
         """
         scope = self.module.scope
-        if not isinstance(value, cst.List) or scope.function is None:
+        part = m.Subscript(m.Name(), [m.SubscriptElement(m.Slice())])
+        if m.matches(value, part):
+            held = scope.names.get(value.value.value)  # type: ignore[attr-defined]
+            is_list = held is not None and held.tag == "list"
+        else:
+            is_list = isinstance(value, cst.List)
+        if not is_list or scope.function is None:
             return False
-        added = m.Call(m.Attribute(m.Name(scope.self_name or "self"), m.Name("add_module")))
-        return bool(m.findall(scope.function, added))
+        own = m.Name(scope.self_name or "self")
+        added = m.Call(m.Attribute(own, m.Name("add_module")))
+        filled = m.Call(m.Attribute(m.Attribute(own, m.Name(name)), m.Name("append")), [m.Arg()])
+        appended = (each.args[0].value for each in m.findall(scope.function, filled))  # type: ignore[attr-defined]
+        return bool(m.findall(scope.function, added)) or any(
+            self.module.inference.of_form(each).tag == "layer" for each in appended
+        )
 
     def parts(self, node: cst.Assign) -> list[Doc] | None:
         """`x[i], y[j] = value` gives parts of tensors new values one by one; None where no part of

@@ -52,6 +52,9 @@ class ScanTranslator:
         counts = [n for n in state if n in first and n not in assigned]
         if counts or not (results or assigned) or not set(results) <= _gathered(node.body):
             return None
+        axis = self.joined(node, results)
+        if axis is None and _varies(node.body) and not self.stacked(node, results):
+            return None  # rows of other lengths
         header = self.header(node) or self.rows(node, assigned, results)
         if header is None:
             return None
@@ -71,7 +74,6 @@ class ScanTranslator:
         )
         module.imports.need("keraform.runtime", "ops", "kf")
         left = ", ".join(_tuple(each) if each else "_" for each in (assigned, results))
-        axis = self.joined(node, results)
         joined = () if axis is None else (doc("axis=", axis),)
         call = called("kf.scan", ("step",), (_tuple(assigned),), header.length, *joined)
         lines += ["", indent + statement(doc(f"{left} = ", call), indent)]
@@ -248,6 +250,12 @@ def _gathered(body: cst.BaseSuite) -> set[str]:
         if m.matches(each, pattern)
     ]
     return {name for name in found if found.count(name) == 1}
+
+
+def _varies(body: cst.CSTNode) -> bool:
+    """Whether a block takes as much of something as a list or a tensor says (`x[: lengths[i]]`)."""
+    given = m.Subscript()
+    return bool(m.findall(body, m.Slice(lower=given) | m.Slice(upper=given)))
 
 
 def _appended(body: cst.CSTNode) -> list[str]:

@@ -44,7 +44,7 @@ def isinstance_(calls: CallTranslator, node: cst.Call) -> Code | None:
 
 
 # What has a known number of entries in a graph too.
-COUNTED = frozenset({"size", "list", "tuple", "dict", "layers", "str"})
+COUNTED = frozenset({"size", "list", "tuple", "dict", "layers", "str", "py"})
 
 
 def len_(calls: CallTranslator, node: cst.Call) -> Code:

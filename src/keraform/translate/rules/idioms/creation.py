@@ -9,7 +9,8 @@ import libcst as cst
 
 from keraform.translate.kinds import DTYPE, FLOAT_TENSOR, Kind
 from keraform.translate.layout import Group, Item, doc
-from keraform.translate.rules.idioms.form import FunctionIdiom, MethodIdiom, emit, like
+from keraform.translate.rules.functions import FUNCTIONS as FUNCTION_RULES
+from keraform.translate.rules.idioms.form import FunctionIdiom, MethodIdiom, emit, given, like
 from keraform.translate.rules.methods import METHODS as METHOD_RULES
 from keraform.translate.rules.record import Arguments, Code, bind, pack_tuple, parse_kind
 
@@ -38,6 +39,17 @@ def arange(calls: CallTranslator, node: cst.Call) -> Code:
     name = (dtype.kind.name or dtype.text.strip('"')) if dtype is not None else "float"
     kind = Kind("tensor", name if re.fullmatch(r"(b?float|u?int)\d*", name) else None, 1)
     return Code(doc("ops.arange", Group("(", items, ")")), kind)
+
+
+def full(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.full((), 0.0)`, like a number, makes no other dtype of what it meets; then it is one."""
+    rule, arguments = FUNCTION_RULES["torch.full"], calls.arguments(node)
+    bound = bind(rule, arguments)
+    value = bound["fill_value"]
+    alone = bound["size"].text in ("()", "[]") and not given(bound, "dtype")
+    if alone and re.fullmatch(r"-?[\d.]+", value.text):
+        return Code(value.doc)
+    return calls.apply(rule, arguments)
 
 
 def _is_int_dtype(dtype: Code) -> bool:
@@ -102,6 +114,7 @@ def new(name: str) -> MethodIdiom:
 
 FUNCTIONS: dict[str, FunctionIdiom] = {
     "torch.arange": arange,
+    "torch.full": full,
     **{name: tensor_class(dtype) for name, dtype in TENSOR_CLASSES.items()},
 }
 METHODS: dict[str, MethodIdiom] = {

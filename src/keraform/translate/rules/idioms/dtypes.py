@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DEVICE, DTYPE, PY, TENSOR, Kind
+from keraform.translate.kinds import DEVICE, DTYPE, FLOAT_LIMITS, PY, TENSOR, Kind
 from keraform.translate.layout import doc
 from keraform.translate.rules.idioms.form import FunctionIdiom, MethodIdiom, bound_to, emit
 from keraform.translate.rules.record import Arguments, Code
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from keraform.translate.calls import CallTranslator
 
 
+# What `min`, `max` and `eps` of a dtype are.
+NUMBER_LIMITS = {"finfo": FLOAT_LIMITS, "iinfo": PY}
+
+
 def limits(name: str) -> FunctionIdiom:
     """`torch.finfo(dtype)` and `torch.iinfo(dtype)`."""
 
     def idiom(calls: CallTranslator, node: cst.Call) -> Code:
         bound = bound_to(f"torch.{name}", "type", calls.arguments(node))
-        return emit(calls, f"kf.{name}({{type}})", bound, PY)
+        return emit(calls, f"kf.{name}({{type}})", bound, NUMBER_LIMITS[name])
 
     return idiom
 

@@ -60,7 +60,8 @@ def plain_when_float(name: str, template: str) -> MethodIdiom:
             return emit(calls, template, bound, Kind("tensor", receiver.kind.dtype))
         if "dtype" in bound:
             return emit(calls, rule.emit, bound, parse_kind("dtype:dtype", bound))
-        kind = Kind("tensor", "int64" if receiver.kind.dtype_class else None)
+        dtype = "mask" if receiver.kind.dtype == "mask" else None  # whole numbers, or floats
+        kind = Kind("tensor", "int64" if receiver.kind.dtype_class else dtype)
         return emit(calls, rule.emit, bound, kind)
 
     return idiom

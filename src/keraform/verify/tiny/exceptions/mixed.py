@@ -115,6 +115,7 @@ ROWS: dict[str, Rows] = {
     "oneformer": (
         ("conv_dim", 32, "a norm of 32 groups is written in the code"),
         ("mask_dim", 32, "a norm of 32 groups is written in the code"),
-        ("hidden_dim", 24, "divisible by the heads"),
+        ("hidden_dim", 32,
+         "projections from other widths are in a plain list, whose weights no checkpoint holds"),
     ),
 }  # fmt: skip
