@@ -174,6 +174,15 @@ def test_four_dimensional_masks_are_returned_as_they_are():
         assert getattr(masks, function)(config(), ours_embeds, given, **NO_CACHE) is given
 
 
+def test_four_dimensional_booleans_are_what_torch_adds_of_them():
+    ours_embeds, _ = embeds()
+    given = np.tri(LENGTH, dtype="bool") & np.ones((BATCH, 1, 1, LENGTH), "bool")
+    ours = masks.create_bidirectional_mask(config(), ours_embeds, ops.array(given), **NO_CACHE)
+    scores = np.random.default_rng(0).normal(size=given.shape).astype("float32")
+    added = torch.from_numpy(scores) + torch.from_numpy(given)
+    np.testing.assert_array_equal(ops.convert_to_numpy(ops.array(scores) + ours), added.numpy())
+
+
 def test_config_can_make_a_decoder_bidirectional():
     ours_embeds, theirs_embeds = embeds()
     mask, torch_mask = both(PADDING["left"])

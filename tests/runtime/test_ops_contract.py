@@ -278,6 +278,8 @@ def test_dynamic_helpers_tell_tensors_from_python() -> None:
     x = kf.tensor([[1, 2], [3, 4]])
     assert dynamic.size(x) == (2, 2) and dynamic.size(x, 0) == 2
     assert dynamic.split("a b", " ") == ["a", "b"]
+    assert dynamic.sum(x, axis=1, keepdims=True).shape == (2, 1)
+    assert dynamic.sum(np.ones((2, 3)), axis=1).shape == (2,)
     assert [p.shape for p in dynamic.split(x, 1)] == [(1, 2), (1, 2)]
     assert dynamic.add(1, 2) == 3 and dynamic.add([1], [2]) == [1, 2]
     assert dtype(dynamic.truediv(x, 2)) == "float32"

@@ -855,3 +855,147 @@ def test_a_tensor_keeps_its_dtype_when_something_is_added_in_place() -> None:
         """
     )
     assert '    x = ops.cast(ops.add(x, ops.cast(y, "float32")), x.dtype)' in code
+
+
+def test_what_is_made_in_a_call_is_float32_and_what_a_constructor_makes_the_model_s() -> None:
+    source = """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table = nn.Buffer(torch.zeros(3), persistent=False)
+                self.scale = nn.Buffer(torch.tensor(0.5), persistent=False)
+                self.other = self.make(3)
+
+            def make(self, n: int):
+                return torch.zeros(n)
+
+            def forward(self, x: torch.FloatTensor):
+                return x * torch.ones(3)
+        """
+    assert kind_at(source, "torch.zeros(n)").dtype == "float"
+    assert kind_at(source, "torch.ones(3)").dtype == "float32"
+    code = lines(source)
+    own = "dtype=self.compute_dtype"
+    assert f"        self.table = layers.buffer(ops.zeros((3,)), {own})" in code
+    assert f"        self.scale = layers.buffer(kf.tensor(0.5), {own})" in code
+    assert "        return ops.multiply(x, ops.ones((3,)))" in code
+
+
+def test_layers_that_a_constructor_appends_are_known_by_their_place() -> None:
+    source = """
+        class First(nn.Module):
+            def forward(self, x):
+                return x, None
+
+        class Last(nn.Module):
+            def forward(self, x):
+                return x.float()
+
+        class Block(nn.Module):
+            def __init__(self, wide: bool):
+                super().__init__()
+                self.layer = nn.ModuleList()
+                self.layer.append(First())
+                if wide:
+                    self.layer.append(First())
+                self.layer.append(Last())
+
+            def forward(self, x: torch.FloatTensor):
+                a = self.layer[0]
+                b = self.layer[1]
+                return self.layer[-1](x)
+        """
+    assert kind_at(source, "self.layer[0]") == Kind("layer", name="First")
+    assert kind_at(source, "self.layer[1]") == Kind("layer", name="First|Last")
+    assert kind_at(source, "self.layer[-1](x)").dtype == "float32"
+
+
+def test_a_dtype_that_a_loop_changes_differs_from_round_to_round() -> None:
+    source = """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.wo = nn.Linear(3, 3)
+
+            def forward(self, x):
+                return x + self.wo(x)
+
+        class Model(PreTrainedModel):
+            _keep_in_fp32_modules = ["wo"]
+
+            def __init__(self, config):
+                super().__init__(config)
+                self.dropout = nn.Dropout(0.1)
+                self.block = nn.ModuleList([Block() for _ in range(2)])
+
+            def forward(self, x: torch.FloatTensor):
+                for block in self.block:
+                    x = block(x)
+                return x
+        """
+    assert "        return ops.add(x, self.wo(x))" in lines(source)
+
+
+def test_a_mask_times_a_fraction_may_be_float32() -> None:
+    source = """
+        def f(x: torch.FloatTensor, attention_mask: torch.Tensor):
+            return x + (1 - attention_mask) * torch.finfo(x.dtype).min
+        """
+    assert lines(source)[1] == (
+        "    return ops.add(x, ops.multiply(1 - attention_mask, kf.finfo(x.dtype).min))"
+    )
+
+
+def test_what_may_be_of_integers_is_compared_with_a_fraction_by_a_function() -> None:
+    source = """
+        def f(x: torch.Tensor, y: torch.FloatTensor):
+            return x > 0.5, y > 0.5
+        """
+    assert lines(source)[1] == "    return ops.greater(x, 0.5), y > 0.5"
+
+
+def test_what_a_plain_mapping_holds_is_not_known() -> None:
+    source = """
+        def f(masks: dict):
+            return masks.get("causal")
+        """
+    assert kind_at(source, 'masks.get("causal")').is_unknown
+
+
+def test_what_has_axes_is_no_mapping_whatever_its_annotation_says() -> None:
+    source = """
+        def f(bbox: dict):
+            return bbox[:, :, [0, 2]]
+        """
+    assert kind_at(source, "bbox").is_unknown
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("kernel_size", PY), ("hidden_size", Kind("dim", name="annotated"))]
+)
+def test_sizes_of_kernels_may_be_one_for_each_axis(name: str, expected: Kind) -> None:
+    source = f"""
+        class Conv(nn.Module):
+            def __init__(self, {name}: int):
+                super().__init__()
+                self.size = {name}
+
+        class Model(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                self.conv = Conv(config.size)
+        """
+    assert kind_at(source, name) == expected
+
+
+def test_an_attribute_that_is_none_first_and_set_later_is_not_known_to_be_none() -> None:
+    source = """
+        class Model(nn.Module):
+            def __init__(self, names: list[str]):
+                super().__init__()
+                self.keys = None
+                for name in names:
+                    if self.keys is None:
+                        self.keys = {name: name}
+        """
+    assert kind_after(source, "if self.keys", "self.keys") == Kind("dict", optional=True)

@@ -423,3 +423,112 @@ def test_leaving_training_is_said_by_each_call() -> None:
         """
     )
     assert not any("eval" in line for line in code)
+
+
+def test_rows_of_lengths_that_a_tensor_says_are_no_scan() -> None:
+    code = lines(
+        """
+        def f(x: torch.Tensor, lengths: torch.LongTensor):
+            rows = []
+            for i in range(x.shape[0]):
+                rows.append(x[i, : lengths[i]])
+            return rows
+        """
+    )
+    assert not any("kf.scan" in line for line in code)
+
+
+def test_what_stands_in_for_a_missing_package_is_translated() -> None:
+    code = lines(
+        """
+        from transformers.utils import is_xlstm_available
+
+        if is_xlstm_available():
+            from xlstm import Block
+        else:
+            class Block(nn.Module):
+                def forward(self, x: torch.FloatTensor):
+                    return x
+
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.block = Block()
+        """
+    )
+    assert code[0] == "class TFBlock(Layer):"
+    assert '        self.block = TFBlock(name="block")' in code
+
+
+def test_a_part_of_a_list_of_layers_that_are_added_by_name_is_not_registered() -> None:
+    code = lines(
+        """
+        class Decoder(nn.Module):
+            def __init__(self, widths: list[int]):
+                super().__init__()
+                found = []
+                for number, width in enumerate(widths):
+                    layer = nn.Linear(width, width)
+                    self.add_module(f"adapter_{number}", layer)
+                    found.append(layer)
+                self.layers = found[::-1]
+        """
+    )
+    assert "        self.layers = tree.Unregistered(found[::-1])" in code
+
+
+def test_a_plain_list_to_which_layers_are_appended_is_not_registered() -> None:
+    code = lines(
+        """
+        class Decoder(nn.Module):
+            def __init__(self, widths: list[int]):
+                super().__init__()
+                self.names = []
+                self.layers = []
+                for width in widths:
+                    self.names.append(str(width))
+                    self.layers.append(nn.Linear(width, width))
+        """
+    )
+    assert "        self.layers = tree.Unregistered([])" in code
+    assert "        self.names = []" in code
+
+
+def test_options_of_what_is_made_come_from_a_mapping_without_the_device() -> None:
+    assert body(
+        """
+        options = {"device": x.device, "dtype": x.dtype}
+        return torch.zeros(2, 3, **options)
+        """
+    ) == ['options = {"dtype": x.dtype}', "return ops.zeros((2, 3), **options)"]
+
+
+def test_a_number_in_a_tensor_without_axes_is_a_number() -> None:
+    assert body(
+        """
+        total = torch.full((), 0.0)
+        for row in x:
+            total = total + row
+        return total, torch.full((), 0.5, dtype=x.dtype)
+        """
+    ) == [
+        "total = 0.0",
+        "for row in x:",
+        "    total = total + row",
+        "return total, kf.full((), 0.5, dtype=x.dtype)",
+    ]
+
+
+def test_a_variable_is_filled_with_another_tensor_without_a_name() -> None:
+    code = lines(
+        """
+        class Model(PreTrainedModel):
+            @torch.no_grad()
+            def _init_weights(self, module):
+                for name, p in module.named_parameters():
+                    nn.init.copy_(p, p / 2)
+        """,
+        imports="import torch\nfrom torch import nn\n"
+        "from transformers import PreTrainedModel\n\n\n",
+    )
+    assert "            init.copy_(p, None, ops.divide(p, 2))" in code

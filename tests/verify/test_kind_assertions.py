@@ -109,7 +109,10 @@ def found(path: Path, facts: dict[str, str] | None = None) -> list[Contradiction
         (Kind("tensor", "float", 3), ONES, False),
         (DIM, 3, True),
         (DIM, 3.0, False),
-        (DIM, torch.tensor(3), False),
+        (DIM, torch.tensor(3), True),  # as in a graph of the port
+        (DIM, torch.tensor(3.0), False),
+        (DIM, torch.tensor([3]), False),
+        (INT, torch.tensor(3), False),
         (Kind("dim", "float"), 1.5, True),
         (INT, 3, True),
         (INT, ONES, False),

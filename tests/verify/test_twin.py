@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from mini import Mini, mini_inputs
 from torch import nn
 from transformers import RagConfig
 
+from keraform.verify import cases
 from keraform.verify.cases import Case, Variant
 from keraform.verify.classes import config_class_of, import_upstream
 from keraform.verify.compare import compare
@@ -145,6 +148,23 @@ def stretching_case(scales: list[float]) -> Case:
 )
 def test_weights_are_drawn_again_where_rounding_decides(scales, taken):
     assert stretching_case(scales).twin.state["scale"] == np.float32(taken)
+
+
+class Choosing(Stretching):
+    """Takes the largest values, which rounding may choose."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.scale).topk(3).values
+
+
+@pytest.mark.parametrize(("module", "kernels"), [(Stretching, 0), (Choosing, 1)])
+def test_what_sorts_is_run_with_the_backends_kernels_too(module, kernels, monkeypatch):
+    used = []
+    monkeypatch.setattr(cases, "BackendKernels", lambda: used.append(1) or nullcontext())
+    case = stretching_case([1.0])
+    case.make_twin = lambda: Twin(module, {"scale": np.array([1.0], "float32")})
+    assert case.twin.construct is module
+    assert len(used) == kernels
 
 
 def test_constructors_large_values_are_smaller_in_other_twins():

@@ -17,7 +17,7 @@ def facts(
         str | None, typer.Argument(metavar="TYPE", help="A model type.", show_default=False)
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every proved model type, and what they share.")
+        bool, typer.Option("--all", help="Every module that has facts.")
     ] = False,
     out: Annotated[
         Path | None,
@@ -48,7 +48,12 @@ def facts(
     directory = out or Path(translate_room.__file__).parent / "facts"
     directory.mkdir(parents=True, exist_ok=True)
     if model_type is None:
-        modules = {upstream_module_name(each): () for each in PROVED_TYPES} | SHARED
+        recorded_of = dict.fromkeys(read_facts(each).module for each in directory.glob("*.json.gz"))
+        modules = {
+            **{upstream_module_name(each): () for each in PROVED_TYPES},
+            **dict.fromkeys(recorded_of, ()),
+            **SHARED,
+        }
     else:
         modules = {upstream_module_name(model_type): ()}
     rows = []
