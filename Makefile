@@ -8,7 +8,7 @@ NEWEST := .venv-newest
 WORKERS ?= 2
 # The types that CI proves each time, whether their ports have changed or not: one of each kind of model.
 CORE := bert albert deberta-v2 gpt2 llama qwen3 t5 bart mixtral mamba falcon_mamba xlnet vit swin convnext \
-        segformer detr mask2former depth_anything clip blip llava whisper wav2vec2 encodec speecht5 patchtst \
+        segformer detr upernet depth_anything clip blip llava whisper wav2vec2 encodec speech_to_text patchtst \
         layoutlm decision_transformer rwkv
 
 # The first Python of 3.11 or newer that starts.
