@@ -16,9 +16,7 @@ def facts(
     model_type: Annotated[
         str | None, typer.Argument(metavar="TYPE", help="A model type.", show_default=False)
     ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Every module that has facts.")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every module that has facts.")] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where to; by default into the package."),
