@@ -46,10 +46,9 @@ def facts(
     directory = out or Path(translate_room.__file__).parent / "facts"
     directory.mkdir(parents=True, exist_ok=True)
     if model_type is None:
-        recorded_of = dict.fromkeys(read_facts(each).module for each in directory.glob("*.json.gz"))
         modules = {
             **{upstream_module_name(each): () for each in PROVED_TYPES},
-            **dict.fromkeys(recorded_of, ()),
+            **{read_facts(each).module: () for each in directory.glob("*.json.gz")},
             **SHARED,
         }
     else:
