@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from keraform.translate import map_source, translate_source
+from keraform.translate.expressions.promotion import needs_function
 from keraform.translate.kinds import (
     BOOL,
     DIM,
@@ -999,3 +1000,60 @@ def test_an_attribute_that_is_none_first_and_set_later_is_not_known_to_be_none()
                         self.keys = {name: name}
         """
     assert kind_after(source, "if self.keys", "self.keys") == Kind("dict", optional=True)
+
+
+def test_a_class_method_is_called_without_its_class() -> None:
+    source = """
+        class Attention(nn.Module):
+            @classmethod
+            def _merge(cls, tensor, heads):
+                return tensor.permute(0, 2, 1)
+
+            def forward(self, x: torch.FloatTensor):
+                return self._merge(x, 2)
+        """
+    assert kind_at(source, "tensor").is_tensor
+    assert "        return ops.transpose(tensor, (0, 2, 1))" in lines(source)
+
+
+def test_what_only_constructors_call_makes_tensors_of_the_model_s_dtype() -> None:
+    source = """
+        def make(config):
+            vector = torch.ones(3)
+            return vector
+
+        class Model(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                self.vector = nn.Buffer(make(config), persistent=False)
+        """
+    assert "        self.vector = layers.buffer(make(config), dtype=self.compute_dtype)" in lines(
+        source
+    )
+
+
+def test_what_has_a_method_of_tensors_is_no_list() -> None:
+    source = """
+        def f(x: list, dtype):
+            x.append(1)
+            return x.to(dtype=dtype)
+        """
+    assert lines(source)[1:] == ["    x.append(1)", "    return ops.cast(x, dtype)"]
+
+
+def test_a_mask_that_is_made_may_be_of_truth_values() -> None:
+    source = """
+        from transformers.masking_utils import create_bidirectional_mask
+
+        def f(config, x: torch.FloatTensor):
+            return create_bidirectional_mask(config=config, inputs_embeds=x)
+        """
+    assert kind_at(source, "create_bidirectional_mask(config=config, inputs_embeds=x)").dtype == (
+        "mask"
+    )
+
+
+def test_products_of_vectors_are_functions() -> None:
+    vector, matrix = Kind("tensor", "float", 1), Kind("tensor", "float", 2)
+    assert needs_function("@", matrix, vector)
+    assert not needs_function("@", matrix, matrix)

@@ -7,7 +7,7 @@ import numpy as np
 from keraform.verify.leaves import Leaf
 from keraform.verify.localising.alignment import Pair, difference, dtype_difference
 from keraform.verify.localising.recorder import Execution
-from keraform.verify.localising.statements import Statement
+from keraform.verify.localising.statements import Site, Statement
 
 
 def execution(*targets: str, **values: float) -> Execution:
@@ -41,3 +41,27 @@ def test_float64_is_float32_where_users_have_no_other() -> None:
     assert dtype_difference(pair, wide=False) is None
     half = Pair(given("float16"), given("float64"))
     assert dtype_difference(half, wide=False) == "output is float64, torch has float16"
+
+
+def adding(*dtypes: str) -> Execution:
+    """`y += x` with an `x` of the first dtype, after which `y` is of the last."""
+    execution = given(dtypes[-1])
+    for number, dtype in enumerate(dtypes):
+        site = Site("x", reads=not number, added=not number)
+        execution.operations.append((site, {"output": Leaf(dtype, np.ones(2))}))
+    return execution
+
+
+def test_a_sum_in_place_may_be_of_what_is_added() -> None:
+    def port(*dtypes: str) -> Execution:
+        made = given("bfloat16")
+        made.operations = [
+            (Site("f", False), {"output": Leaf(each, np.ones(2))}) for each in dtypes
+        ]
+        return made
+
+    torch = adding("float32", "bfloat16")
+    assert dtype_difference(Pair(torch, port("float32", "bfloat16"))) is None
+    assert dtype_difference(Pair(torch, port("bfloat16"))) is None
+    plain = adding("bfloat16", "bfloat16")
+    assert dtype_difference(Pair(plain, port("float32", "bfloat16"))) is not None

@@ -12,7 +12,7 @@ from keras import ops
 
 from keraform.runtime.layers import Tensor
 from keraform.runtime.precision import resolve
-from keraform.runtime.tracing import is_known, is_tracing
+from keraform.runtime.tracing import is_known, is_tracing, known_value
 
 __all__ = [
     "apply_chunking_to_forward",
@@ -132,12 +132,14 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
 
 def torch_int(x: Any) -> Any:
     """A Python int, or an int32 scalar where `x` is only a symbol (an unknown size)."""
-    return int(x) if is_known(x) else ops.cast(x, "int32")
+    known = known_value(x)
+    return ops.cast(x, "int32") if known is None else int(known)
 
 
 def torch_float(x: Any) -> Any:
     """A Python float, or a float32 scalar where `x` is only a symbol."""
-    return float(x) if is_known(x) else ops.cast(x, "float32")
+    known = known_value(x)
+    return ops.cast(x, "float32") if known is None else float(known)
 
 
 def torch_compilable_check(cond: Any, msg: Any, error_type: type[Exception] = ValueError) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -22,6 +25,72 @@ def is_known(value: Any) -> bool:
 
         return not isinstance(value, jax.core.Tracer)
     return True
+
+
+# What a size is computed of is near; who looks farther has met an activation.
+FARTHEST = 2000
+
+
+def known_value(value: Any) -> np.ndarray | None:
+    """The numbers inside a value, None when they cannot be read now.
+
+    In a graph of TensorFlow that is being built, they can also be read where they are computed of
+    constants alone, such as the grid of an image that the caller knows.
+    """
+    if is_known(value):
+        return None if value is None else np.asarray(keras.ops.convert_to_numpy(value))
+    if keras.backend.backend() != "tensorflow" or not hasattr(value, "graph"):
+        return None
+    found = _of_constants(value)
+    numbers = _NUMBERS.get()
+    if found is not None and numbers is not None:
+        numbers.append(found)
+    return found
+
+
+_NUMBERS: ContextVar[list[np.ndarray] | None] = ContextVar("numbers", default=None)
+
+
+@contextmanager
+def reading() -> Iterator[list[np.ndarray]]:
+    """Collects the numbers that are read inside of a graph that is being built."""
+    outer = _NUMBERS.get()
+    numbers: list[np.ndarray] = []
+    token = _NUMBERS.set(numbers)
+    try:
+        yield numbers
+    finally:
+        _NUMBERS.reset(token)
+        if outer is not None:
+            outer += numbers
+
+
+def _of_constants(tensor: Any) -> np.ndarray | None:
+    import tensorflow as tf
+
+    static = tf.get_static_value(tensor)
+    if static is not None:
+        return np.asarray(static)
+    captured = {inner.name: outer for outer, inner in getattr(tensor.graph, "captures", ())}
+    given: dict[str, np.ndarray] = {}
+    seen, pending = set(), [tensor.op]
+    while pending:
+        op = pending.pop()
+        if op.name in seen:
+            continue
+        seen.add(op.name)
+        if len(seen) > FARTHEST or op.op_def.is_stateful:
+            return None
+        if op.type != "Placeholder":
+            pending += [each.op for each in op.inputs]
+            continue
+        outer = captured.get(op.outputs[0].name)
+        known = None if outer is None or outer.dtype == tf.resource else known_value(outer)
+        if known is None:
+            return None
+        given[op.outputs[0].name] = known
+    with tf.compat.v1.Session(graph=tensor.graph) as session:
+        return np.asarray(session.run(tensor, given))
 
 
 def is_tracing(tensor: Any = None) -> bool:

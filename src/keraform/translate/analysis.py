@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import libcst as cst
 import libcst.matchers as m
@@ -36,7 +36,7 @@ KEPT_IN_FLOAT32 = re.compile(r"_keep_in_fp32_modules(?:_strict)?\s*=\s*\[([^\]]*
 OUTPUT_BASES = ("transformers.utils.ModelOutput", "transformers.utils.generic.ModelOutput")
 
 
-@dataclass(slots=True)
+@dataclass
 class Analysis:
     """What a file defines."""
 
@@ -47,8 +47,25 @@ class Analysis:
     abstract: frozenset[str] = frozenset()
     flash_attention: frozenset[str] = frozenset()
     kept_in_float32: frozenset[str] = frozenset()  # names of modules, in models of half precision
-    # names of methods and functions that run only while a model is constructed
-    construction: frozenset[str] = frozenset()
+
+    @cached_property
+    def construction(self) -> frozenset[str]:
+        """The names of methods and functions that run only while a model is constructed: the
+        constructors, and what is called by nothing else.
+        """
+        empty = cst.Module([])
+        callers: dict[str, set[str]] = {}
+        for function in (
+            *self.functions.values(),
+            *(method for info in self.classes.values() for method in info.methods.values()),
+        ):
+            for called in re.findall(r"(\w+)\(", empty.code_for_node(function.body)):
+                callers.setdefault(called, set()).add(function.name.value)
+        known, found = frozenset[str](), frozenset({"__init__", "_init_weights", "init_weights"})
+        while known != found:
+            known = found
+            found = known | {name for name, of in callers.items() if of <= known}
+        return found
 
     def derives_from_translated(self, info: ClassInfo) -> bool:
         """Whether a class has a base that is translated, here or in another file."""
@@ -97,29 +114,11 @@ def analyse(tree: cst.Module, module: str) -> Analysis:
     _classify(result)
     kept = " ".join(KEPT_IN_FLOAT32.findall(tree.code))
     result.kept_in_float32 = frozenset(re.findall(r"[\"'](\w+)[\"']", kept))
-    result.construction = _construction(result)
     if FLASH_ATTENTION in result.origins:
         result.flash_attention = frozenset(
             info.name for info in result.classes.values() if _calls(info.node, FLASH_ATTENTION)
         )
     return result
-
-
-def _construction(result: Analysis) -> frozenset[str]:
-    """The constructors, and what is called by nothing else."""
-    empty = cst.Module([])
-    callers: dict[str, set[str]] = {}
-    for function in (
-        *result.functions.values(),
-        *(method for info in result.classes.values() for method in info.methods.values()),
-    ):
-        for called in re.findall(r"(\w+)\(", empty.code_for_node(function.body)):
-            callers.setdefault(called, set()).add(function.name.value)
-    known, found = frozenset[str](), frozenset({"__init__", "_init_weights", "init_weights"})
-    while known != found:
-        known = found
-        found = known | {name for name, of in callers.items() if of <= known}
-    return found
 
 
 @cache

@@ -31,7 +31,7 @@ from keraform.translate.rules.seams import (
 )
 from keraform.translate.source import home, module_path, uses_torch
 
-MASK = Kind("tensor", "float", 4, optional=True)
+MASK = Kind("tensor", "mask", 4, optional=True)  # of booleans where two of them meet
 CALL_KINDS: dict[str, Kind] = {
     "create_causal_mask": MASK,
     "create_bidirectional_mask": MASK,

@@ -194,7 +194,11 @@ class KindInference:
 
     def returned(self, function: cst.FunctionDef) -> Kind:
         """What a function gives: what its annotation says, and what it was seen to return."""
-        return self.module.learned.result(self.module.line_of(function), self.annotated(function))
+        line, learned = self.module.line_of(function), self.module.learned
+        kind = learned.result(line, self.annotated(function))
+        if kind == TENSOR and function.name.value in self.module.analysis.construction:
+            return replace(kind, dtype=learned.results.get(line, kind).dtype)
+        return kind
 
     def annotated(self, function: cst.FunctionDef) -> Kind:
         """What the annotation of a function's result says, unless its `return` says otherwise."""

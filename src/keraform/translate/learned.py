@@ -57,7 +57,7 @@ class Learned:
         """Notes the arguments of a call of a function of the file."""
         line = module.line_of(function)
         names = [each.name.value for each in function.params.params]
-        if names[:1] == ["self"]:
+        if names[:1] in (["self"], ["cls"]):
             del names[0]
         for place, kind, value in arguments:
             if isinstance(place, int) and place >= len(names):

@@ -180,6 +180,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "randperm",
         "seed_generator",
     ),
+    "reading": ("item", "tolist"),
     "reductions": (
         "all",
         "any",

@@ -13,7 +13,6 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 from keras import ops
 
 from keraform.errors import explain
@@ -22,10 +21,11 @@ from keraform.runtime.ops import (
     dtypes,
     indexing,
     ordering,
+    reading,
     reductions,
     shapes,
 )
-from keraform.runtime.ops.tensors import Tensor, flat_sizes, is_tensor, rank, sizes
+from keraform.runtime.ops.tensors import Tensor, flat_sizes, is_tensor, sizes
 from keraform.runtime.tracing import is_known
 
 # Torch takes these as NumPy's names of its own arguments.
@@ -226,27 +226,17 @@ def type(x: Any, *args: Any) -> Any:
 
 
 def item(x: Any) -> Any:
-    """Returns the Python number in `x`; inside a graph the scalar tensor itself."""
+    """Returns the Python number in `x`; inside a graph perhaps the scalar tensor itself."""
     if is_tensor(x):
-        return keras.ops.convert_to_numpy(x).item() if is_known(x) else ops.reshape(x, ())
+        return reading.item(x)
     return x.item() if hasattr(x, "item") else x
 
 
 def tolist(x: Any) -> Any:
-    """Returns nested lists of Python numbers; inside a graph lists of scalar tensors."""
+    """Returns nested lists of Python numbers; inside a graph perhaps of scalar tensors."""
     if not is_tensor(x):
         return x.tolist() if hasattr(x, "tolist") else list(x)
-    if is_known(x):
-        return keras.ops.convert_to_numpy(x).tolist()
-    if None in tuple(x.shape):
-        raise ValueError(
-            explain(
-                "a tensor of static shape, or one that can be read now",
-                f"tolist() of shape {tuple(x.shape)} inside a graph",
-                "model.run_eagerly = True",
-            )
-        )
-    return x if rank(x) == 0 else [tolist(part) for part in shapes.unbind(x)]
+    return reading.tolist(x)
 
 
 def view(x: Any, *args: Any, **kwargs: Any) -> Any:

@@ -377,7 +377,9 @@ def _write_mask(x: Tensor, mask: Tensor, first: int, value: Tensor) -> Tensor:
     shape = sizes(x)
     flat_mask = ops.reshape(mask, (-1,))
     order = ops.cumsum(ops.cast(flat_mask, "int32")) - 1
-    last = sizes(value)[0] - 1
-    taken = ops.take(value, ops.maximum(ops.minimum(order, last), 0), axis=0)
+    rows = sizes(value)[0]
+    if not isinstance(rows, int) or rows == 0:  # perhaps no element is written
+        value = ops.pad(value, [(0, 1)] + [(0, 0)] * behind)
+    taken = ops.take(value, ops.maximum(ops.minimum(order, rows - 1), 0), axis=0)
     taken = ops.broadcast_to(taken, (sizes(flat_mask)[0], *shape[rank(mask) :]))
     return ops.where(spread, ops.reshape(taken, shape), x)

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keraform.errors import explain
-from keraform.runtime.tracing import is_known
+from keraform.runtime.tracing import known_value
 
 Tensor: TypeAlias = Any
 Size: TypeAlias = Any  # an int where the size is static, a scalar tensor where it is not
@@ -57,7 +57,8 @@ def as_int(value: Any) -> int | None:
     """Returns an integer that can be read now as an int, else None."""
     if isinstance(value, (int, np.integer)):
         return int(value)
-    return int(value) if is_known(value) else None
+    known = known_value(value)
+    return None if known is None else int(known)
 
 
 def scalar(value: Any, name: str, why: str) -> int:

@@ -76,7 +76,7 @@ class MethodTranslator:
         if name == "get_submodule" or (name == "apply" and kind.tag == "layer"):
             return self.tree_walk(receiver, name, node)
         of_torch = kind.is_tensor and name in TENSOR_ATTRIBUTES
-        if of_torch or (kind.tag == "tuple" and _only_of_tensors(name)):
+        if of_torch or (kind.tag in ("tuple", "list") and _only_of_tensors(name)):
             return self.of_tensor(receiver, name, module.calls.arguments(node))
         if kind.is_unknown and (name.removesuffix("_") in METHODS or name in idioms.METHODS):
             if name in AMBIGUOUS:
@@ -244,8 +244,8 @@ class MethodTranslator:
 
 
 def _only_of_tensors(name: str) -> bool:
-    """Whether a method belies the annotation `tuple`."""
-    return (name in METHODS or name in idioms.METHODS) and not hasattr(tuple, name)
+    """Whether a method belies that its receiver is a tuple or a list."""
+    return (name in METHODS or name in idioms.METHODS) and not hasattr(list, name)
 
 
 def _is_super(node: cst.BaseExpression) -> bool:

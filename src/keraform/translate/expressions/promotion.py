@@ -94,10 +94,10 @@ def becomes_float(symbol: str, kind: Kind, other: Kind) -> bool:
 
 def needs_function(symbol: str, left: Kind, right: Kind) -> bool:
     """Whether the operator would raise or mislead: mixed dtypes, sizes as numbers, divided
-    integers.
+    integers, products of vectors (which TensorFlow's `@` does not know).
     """
     if symbol == "@":
-        return False
+        return 1 in (left.rank, right.rank)
     left, right = _as_tensor(left), _as_tensor(right)
     if left.is_tensor and right.is_tensor:
         return _differs_on_tensors(symbol, left, right)

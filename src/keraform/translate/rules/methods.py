@@ -160,8 +160,8 @@ NEW = (
 
 OTHER = (
     _simple("detach", "ops.stop_gradient({self})"),
-    _simple("item", "ops.convert_to_numpy({self}).item()", "py"),
-    _simple("tolist", "ops.convert_to_numpy({self}).tolist()", "list"),
+    _simple("item", "kf.item({self})", "py"),
+    _simple("tolist", "kf.tolist({self})", "list"),
     _simple("numpy", "ops.convert_to_numpy({self})", "numpy"),
     _simple("is_contiguous", "True", "bool", "memory_format!"),
     _simple("is_floating_point", "kf.is_floating_point({self})", "bool"),

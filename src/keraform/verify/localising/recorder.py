@@ -139,11 +139,15 @@ class Recorder:
             execution = self._pending(statement, stage, remove=True)
             execution.result = flatten(value, self._read)
             self.executions.append(execution)
-        elif self._keeps_reads if made.sites[site].reads else self._keeps_operations:
+        elif self._keeps(made.sites[site]):
             found = flatten(value, self._read, numbers=self._keeps_reads)
             if found:
                 self._pending(statement, stage).operations.append((made.sites[site], found))
         return value
+
+    def _keeps(self, site: Site) -> bool:
+        read = site.reads and not site.added
+        return self._keeps_reads if read else self._keeps_operations
 
     def _caller(self) -> Statement | None:
         """The statement of a watched file that called the function that has just begun."""

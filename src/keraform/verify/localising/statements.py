@@ -5,7 +5,7 @@ and after each operation.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from keraform.verify.live_code import Codes, codes_of
@@ -47,10 +47,13 @@ class Statement:
 
 @dataclass(frozen=True)
 class Site:
-    """An expression inside a statement; `reads` says that it only passes a value on."""
+    """An expression inside a statement; `reads` says that it only passes a value on, `added` that
+    it is what `x += value` adds.
+    """
 
     text: str
     reads: bool
+    added: bool = False
 
 
 @dataclass
@@ -166,7 +169,10 @@ class _Instrument(ast.NodeTransformer):
         return [node, *after]
 
     def _value(self, node: ast.stmt, name: str, value: ast.expr) -> ast.expr:
+        site = len(self.made.sites)
         visited = self.visit(value)
+        if isinstance(node, ast.AugAssign) and len(self.made.sites) > site:
+            self.made.sites[site] = replace(self.made.sites[site], added=True)
         docstring = isinstance(node, ast.Expr) and isinstance(value, ast.Constant)
         if docstring or name not in RESULTS or _changes_in_place(node):
             return visited

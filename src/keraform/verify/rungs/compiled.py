@@ -4,6 +4,8 @@ eagerly.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keraform.runtime.observe import observe
 from keraform.verify.cases import Case
 from keraform.verify.compare import Difference, compare_outputs
 from keraform.verify.leaves import Leaves, leaves
@@ -20,8 +23,20 @@ from keraform.verify.port import keras_precision, keras_values, outputs_of, read
 DTYPE = "float32"
 
 
+# Inputs of integers that may decide how large something is: grids of patches, sizes of images,
+# lengths of clips.
+DECIDING = re.compile(r"grid|sizes|shapes|lens|lengths|durations")
+
+Inputs = dict[str, Any]
+
+
 def compiled(case: Case, report: ClassReport) -> str:
-    """One trace for two shapes, then XLA at the first."""
+    """One trace for two shapes, then XLA at the first.
+
+    Where that fails for want of numbers, inputs that decide sizes are constants of the graph, of
+    which each set of values has its own; where it still does, positions that the model computes of
+    its tokens are computed before. A remark says so.
+    """
     if keras.backend.backend() != "tensorflow":
         return not_applicable("graphs of TensorFlow")
     model = case.port.build(DTYPE)
@@ -29,50 +44,112 @@ def compiled(case: Case, report: ClassReport) -> str:
         first = keras_values(case.variants[0].inputs, DTYPE)
         other = case.resized()
         shapes = [first] if other is None else [first, keras_values(other, DTYPE)]
-        outcome = _graph(case, model, shapes)
-        return outcome if outcome != PASS else _xla(case, model, first)
+        try:
+            return _compiled(case, model, shapes)
+        except Exception as error:
+            deciding = _deciding(first)
+            if not deciding or isinstance(error, MemoryError):
+                raise
+        remark = f"rung 7: the values of {' and '.join(deciding)} are constants of the graph"
+        try:
+            outcome = _compiled(case, model, shapes, deciding)
+        except Exception:
+            placed = [inputs | _positions(model, inputs) for inputs in shapes]
+            if any(
+                each.keys() == inputs.keys() for each, inputs in zip(placed, shapes, strict=True)
+            ):
+                raise
+            outcome = _compiled(case, model, placed, deciding)
+            remark += ", position_ids are computed before"
+    report.remarks.append(remark)
+    return outcome
 
 
-def _graph(case: Case, model: Any, shapes: list[dict[str, Any]]) -> str:
+def _positions(model: Any, inputs: Inputs) -> Inputs:
+    """The positions that a model computes itself and hands on to the part that reads texts."""
+    found: Inputs = {}
+
+    def note(layer: Any, args: Any, kwargs: Inputs, output: Any) -> None:
+        if kwargs.get("position_ids") is not None:
+            found["position_ids"] = kwargs["position_ids"]  # the outermost layer ends last
+
+    if "position_ids" in inspect.signature(model.call).parameters and "position_ids" not in inputs:
+        with observe(note):
+            model(**inputs)
+    return found
+
+
+def _deciding(inputs: Inputs) -> tuple[str, ...]:
+    """The inputs whose values, not only their shapes, may decide how large something is."""
+    return tuple(
+        name
+        for name, value in inputs.items()
+        if DECIDING.search(name) and keras.backend.is_int_dtype(value.dtype)
+    )
+
+
+def _compiled(case: Case, model: Any, shapes: list[Inputs], constant: tuple[str, ...] = ()) -> str:
+    outcome = _graph(case, model, shapes, constant)
+    return outcome if outcome != PASS else _xla(case, model, shapes[0], constant)
+
+
+def _graph(case: Case, model: Any, shapes: list[Inputs], constant: tuple[str, ...]) -> str:
     import tensorflow as tf
 
     signature = {
         name: tf.TensorSpec(_open_shape(name, shapes), value.dtype)
         for name, value in shapes[0].items()
+        if name not in constant
     }
-    call = tf.function(_plain_call(model), input_signature=[signature], autograph=False)
+    calls: dict[tuple[bytes, ...], Callable[[Inputs], Inputs]] = {}
     for inputs in shapes:
-        outcome = _equal(case, model, inputs, call(inputs), "tf.function")
+        traced, held = _divided(inputs, constant)
+        values = tuple(np.asarray(each).tobytes() for each in held.values())
+        if values not in calls:
+            calls[values] = tf.function(
+                _plain_call(model, held), input_signature=[signature], autograph=False
+            )
+        outcome = _equal(case, model, inputs, calls[values](traced), "tf.function")
         if outcome != PASS:
             return outcome
     return PASS
 
 
-def _xla(case: Case, model: Any, inputs: dict[str, Any]) -> str:
+def _xla(case: Case, model: Any, inputs: Inputs, constant: tuple[str, ...]) -> str:
     import tensorflow as tf
 
-    call = tf.function(_plain_call(model), jit_compile=True, autograph=False)
-    return _equal(case, model, inputs, call(inputs), "jit_compile=True")
+    traced, held = _divided(inputs, constant)
+    call = tf.function(_plain_call(model, held), jit_compile=True, autograph=False)
+    return _equal(case, model, inputs, call(traced), "jit_compile=True")
 
 
-def _open_shape(name: str, shapes: list[dict[str, Any]]) -> list[int | None]:
+def _divided(inputs: Inputs, constant: tuple[str, ...]) -> tuple[Inputs, Inputs]:
+    """The inputs of a graph, and those that are its constants, as arrays."""
+    traced = {name: value for name, value in inputs.items() if name not in constant}
+    return traced, {name: ops.convert_to_numpy(inputs[name]) for name in constant}
+
+
+def _open_shape(name: str, shapes: list[Inputs]) -> list[int | None]:
     """The shape that covers all given ones: None where they differ."""
     sizes = zip(*(inputs[name].shape for inputs in shapes), strict=True)
     return [axis[0] if len(set(axis)) == 1 and len(axis) > 1 else None for axis in sizes]
 
 
-def _plain_call(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def _plain_call(model: Any, held: Inputs) -> Callable[[Inputs], Inputs]:
     """Outputs as one plain dict without None: what a graph can return."""
 
-    def call(inputs: dict[str, Any]) -> dict[str, Any]:
+    def call(inputs: Inputs) -> Inputs:
+        constants = {name: ops.convert_to_tensor(value) for name, value in held.items()}
         return leaves(
-            model(**inputs), lambda value: value if ops.is_tensor(value) else None, caches=True
+            model(**inputs, **constants),
+            lambda value: value if ops.is_tensor(value) else None,
+            caches=True,
         )
 
     return call
 
 
-def _equal(case: Case, model: Any, inputs: dict[str, Any], got: dict[str, Any], how: str) -> str:
+def _equal(case: Case, model: Any, inputs: Inputs, got: Inputs, how: str) -> str:
     eager: Leaves = outputs_of(model, inputs)
     graph = leaves(got, read_leaf)
     noise = case.noise(case.variants[0]) if case.reads_itself else {}
@@ -82,7 +159,7 @@ def _equal(case: Case, model: Any, inputs: dict[str, Any], got: dict[str, Any], 
     return PASS
 
 
-def _sizes(inputs: dict[str, Any]) -> str:
+def _sizes(inputs: Inputs) -> str:
     return ", ".join(
         f"{name} {'x'.join(map(str, np.shape(value)))}" for name, value in inputs.items()
     )

@@ -132,6 +132,14 @@ def next_(calls: CallTranslator, node: cst.Call) -> Code | None:
     return Code(called("next", called("iter", value.doc)), value.kind.item())
 
 
+def iter_(calls: CallTranslator, node: cst.Call) -> Code | None:
+    """`iter(x)` of a tensor: a graph's tensors have no rows to Python."""
+    value = calls.module.expressions(node.args[0].value)
+    if not value.kind.is_tensor or len(node.args) > 1:
+        return None
+    return emit(calls, "iter(kf.unbind({self}))", {"self": value}, UNKNOWN)
+
+
 BUILTINS: dict[str, BuiltinIdiom] = {
     "isinstance": isinstance_,
     "abs": abs_,
@@ -142,5 +150,6 @@ BUILTINS: dict[str, BuiltinIdiom] = {
     "zip": zip_,
     "getattr": getattr_,
     "hasattr": hasattr_,
+    "iter": iter_,
     "next": next_,
 }
