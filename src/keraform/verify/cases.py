@@ -155,9 +155,9 @@ class Case:
         """How far a right float32 run may be off: torch's own from float64 and, where that is not
         little or where scores are sorted, from one with the backend's kernels.
         """
-        before = TiesInOrder.sorted
+        before = TiesInOrder.count
         noise = max(self.noise(variant).values(), default=0.0)
-        sorts = TiesInOrder.sorted > before
+        sorts = TiesInOrder.count > before
         if (noise <= CALM / 2 and not sorts) or not self._runs:
             return noise
         with BackendKernels():

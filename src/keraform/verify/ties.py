@@ -63,7 +63,7 @@ IN_ORDER: dict[Callable[..., Any], Callable[..., Any]] = {
 class TiesInOrder(TorchFunctionMode):
     """While active, equal values keep the order of their places; it counts what was sorted."""
 
-    sorted: ClassVar[int] = 0
+    count: ClassVar[int] = 0
 
     def __torch_function__(
         self,
@@ -72,5 +72,5 @@ class TiesInOrder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        TiesInOrder.sorted += func in IN_ORDER
+        TiesInOrder.count += func in IN_ORDER
         return IN_ORDER.get(func, func)(*args, **(kwargs or {}))
