@@ -1057,3 +1057,32 @@ def test_products_of_vectors_are_functions() -> None:
     vector, matrix = Kind("tensor", "float", 1), Kind("tensor", "float", 2)
     assert needs_function("@", matrix, vector)
     assert not needs_function("@", matrix, matrix)
+
+
+def test_what_is_indexed_is_no_number() -> None:
+    source = """
+        class Conv(nn.Module):
+            def __init__(self, kernel_size: int, stride: int):
+                super().__init__()
+                self.padding = (kernel_size[0] // 2, kernel_size[1] // 2)
+                self.stride = stride
+        """
+    assert kind_at(source, "kernel_size") == PY
+    assert kind_at(source, "stride").tag == "dim"
+
+
+def test_a_factor_of_a_config_may_be_a_fraction() -> None:
+    source = """
+        class Resize(nn.Module):
+            def __init__(self, factor: int):
+                super().__init__()
+                self.factor = factor
+
+        class Model(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                self.layers = nn.ModuleList()
+                for each in config.sizes:
+                    self.layers.append(Resize(each))
+        """
+    assert kind_at(source, "factor") == Kind("dim", "mixed", name="annotated")

@@ -396,6 +396,23 @@ def test_a_scan_hands_on_what_its_body_reads_before_it_is_bound() -> None:
     ]
 
 
+def test_a_list_that_a_scan_fills_is_asked_for_none() -> None:
+    code = lines(
+        """
+        def f(x: torch.Tensor):
+            parts = []
+            total = x[:, 0]
+            for i in range(x.shape[1]):
+                total = total + x[:, i]
+                parts.append(total)
+            if parts:
+                return torch.stack(parts, dim=1)
+            return x
+        """
+    )
+    assert "    if parts is not None:" in code
+
+
 @pytest.mark.parametrize(
     "body",
     [

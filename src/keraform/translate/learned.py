@@ -22,6 +22,8 @@ Argument = tuple[int | str, Kind, cst.BaseExpression]
 Place = tuple[int, str]
 # Names of what may be one number, or one for each axis, though annotated as a number.
 EACH_AXIS = re.compile(r"(kernel_size|stride|padding|dilation)$")
+# Names of what may be a fraction, though annotated as a whole number.
+FRACTION = re.compile(r"(^|_)factor$")
 # A tuple of tuples, in some of the places where its name is used.
 NESTED = Kind("tuple", items=(UNKNOWN,))
 
@@ -155,7 +157,8 @@ class Learned:
             return PY
         if kind.tag == "dim" and tags == {"py"} and EACH_AXIS.search(place[1]):
             return PY
-        if kind.tag == "dim" and any(each.is_fraction for each in known):
+        open_ = tags == {"unknown"} and FRACTION.search(place[1]) is not None
+        if kind.tag == "dim" and (open_ or any(each.is_fraction for each in known)):
             return replace(kind, dtype="mixed")
         if _family(kind) is None or all(_may_be(each, kind) for each in known):
             return kind

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import libcst as cst
 import libcst.matchers as m
 
-from keraform.translate.kinds import CONFIG, INT_TENSOR, TENSOR, TUPLE, UNKNOWN, Kind
+from keraform.translate.kinds import CONFIG, INT_TENSOR, PY, TENSOR, TUPLE, UNKNOWN, Kind
 
 # Methods by which a parameter is known to be a tensor.
 TENSOR_METHODS = frozenset(
@@ -22,6 +22,8 @@ TENSOR_METHODS = frozenset(
 CACHE_METHODS = frozenset({"get_seq_length", "get_max_cache_shape", "get_mask_sizes"})
 # What stands among the methods for an index that no tuple has.
 INDEXED_BY_SEVERAL = "x[:, 0]"
+# What stands there for an index that no number has.
+INDEXED = "x[0]"
 # An attribute that layers have and tensors have not.
 OF_LAYER = "weight"
 # Names of what may be of integers.
@@ -80,6 +82,8 @@ class ParameterUses:
     def _refined(self, own: FunctionUses, name: str, kind: Kind) -> Kind:
         if kind.is_unknown:
             return TENSOR if own.calls(name, TENSOR_METHODS - {"to"}) else kind
+        if kind.tag == "dim" and own.calls(name, frozenset({INDEXED})):
+            return PY
         if kind.tag == "dim" and name in own.rounded:
             return replace(kind, dtype="mixed")
         if kind.is_tensor:
@@ -156,8 +160,7 @@ class _Collector(cst.CSTVisitor):
             self.note(node.value, OF_LAYER)
 
     def visit_Subscript(self, node: cst.Subscript) -> None:
-        if len(node.slice) > 1:
-            self.note(node.value, INDEXED_BY_SEVERAL)
+        self.note(node.value, INDEXED_BY_SEVERAL if len(node.slice) > 1 else INDEXED)
 
     def note(self, value: cst.BaseExpression, method: str) -> None:
         """Notes what is called on a parameter."""

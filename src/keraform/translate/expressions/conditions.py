@@ -43,6 +43,8 @@ COMPARE = {
 }
 
 
+# What a scan gives of a list: at least one row, in one tensor.
+GATHERED = frozenset({"scanned", "joined"})
 TRACING = re.compile(r"is_\w*(tracing|compiling|exporting)\(\)")
 
 
@@ -60,6 +62,8 @@ class ConditionTranslator:
         """The condition of a statement, and whether a size or a tensor decides it."""
         self.symbolic = False
         code = self.module.expressions(node)
+        if code.kind.name in GATHERED:
+            code = Code(doc(code.operand(6), " is not None"), BOOL, 6)
         return code, self.symbolic or code.kind.is_tensor
 
     def graph_test(self, node: cst.BaseExpression) -> Code:
