@@ -29,6 +29,8 @@ def is_known(value: Any) -> bool:
 
 # What a size is computed of is near; who looks farther has met an activation.
 FARTHEST = 2000
+# A size that is neither none nor one, and within every table.
+USUAL = 8
 
 
 def known_value(value: Any) -> np.ndarray | None:
@@ -65,7 +67,14 @@ def reading() -> Iterator[list[np.ndarray]]:
             outer += numbers
 
 
-def _of_constants(tensor: Any) -> np.ndarray | None:
+def usual_value(value: Any) -> np.ndarray | None:
+    """The numbers that are computed in a graph of TensorFlow from nothing but sizes and constants,
+    where every size that the graph does not know is `USUAL`; None for others.
+    """
+    return _of_constants(value, USUAL) if hasattr(value, "graph") else None
+
+
+def _of_constants(tensor: Any, usual: int | None = None) -> np.ndarray | None:
     import tensorflow as tf
 
     static = tf.get_static_value(tensor)
@@ -81,16 +90,26 @@ def _of_constants(tensor: Any) -> np.ndarray | None:
         seen.add(op.name)
         if len(seen) > FARTHEST or op.op_def.is_stateful:
             return None
+        if usual is not None and op.type == "Shape" and op.inputs[0].shape.rank is not None:
+            sizes = [usual if size is None else size for size in op.inputs[0].shape]
+            given[op.outputs[0].name] = np.array(sizes, op.outputs[0].dtype.as_numpy_dtype)
+            continue
         if op.type != "Placeholder":
             pending += [each.op for each in op.inputs]
             continue
         outer = captured.get(op.outputs[0].name)
-        known = None if outer is None or outer.dtype == tf.resource else known_value(outer)
+        known = None if outer is None or outer.dtype == tf.resource else _outer(outer, usual)
         if known is None:
             return None
         given[op.outputs[0].name] = known
     with tf.compat.v1.Session(graph=tensor.graph) as session:
         return np.asarray(session.run(tensor, given))
+
+
+def _outer(value: Any, usual: int | None) -> np.ndarray | None:
+    """The same of what an inner graph takes from the one around it."""
+    found = known_value(value)
+    return usual_value(value) if found is None and usual is not None else found
 
 
 def is_tracing(tensor: Any = None) -> bool:
@@ -110,18 +129,23 @@ def is_tracing(tensor: Any = None) -> bool:
     return False
 
 
+def is_for_xla() -> bool:
+    """True while a graph of TensorFlow is being built that XLA will compile."""
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    if tf.executing_eagerly():
+        return False
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
 def compiles_for_cpu() -> bool:
     """True while a graph is being built that XLA will compile for a CPU."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
-        from tensorflow.python.ops import control_flow_util
 
-        if tf.executing_eagerly():
-            return False
-        graph = tf.compat.v1.get_default_graph()
-        inside = control_flow_util.GraphOrParentsInXlaContext(graph)
-        return bool(inside) and not tf.config.get_visible_devices("GPU")
+        return is_for_xla() and not tf.config.get_visible_devices("GPU")
     if backend == "jax":
         import jax
 

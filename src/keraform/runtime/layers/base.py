@@ -15,6 +15,7 @@ from keras.src.backend.common import global_state
 from keras.src.distribution import distribution_lib
 
 from keraform.runtime import observe, precision
+from keraform.runtime.symbols import answered
 from keraform.runtime.tree import TorchTree, named_weights, read
 from keraform.runtime.tree import parameter as parameter  # of the layers' public table
 
@@ -189,7 +190,7 @@ class TorchLayer(TorchTree, _KerasLayer):
         if _executing_eagerly()():
             output = self.call(*args, **kwargs)
         else:
-            with backend.name_scope(self.name, caller=self):
+            with backend.name_scope(self.name, caller=self), answered():
                 output = self.call(*args, **kwargs)
         if distribution_lib.distribution() is not None:
             output = self._distribute(output)

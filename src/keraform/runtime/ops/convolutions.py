@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
@@ -10,11 +11,13 @@ from keraform.runtime.depthwise import depthwise
 from keraform.runtime.ops.padding import pad_constant
 from keraform.runtime.ops.tensors import (
     Tensor,
+    as_int,
     as_tensor,
     on_jax,
     per_axis,
     rank,
     refuse,
+    scalar,
     sizes,
     transpose,
 )
@@ -92,9 +95,19 @@ def _conv(
         per_axis(stride, axes, "stride"),
         padding_pairs(padding, weight.shape[2:], per_axis(dilation, axes, "dilation")),
         per_axis(dilation, axes, "dilation"),
-        groups,
+        _number_of(groups, kernel),
     )
     return channels_first(made if bias is None else made + as_tensor(bias))
+
+
+def _number_of(groups: Any, kernel: Tensor) -> int:
+    """As many groups as channels, where a graph does not know the number of those: a kernel that
+    sees one channel has as many outputs; with others the graph stops when it runs.
+    """
+    known = as_int(groups)
+    if known is None and kernel.shape[-2] == 1:
+        return int(kernel.shape[-1])
+    return scalar(groups, "groups", "a kernel of several channels does not tell it")
 
 
 def padding_pairs(
@@ -248,7 +261,7 @@ def _conv_transpose(
         per_axis(padding, axes, "padding"),
         per_axis(output_padding, axes, "output_padding"),
         per_axis(dilation, axes, "dilation"),
-        groups,
+        _number_of(groups, kernel),
     )
     return channels_first(made if bias is None else made + as_tensor(bias))
 

@@ -1,0 +1,89 @@
+"""What Python asks of the tensors of a graph, answered while a model is traced.
+
+Models decide by sizes in plain Python: `if length > table:`, `for row in rows:`. A graph of
+TensorFlow refuses such questions about what it does not know. Inside of a model they are answered:
+by the numbers where these are known while the graph is built; for sizes that are not, as for usual
+ones, with a check that stops the graph when it runs with others. What an input's values decide
+stays refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, wraps
+from typing import Any
+
+import keras
+
+from keraform.errors import explain
+from keraform.runtime.ops.shapes import unbind
+from keraform.runtime.tracing import USUAL, is_for_xla, known_value, usual_value
+
+_INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """While active, tensors of graphs answer Python."""
+    _answer_python()
+    token = _INSIDE.set(True)
+    try:
+        yield
+    finally:
+        _INSIDE.reset(token)
+
+
+def truth(condition: Any) -> bool:
+    """Whether a scalar of a graph is true.
+
+    Raises:
+        ValueError: the values of an input decide, or XLA, which leaves out the check, is to compile
+            a graph whose sizes are not known.
+    """
+    known = known_value(condition)
+    if known is not None:
+        return bool(known)
+    usual = None if is_for_xla() else usual_value(condition)
+    if usual is None:
+        raise ValueError(
+            explain(
+                "a condition that is known while the graph is built",
+                f"{condition.name} of a graph's input",
+                "inputs of static shape, or model.run_eagerly = True",
+            )
+        )
+    import tensorflow as tf
+
+    message = (
+        f"expected: sizes for which a condition of the model is {bool(usual)}, as it is for "
+        f"{USUAL}, for which this graph was made\ngot: others\n"
+        "try: a graph of their static shape, or model.run_eagerly = True"
+    )
+    tf.debugging.Assert(tf.equal(condition, bool(usual)), [message])
+    return bool(usual)
+
+
+def rows(tensor: Any) -> Iterator[Any]:
+    """The rows of a tensor of a graph; as many as its static shape says."""
+    return iter(unbind(tensor))
+
+
+@cache
+def _answer_python() -> None:
+    """Teaches TensorFlow's symbolic tensors; outside of models they refuse as ever."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    from tensorflow.python.framework.ops import SymbolicTensor
+
+    for name, answer in (("__bool__", truth), ("__iter__", rows)):
+        setattr(SymbolicTensor, name, _inside(answer, getattr(SymbolicTensor, name)))
+
+
+def _inside(answer: Callable[[Any], Any], refuse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @wraps(refuse)
+    def ask(tensor: Any) -> Any:
+        return answer(tensor) if _INSIDE.get() else refuse(tensor)
+
+    return ask
