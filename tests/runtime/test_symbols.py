@@ -95,3 +95,39 @@ def test_a_branch_inside_of_a_branch_reads_sizes_of_the_graph_around() -> None:
         return ops.cond(ops.sum(x) > 0, inner, lambda: x)
 
     assert np.asarray(graph(nested, None)(ops.ones(4))).tolist() == [3.0] * 4
+
+
+class Remembering(Layer):
+    """Computes a table once, and keeps it."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = None
+
+    def call(self, x):
+        if self.table is None:
+            self.table = x * 2
+        return self.table + x
+
+
+def test_what_a_layer_keeps_of_a_graph_is_forgotten_with_it() -> None:
+    import tensorflow as tf
+
+    layer = Remembering()
+    for size in (2, 3):
+        call = tf.function(Model(layer), autograph=False)
+        assert np.asarray(call(ops.ones(size))).tolist() == [3.0] * size
+        assert layer.table is None
+    layer(ops.ones(4))
+    assert np.asarray(layer.table).tolist() == [2.0] * 4
+
+
+def test_what_a_reshape_infers_is_no_unknown_size() -> None:
+    def heads(x):
+        batch, length, width = ops.shape(x)
+        split = ops.reshape(x, (batch, length, -1, 2))
+        split = ops.transpose(split, (0, 2, 1, 3))
+        return split * 2 if ops.shape(split)[1] == 3 else split
+
+    call = graph(heads, None, None, 6)
+    assert np.asarray(call(ops.ones((2, 5, 6)))).sum() == 2 * 60

@@ -11,28 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache, wraps
 from typing import Any
 
 import keras
 
 from keraform.errors import explain
+from keraform.runtime import tracing
 from keraform.runtime.ops.shapes import unbind
 from keraform.runtime.tracing import USUAL, is_for_xla, known_value, usual_value
-
-_INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
 
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """While active, tensors of graphs answer Python."""
+    """While active, tensors of graphs answer Python; those that layers keep are forgotten at the
+    end of the outermost model, since they are of its graph alone.
+    """
     _answer_python()
-    token = _INSIDE.set(True)
-    try:
+    with tracing.inside():
         yield
-    finally:
-        _INSIDE.reset(token)
 
 
 def truth(condition: Any) -> bool:
@@ -84,6 +81,6 @@ def _answer_python() -> None:
 def _inside(answer: Callable[[Any], Any], refuse: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @wraps(refuse)
     def ask(tensor: Any) -> Any:
-        return answer(tensor) if _INSIDE.get() else refuse(tensor)
+        return answer(tensor) if tracing.is_inside() else refuse(tensor)
 
     return ask

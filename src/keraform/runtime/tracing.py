@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -91,7 +92,7 @@ def _of_constants(tensor: Any, usual: int | None = None) -> np.ndarray | None:
         if len(seen) > FARTHEST or op.op_def.is_stateful:
             return None
         if usual is not None and op.type == "Shape" and op.inputs[0].shape.rank is not None:
-            sizes = [usual if size is None else size for size in op.inputs[0].shape]
+            sizes = _usual_sizes(op.inputs[0], usual)
             given[op.outputs[0].name] = np.array(sizes, op.outputs[0].dtype.as_numpy_dtype)
             continue
         if op.type != "Placeholder":
@@ -104,6 +105,28 @@ def _of_constants(tensor: Any, usual: int | None = None) -> np.ndarray | None:
         given[op.outputs[0].name] = known
     with tf.compat.v1.Session(graph=tensor.graph) as session:
         return np.asarray(session.run(tensor, given))
+
+
+def _usual_sizes(tensor: Any, usual: int) -> list[int]:
+    """The shape of a tensor in a graph whose unknown sizes are usual ones. Those that a reshape
+    infers from the others are not unknown, though TensorFlow does not know them.
+    """
+    sizes = list(tensor.shape)
+    if tensor.op.type == "Reshape" and None in sizes:
+        whole, target = tensor.op.inputs
+        wanted = _of_constants(target, usual)
+        if wanted is not None and whole.shape.rank is not None:
+            rest = math.prod(int(size) for size in wanted if size != -1)
+            inferred = math.prod(_usual_sizes(whole, usual)) // max(1, rest)
+            made = [inferred if size == -1 else int(size) for size in wanted]
+            sizes = [a if b is None else b for a, b in zip(made, sizes, strict=True)]
+    if tensor.op.type == "Transpose" and None in sizes:
+        whole, order = tensor.op.inputs
+        axes = _of_constants(order)
+        if axes is not None and whole.shape.rank is not None:
+            before = _usual_sizes(whole, usual)
+            sizes = [before[axis] for axis in axes]
+    return [usual if size is None else size for size in sizes]
 
 
 def _outer(value: Any, usual: int | None) -> np.ndarray | None:
@@ -151,3 +174,39 @@ def compiles_for_cpu() -> bool:
 
         return jax.default_backend() == "cpu" and is_tracing()
     return False
+
+
+# What layers were given inside of a model of a graph: the layer, the name, what it held before.
+_GIVEN: ContextVar[list[tuple[Any, str, Any]] | None] = ContextVar("given", default=None)
+_NOTHING = object()
+
+
+def is_inside() -> bool:
+    """True while a model is called to build a graph."""
+    return _GIVEN.get() is not None
+
+
+@contextmanager
+def inside() -> Iterator[None]:
+    """Marks the call of a model, or of a layer in it, that builds a graph."""
+    if is_inside():
+        yield
+        return
+    given: list[tuple[Any, str, Any]] = []
+    token = _GIVEN.set(given)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
+        for layer, name, before in reversed(given):
+            if before is _NOTHING:
+                vars(layer).pop(name, None)
+            else:
+                vars(layer)[name] = before
+
+
+def note_given(layer: Any, name: str, value: Any) -> None:
+    """Notes a tensor of a graph that a layer is about to keep."""
+    given = _GIVEN.get()
+    if given is not None and keras.ops.is_tensor(value) and not is_known(value):
+        given.append((layer, name, vars(layer).get(name, _NOTHING)))

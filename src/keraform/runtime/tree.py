@@ -17,6 +17,7 @@ from keras.src.backend.common import global_state  # call context: Keras has no 
 from keraform.runtime.owned import OWN, OWNED_NAMES, NameOwner
 from keraform.runtime.owned import owns as owns  # this module is the door to both
 from keraform.runtime.precision import resolve
+from keraform.runtime.tracing import note_given
 
 # Variables that Keras's layers add later; no torch key belongs to them.
 _KERAS_EXTRAS = ("lora_",)
@@ -92,6 +93,7 @@ class TorchTree(NameOwner):
             if ops.is_tensor(value) and tuple(value.shape) == tuple(known.shape):
                 known.assign(value)  # what a buffer of torch is set to is in the buffer
                 return
+        note_given(self, name, value)
         super().__setattr__(name, value)
 
     def current_weight(self, attribute: str) -> Any:
