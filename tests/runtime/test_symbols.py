@@ -124,7 +124,7 @@ def test_what_a_layer_keeps_of_a_graph_is_forgotten_with_it() -> None:
 
 def test_what_a_reshape_infers_is_no_unknown_size() -> None:
     def heads(x):
-        batch, length, width = ops.shape(x)
+        batch, length, _ = ops.shape(x)
         split = ops.reshape(x, (batch, length, -1, 2))
         split = ops.transpose(split, (0, 2, 1, 3))
         return split * 2 if ops.shape(split)[1] == 3 else split
