@@ -67,6 +67,7 @@ OUTPUT_FIELDS: dict[str, Kind] = {
 }
 TENSOR_ATTRIBUTES = frozenset({"data", "T", "mT", "ndim", "is_cuda", "real", "imag", "itemsize"})
 NUMPY_NUMBERS = frozenset({"pi", "e", "inf", "nan"})
+NUMPY_MODULES = frozenset({"random", "linalg", "fft"})
 
 
 class AttributeTranslator:
@@ -91,6 +92,8 @@ class AttributeTranslator:
                 kind = Kind("function", name="np") if numpy else UNKNOWN
                 if numpy and name in NUMPY_NUMBERS:
                     kind = FLOAT
+                elif numpy and name in NUMPY_MODULES:
+                    kind = UNKNOWN
                 return Code(doc(local.doc, f".{name}"), kind)
         receiver = module.expressions(node.value)
         module.comments.keep(node.dot.whitespace_before, node.dot.whitespace_after)
