@@ -104,8 +104,7 @@ def _number_of(groups: Any, kernel: Tensor) -> int:
     """As many groups as channels, where a graph does not know the number of those: a kernel that
     sees one channel has as many outputs; with others the graph stops when it runs.
     """
-    known = as_int(groups)
-    if known is None and kernel.shape[-2] == 1:
+    if as_int(groups) is None and kernel.shape[-2] == 1:
         return int(kernel.shape[-1])
     return scalar(groups, "groups", "a kernel of several channels does not tell it")
 
@@ -261,7 +260,7 @@ def _conv_transpose(
         per_axis(padding, axes, "padding"),
         per_axis(output_padding, axes, "output_padding"),
         per_axis(dilation, axes, "dilation"),
-        _number_of(groups, kernel),
+        groups,
     )
     return channels_first(made if bias is None else made + as_tensor(bias))
 
