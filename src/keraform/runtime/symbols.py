@@ -18,7 +18,7 @@ import keras
 
 from keraform.errors import explain
 from keraform.runtime import tracing
-from keraform.runtime.ops.shapes import unbind
+from keraform.runtime.ops.dynamic import iterate
 from keraform.runtime.tracing import USUAL, is_for_xla, known_value, usual_value
 
 
@@ -62,11 +62,6 @@ def truth(condition: Any) -> bool:
     return bool(usual)
 
 
-def rows(tensor: Any) -> Iterator[Any]:
-    """The rows of a tensor of a graph; as many as its static shape says."""
-    return iter(unbind(tensor))
-
-
 @cache
 def _answer_python() -> None:
     """Teaches TensorFlow's symbolic tensors; outside of models they refuse as ever."""
@@ -74,7 +69,7 @@ def _answer_python() -> None:
         return
     from tensorflow.python.framework.ops import SymbolicTensor
 
-    for name, answer in (("__bool__", truth), ("__iter__", rows)):
+    for name, answer in (("__bool__", truth), ("__iter__", iterate)):
         setattr(SymbolicTensor, name, _inside(answer, getattr(SymbolicTensor, name)))
 
 

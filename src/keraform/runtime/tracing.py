@@ -55,7 +55,7 @@ _NUMBERS: ContextVar[list[np.ndarray] | None] = ContextVar("numbers", default=No
 
 
 @contextmanager
-def reading() -> Iterator[list[np.ndarray]]:
+def numbers_read() -> Iterator[list[np.ndarray]]:
     """Collects the numbers that are read inside of a graph that is being built."""
     outer = _NUMBERS.get()
     numbers: list[np.ndarray] = []

@@ -10,7 +10,7 @@ from typing import Any
 from keras import ops
 from keras.src import backend  # compute_output_spec takes functions; the public one takes layers
 
-from keraform.runtime.tracing import is_known, is_tracing, reading
+from keraform.runtime.tracing import is_known, is_tracing, numbers_read
 
 State = tuple[Any, ...]
 
@@ -75,7 +75,7 @@ def scan(
     Returns:
         The last state, and the results: with the index as their first axis, or joined.
     """
-    with reading() as numbers:
+    with numbers_read() as numbers:
         state, first = step(0, *state)
     # rounds that read numbers, such as the size of each image, are not one round of a graph
     unrolled = axis is not None or bool(numbers) or not is_tracing()

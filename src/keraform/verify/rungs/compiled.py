@@ -16,6 +16,7 @@ from keras import ops
 from keraform.runtime.observe import observe
 from keraform.verify.cases import Case
 from keraform.verify.compare import Difference, compare_outputs
+from keraform.verify.inputs import Inputs
 from keraform.verify.leaves import Leaves, leaves
 from keraform.verify.outcome import PASS, ClassReport, failed, not_applicable
 from keraform.verify.port import keras_precision, keras_values, outputs_of, read_leaf
@@ -26,8 +27,6 @@ DTYPE = "float32"
 # Inputs of integers that may decide how large something is: grids of patches, sizes of images,
 # lengths of clips.
 DECIDING = re.compile(r"grid|sizes|shapes|lens|lengths|durations")
-
-Inputs = dict[str, Any]
 
 
 def compiled(case: Case, report: ClassReport) -> str:
@@ -54,11 +53,10 @@ def compiled(case: Case, report: ClassReport) -> str:
         try:
             outcome = _compiled(case, model, shapes, deciding)
         except Exception:
-            placed = [inputs | _positions(model, inputs) for inputs in shapes]
-            if any(
-                each.keys() == inputs.keys() for each, inputs in zip(placed, shapes, strict=True)
-            ):
+            found = [_positions(model, inputs) for inputs in shapes]
+            if not all(found):
                 raise
+            placed = [inputs | each for inputs, each in zip(shapes, found, strict=True)]
             outcome = _compiled(case, model, placed, deciding)
             remark += ", position_ids are computed before"
     report.remarks.append(remark)
