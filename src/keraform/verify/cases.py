@@ -180,9 +180,13 @@ class Case:
         return self._model
 
     def load_once(self) -> LoadReport:
-        """Load the twin's weights into `model`."""
-        if self._loaded is None:
-            self._loaded = self.load(self.model, self.state)
+        """Load the twin's weights into `model`, for which no random ones are made first where
+        nobody has asked for it yet.
+        """
+        if self._loaded is None and self._model is None:
+            self._model, self._loaded = self.port.build_anyway()
+        elif self._loaded is None:
+            self._loaded = self.load(self._model, self.state)
         return self._loaded
 
     @property

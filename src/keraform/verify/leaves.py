@@ -25,7 +25,13 @@ class Leaf:
     dtype: str
     array: np.ndarray
 
+    @classmethod
+    def without_values(cls, dtype: str) -> Leaf:
+        """A leaf that tells of a dtype alone."""
+        return cls(dtype, NOTHING)
 
+
+NOTHING = np.zeros(0)
 Leaves = dict[str, Leaf]
 State = dict[str, np.ndarray]  # weights, under the keys of torch's state dict
 ReadLeaf = Callable[[Any], Any]

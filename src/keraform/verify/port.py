@@ -153,10 +153,11 @@ def record(
     Args:
         model: the port.
         inputs: of the call.
-        recorder: told which stage runs, for statements.
+        recorder: told which stage runs, for statements; what it reads of tensors, is read of all.
         **flags: such as `output_attentions`, for a call that takes them.
     """
     recording = Recording()
+    read = read_leaf if recorder is None else recorder.read
     paths = layer_paths(model)
 
     def around(run: Any, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -164,15 +165,15 @@ def record(
         if not path:
             return run(*args, **kwargs)
         name = recording.begin(path)
-        given = flatten(named_arguments(type(layer).call, args, kwargs), read_leaf)
+        given = flatten(named_arguments(type(layer).call, args, kwargs), read)
         with recorder.stage(name) if recorder is not None else nullcontext():
             output = run(*args, **kwargs)
-        recording.end(name, given, leaves(output, read_leaf))
+        recording.end(name, given, leaves(output, read))
         return output
 
     with intercept(around):
         output = model(**inputs, **accepted(model, flags))
-    recording.outputs = leaves(output, read_leaf, caches=True)
+    recording.outputs = leaves(output, read, caches=True)
     return recording
 
 
@@ -201,3 +202,14 @@ def read_leaf(value: Any) -> Leaf | None:
     if dtype == "bfloat16":
         value = ops.cast(value, "float32")
     return Leaf(dtype, np.array(ops.convert_to_numpy(value)))
+
+
+def read_dtype(value: Any) -> Leaf | None:
+    """The dtype of a backend tensor as a leaf, also of one that has no values yet."""
+    if isinstance(value, keras.Variable):
+        value = value.value
+    return (
+        Leaf.without_values(keras.backend.standardize_dtype(value.dtype))
+        if ops.is_tensor(value)
+        else None
+    )

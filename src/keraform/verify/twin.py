@@ -127,13 +127,14 @@ def record(
     Args:
         model: the torch side.
         inputs: of the forward pass.
-        recorder: told which stage runs, for statements.
+        recorder: told which stage runs, for statements; what it reads of tensors, is read of all.
         **flags: such as `output_attentions`, for a forward pass that takes them.
     """
     recording = Recording()
     with _hooks(model, recording, recorder):
         output = model(**inputs, **accepted(model, flags))
-    recording.outputs = leaves(output, read_leaf, caches=True)
+    read = read_leaf if recorder is None else recorder.read
+    recording.outputs = leaves(output, read, caches=True)
     return recording
 
 
@@ -148,11 +149,12 @@ def accepted(model: nn.Module, flags: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _hooks(model: nn.Module, recording: Recording, recorder: Recorder | None) -> Iterator[None]:
     running: list[tuple[str, Leaves]] = []
+    read = read_leaf if recorder is None else recorder.read
 
     def begin(path: str) -> Callable[..., None]:
         def begun(module: nn.Module, args: Any, kwargs: Any) -> None:
             given = named_arguments(type(module).forward, args, kwargs)
-            running.append((recording.begin(path), flatten(given, read_leaf)))
+            running.append((recording.begin(path), flatten(given, read)))
             if recorder is not None:
                 recorder.enter(running[-1][0])
 
@@ -162,7 +164,7 @@ def _hooks(model: nn.Module, recording: Recording, recorder: Recorder | None) ->
         name, inputs = running.pop()
         if recorder is not None:
             recorder.leave()
-        recording.end(name, inputs, leaves(output, read_leaf))
+        recording.end(name, inputs, leaves(output, read))
 
     handles: list[Any] = []
     for path, module in model.named_modules():
@@ -185,6 +187,13 @@ def read_leaf(value: Any) -> Leaf | None:
     if tensor.dtype is torch.bfloat16:
         tensor = tensor.float()
     return Leaf(dtype, tensor.numpy().copy())
+
+
+def read_dtype(value: Any) -> Leaf | None:
+    """The dtype of a torch tensor as a leaf."""
+    if not isinstance(value, torch.Tensor):
+        return None
+    return Leaf.without_values(str(value.dtype).removeprefix("torch."))
 
 
 def outputs_of(model: nn.Module, inputs: Mapping[str, Any], **flags: Any) -> Leaves:

@@ -73,7 +73,7 @@ class Recorder:
         reads: bool = False,
     ) -> None:
         self.executions: list[Execution] = []
-        self._read = read
+        self.read = read
         self._wanted = wanted or (lambda stage: True)
         self._keeps_operations = operations
         self._keeps_reads = reads
@@ -82,6 +82,13 @@ class Recorder:
         self._by_stage: dict[str, list[Execution]] = {}
         self._counted = 0
         self._files: dict[str, Instrumented] = {}
+
+    def forget(self) -> None:
+        """Drops what was collected."""
+        self.executions.clear()
+        self._open.clear()
+        self._by_stage.clear()
+        self._counted = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -133,14 +140,14 @@ class Recorder:
         made = self._files[file]
         statement = made.statements[number]
         if site == PARAMETERS:
-            given = flatten(value, self._read)
+            given = flatten(value, self.read)
             self.executions.append(Execution(statement, stage, self._caller(), result=given))
         elif site == RESULT:
             execution = self._pending(statement, stage, remove=True)
-            execution.result = flatten(value, self._read)
+            execution.result = flatten(value, self.read)
             self.executions.append(execution)
         elif self._keeps(made.sites[site]):
-            found = flatten(value, self._read, numbers=self._keeps_reads)
+            found = flatten(value, self.read, numbers=self._keeps_reads)
             if found:
                 self._pending(statement, stage).operations.append((made.sites[site], found))
         return value

@@ -16,13 +16,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as TimedOut
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from keraform import support
 from keraform.translate.cache import translator_version
-from keraform.verify.backends import JAX
+from keraform.verify.backends import JAX, shared
 from keraform.verify.matrix import workers
 from keraform.verify.matrix.rows import Row, broken
 
@@ -83,7 +84,7 @@ class Matrix:
             self._sign()
             yield self.table
         if there:
-            with self._workers(JAX) as pools:
+            with TemporaryDirectory() as compiled, self._workers(JAX | shared(compiled)) as pools:
                 yield from self._climb(pools, asked, there, progress)
 
     def _classes(self, pools: list[ProcessPool], progress: Progress) -> list[Key]:

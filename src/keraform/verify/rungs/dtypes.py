@@ -5,15 +5,17 @@ each statement, where a cast inside a module shows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 
 from keraform.runtime.tree import named_layers
 from keraform.verify import port as ports
 from keraform.verify import twin
-from keraform.verify.cases import Case
+from keraform.verify.cases import Case, Variant
 from keraform.verify.compare import Difference, compare_dtypes
 from keraform.verify.findings import STATEMENT, Finding
+from keraform.verify.leaves import Recording
 from keraform.verify.localising.alignment import Pair, dtype_difference, pairs
 from keraform.verify.localising.blame import both_places, crash_finding
 from keraform.verify.localising.origins import Origin, files_of, place_of, watching
@@ -60,7 +62,7 @@ def compare_half(case: Case, dtype: str) -> Dtypes:
     variant = case.variants[0]
     model = case.port.build(dtype)
     files = files_of((layer for _, layer in named_layers(model)), case.origin)
-    its, mine = Recorder(twin.read_leaf), Recorder(ports.read_leaf)
+    its, mine = Recorder(twin.read_dtype), Recorder(ports.read_dtype)
     found = Dtypes()
     with watching(its, mine, files):
         try:
@@ -70,7 +72,7 @@ def compare_half(case: Case, dtype: str) -> Dtypes:
             what = " ".join(f"{type(error).__name__}: {error}".split())
             raise TorchFails(f"torch itself cannot run it in {dtype}: {what}") from error
         try:
-            port = ports.run_model(model, variant.inputs, dtype, False, mine, **variant.flags)
+            port = _dtypes_of_port(model, variant, dtype, mine)
             found.boundaries = compare_dtypes(torch, port, integer_width=_wide())
         except Exception as error:
             found.statements.append(crash_finding(case, "", error, dtype))
@@ -78,6 +80,26 @@ def compare_half(case: Case, dtype: str) -> Dtypes:
     statements = {each.keras: each for each in reversed(blamed)}
     found.statements = [*reversed(statements.values())] or found.statements
     return found
+
+
+def _dtypes_of_port(model: Any, variant: Variant, dtype: str, recorder: Recorder) -> Recording:
+    """The port's run. JAX compiles each operation for each shape before it computes anything, and
+    dtypes it knows without: there the run is abstract, unless the model reads numbers.
+    """
+
+    def run() -> Recording:
+        return ports.run_model(model, variant.inputs, dtype, False, recorder, **variant.flags)
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        found: list[Recording] = []
+        try:
+            jax.eval_shape(lambda: found.append(run()))
+            return found[0]
+        except Exception:
+            recorder.forget()  # the run with values says what is wrong, if anything is
+    return run()
 
 
 def _wide() -> bool:
