@@ -142,5 +142,10 @@ def _collect(
 
 
 def _forget(classes: int) -> None:
-    """Lets go of the models before."""
-    keras.backend.clear_session(free_memory=classes % CLASSES_KEPT == 0)
+    """Lets go of the models before, and on JAX of all that was compiled for them."""
+    now = classes % CLASSES_KEPT == 0
+    if now and keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+    keras.backend.clear_session(free_memory=now)
