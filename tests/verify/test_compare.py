@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keraform.verify.compare import compare, compare_dtypes, compare_leaf, compare_outputs, distance
+from keraform.verify.compare import (
+    compare,
+    compare_dtypes,
+    compare_inner,
+    compare_leaf,
+    compare_outputs,
+    distance,
+)
 from keraform.verify.deviations import DEVIATIONS
 from keraform.verify.leaves import Leaf, Recording, leaves
 from keraform.verify.tolerances import LIMITS, TOLERANCES, Tolerance, limit_of, unneeded
@@ -13,6 +20,15 @@ from keraform.verify.tolerances import LIMITS, TOLERANCES, Tolerance, limit_of, 
 
 def leaf(*values, dtype="float32"):
     return Leaf(dtype, np.array(values, "float64"))
+
+
+def test_nan_inside_counts_as_equal_where_torch_has_it():
+    torch = leaf(1.0, np.nan)
+    assert compare_inner("softmax", torch, leaf(1.0, np.nan)).within(0)
+    assert not compare_inner("softmax", torch, leaf(np.nan, 1.0)).within(1)
+    assert not compare_inner("softmax", torch, leaf(1.0, 0.0)).within(1)
+    assert not compare_inner("softmax", torch, leaf(1.5, np.nan)).within(0.1)
+    assert not compare_inner("softmax", leaf(np.nan), leaf(np.nan)).within(1)
 
 
 def test_nan_on_both_sides_is_a_difference():

@@ -175,3 +175,16 @@ def test_constructors_large_values_are_smaller_in_other_twins():
 
     first, other = twin_of(construct).state["weight"], twin_of(construct, 1).state["weight"]
     assert np.sqrt(np.mean(first**2)) > 10 > 2 > np.sqrt(np.mean(other**2))
+
+
+def test_bounds_stay_infinite_and_memory_that_was_left_as_it_was_gets_values():
+    def construct() -> nn.Module:
+        module = nn.Linear(2, 2)
+        module.register_buffer("bounds", torch.tensor([-torch.inf, torch.inf]))
+        nn.init.constant_(module.weight, torch.nan)
+        return module
+
+    for seed in (0, 1):
+        state = twin_of(construct, seed).state
+        assert list(state["bounds"]) == [-np.inf, np.inf]
+        assert np.isfinite(state["weight"]).all()

@@ -112,11 +112,22 @@ def _noisy(key: str, value: np.ndarray, seed: int, spread: float) -> torch.Tenso
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     if key.endswith("running_var"):
         return torch.from_numpy(rng.uniform(1.0, 4.0, value.shape).astype("float32"))
-    if seed and value.size:  # what a constructor draws large, as frequencies of a sine, is smaller
-        value = value / max(1.0, float(np.sqrt(np.mean(np.square(value)))))
-    scale = 0.2 if value.ndim < 2 else 0.5 / np.sqrt(max(1, math.prod(value.shape[1:])))
+    value = np.where(np.isnan(value), 0, value)  # memory that a constructor leaves as it was
+    inputs = math.prod(value.shape[1:]) or 1
+    if seed:
+        value = _calmed(value, 1 / math.sqrt(inputs))
+    scale = 0.2 if value.ndim < 2 else 0.5 / math.sqrt(inputs)
     noise = spread * scale * rng.normal(size=value.shape)
     return torch.from_numpy(np.asarray(value + noise, "float32"))
+
+
+def _calmed(value: np.ndarray, largest: float) -> np.ndarray:
+    """What a constructor draws large, made as small as what adds up to inputs of one: frequencies
+    of a sine and scores of attention, at which rounding would decide. Bounds stay infinite.
+    """
+    finite = value[np.isfinite(value)]
+    rms = float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
+    return np.where(np.isfinite(value), value / max(1.0, rms / largest), value)
 
 
 def record(

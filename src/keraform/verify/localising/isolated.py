@@ -15,7 +15,7 @@ from keras import ops
 
 from keraform.runtime.observe import intercept
 from keraform.verify import port as ports
-from keraform.verify.compare import Difference, compare_leaf, compare_outputs, compare_stage
+from keraform.verify.compare import Difference, compare_inner, compare_outputs, compare_stage
 from keraform.verify.draws.of_keras import keras_noise
 from keraform.verify.leaves import (
     Leaf,
@@ -201,7 +201,7 @@ class _Injection:
     ) -> _Wrong | None:
         found = []
         for mine, its in pairs.items():
-            each = compare_leaf(mine, torch[its], keras[mine])
+            each = compare_inner(mine, torch[its], keras[mine])
             if not each.within(self._limit) and not _mixed(torch[its], keras[mine]):
                 starves = torch[its].array.shape != keras[mine].array.shape
                 found.append(_Wrong(each, starves, torch[its], keras[mine]))

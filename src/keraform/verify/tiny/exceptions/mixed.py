@@ -31,6 +31,9 @@ ROWS: dict[str, Rows] = {
     "llava_next_video": (
         ("image_grid_pinpoints", [[32, 32]], "the image whole and as one tile"),
     ),
+    "pi0": (
+        ("min_period", 0.5, "the sine of 1,600 radians loses four digits of float32"),
+    ),
     "clipseg": (
         ("extract_layers", [0, 1], "of the tiny encoder"),
     ),
