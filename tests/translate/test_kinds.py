@@ -1086,3 +1086,91 @@ def test_a_factor_of_a_config_may_be_a_fraction() -> None:
                     self.layers.append(Resize(each))
         """
     assert kind_at(source, "factor") == Kind("dim", "mixed", name="annotated")
+
+
+@pytest.mark.parametrize(
+    ("name", "annotation", "expected"),
+    [
+        ("pixel_mask", "torch.BoolTensor", "mask"),
+        ("padding_mask", "torch.BoolTensor", "mask"),
+        ("encoder_attention_mask", "torch.LongTensor", "mask"),
+        ("attention_mask", "torch.LongTensor", "int64"),
+        ("token_mask", "torch.BoolTensor", "bool"),
+    ],
+)
+def test_masks_that_are_made_may_be_of_another_dtype(
+    name: str, annotation: str, expected: str
+) -> None:
+    source = f"""
+        def f({name}: {annotation}):
+            return {name}
+        """
+    assert kind_at(source, name) == Kind("tensor", expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("values_padding", "mask"), ("token_mask", "mask"), ("codes", "int64")]
+)
+def test_a_mask_of_unknown_dtype_is_no_mask_of_integers_alone(name: str, expected: str) -> None:
+    source = f"""
+        def f({name}: torch.LongTensor):
+            return {name}
+
+        def g(x: torch.Tensor):
+            return f(x * 1)
+        """
+    assert kind_at(source, name) == Kind("tensor", expected)
+
+
+def test_sizes_of_kernels_of_a_config_may_be_several_beside_numbers() -> None:
+    source = """
+        class Conv(nn.Module):
+            def __init__(self, stride: int = 1):
+                super().__init__()
+                self.size = stride
+
+        class Model(nn.Module):
+            def __init__(self, config, stride):
+                super().__init__()
+                self.first = Conv(stride=2)
+                self.second = Conv(config.strides[0])
+                self.third = Conv(stride)
+        """
+    assert kind_after(source, "self.size = stride", "stride") == PY
+
+
+def test_a_list_of_layers_may_get_layers_of_another_class() -> None:
+    source = """
+        class Model(nn.Module):
+            def __init__(self, n):
+                super().__init__()
+                blocks = [nn.Linear(4, 4) for i in range(n)]
+                blocks.append(nn.LayerNorm(4))
+                self.blocks = nn.ModuleList(blocks)
+                stages = [nn.Linear(4, 4)]
+                for i in range(n):
+                    stages.append(nn.LayerNorm(4))
+                stages += [nn.ReLU()]
+                self.stages = nn.ModuleList(stages)
+        """
+    both = Kind("layers", name="nn.Linear|nn.LayerNorm")
+    assert kind_after(source, "ModuleList(blocks", "blocks") == both
+    assert kind_after(source, "range(n):\n            stages", "stages") == Kind("layers")
+    assert kind_after(source, "ModuleList(stages", "stages") == Kind("layers")
+
+
+def test_what_is_updated_by_several_values_is_no_dict() -> None:
+    source = """
+        def f(caches, key, x: torch.Tensor, y: torch.Tensor):
+            caches[key].update({})
+            return caches[key].update(x, y)
+        """
+    assert kind_at(source, "caches[key].update({})") == PY
+    assert kind_at(source, "caches[key].update(x, y)").is_unknown
+
+
+def test_a_sum_that_is_recorded_as_a_number_and_a_tensor_is_either() -> None:
+    source = "def f(layers, x):\n    y = 0.0\n    for each in layers:\n        y = each(x) + y\n"
+    place = "4:22:4:23"
+    _, found = map_source(source, filename="f.py", facts={place: "float|tensor:float:2"})
+    assert place not in found.kinds

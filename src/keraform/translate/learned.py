@@ -24,6 +24,8 @@ Place = tuple[int, str]
 EACH_AXIS = re.compile(r"(kernel_size|stride|padding|dilation)$")
 # Names of what may be a fraction, though annotated as a whole number.
 FRACTION = re.compile(r"(^|_)factor$")
+# Names of what says what is padding, in whatever dtype.
+MASK = re.compile(r"(mask|padding)$")
 # A tuple of tuples, in some of the places where its name is used.
 NESTED = Kind("tuple", items=(UNKNOWN,))
 
@@ -155,7 +157,8 @@ class Learned:
             return PY  # a size that is given as it is
         if kind.is_tensor and tags == {"py"}:
             return PY
-        if kind.tag == "dim" and tags == {"py"} and EACH_AXIS.search(place[1]):
+        of_config = "py" in tags and tags <= {"py", "int", "dim", "unknown"}
+        if kind.tag == "dim" and of_config and EACH_AXIS.search(place[1]):
             return PY
         open_ = tags == {"unknown"} and FRACTION.search(place[1]) is not None
         if kind.tag == "dim" and (open_ or any(each.is_fraction for each in known)):
@@ -167,9 +170,15 @@ class Learned:
         return DIM if families == {"number"} else UNKNOWN
 
     def _unless_of_others(self, place: Place, kind: Kind) -> Kind:
-        """An annotated dtype, unless calls pass others."""
+        """An annotated dtype, unless calls pass others; a mask of which a call does not know the
+        dtype may be of any.
+        """
         found = self.dtypes.get(place, set())
-        return kind if found <= {None, kind.dtype} else replace(kind, dtype="mixed")
+        if not found <= {None, kind.dtype}:
+            return replace(kind, dtype="mixed")
+        given = self.kinds.get(place, set())
+        unsaid = any(each.is_tensor and each.dtype is None for each in given)
+        return replace(kind, dtype="mask") if unsaid and MASK.search(place[1]) else kind
 
     @property
     def revises(self) -> bool:

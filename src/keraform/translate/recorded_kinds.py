@@ -26,6 +26,8 @@ class RecordedKinds:
         if fact is None:
             return kind
         known = kind_from_fact(fact)
+        if known.is_unknown and kind.tag in ("int", "float") and "tensor" in fact:
+            return known  # a sum that begins with a number
         if kind.name == "scanned" or known.is_unknown or kind.tag in INFERRED:
             return kind
         if known.tag == "none" and not kind.is_unknown:

@@ -32,6 +32,10 @@ INTEGERS = re.compile(
 )
 # Names of what is never of integers, though annotations say so now and then.
 FLOATS = frozenset({"pixel_values", "inputs_embeds", "input_features", "hidden_states"})
+# Masks that tokenizers and processors make, of integers, whatever annotations say.
+MADE_MASKS = ("attention_mask", "padding_mask", "pixel_mask")
+# The mask that an encoder leaves to a decoder: the one that it was given, or one that it made.
+OF_ENCODER = "encoder_attention_mask"
 # What functions of masks are given, though annotated as plain integers.
 MASK_INDICES = frozenset({"batch_idx", "head_idx", "q_idx", "kv_idx"})
 
@@ -71,8 +75,9 @@ class ParameterUses:
             kind = self._refined(own, name, kind)
         if kind.is_tensor and kind.dtype_class == "int" and name in FLOATS:
             kind = replace(kind, dtype="float")
-        if kind.dtype == "bool" and name.endswith("attention_mask"):
-            kind = replace(kind, dtype="mask")  # tokenizers give integers, whatever it says
+        of_others = kind.dtype == "int64" and name == OF_ENCODER
+        if of_others or (kind.dtype == "bool" and name.endswith(MADE_MASKS)):
+            kind = replace(kind, dtype="mask")
         if kind.tag == "bool" and name.endswith("_mask"):
             kind = Kind("tensor", "mask", optional=True)
         if (kind.is_tensor or kind.is_unknown) and kind.dtype is None:

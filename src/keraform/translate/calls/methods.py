@@ -68,7 +68,7 @@ class MethodTranslator:
         reduced = prefixes.reduction(module.calls, func, node)
         if reduced is not None:
             return reduced
-        receiver = self.receiver(func)
+        receiver = self.receiver(func, node)
         module.comments.keep(func.dot.whitespace_before, func.dot.whitespace_after)
         kind = receiver.kind
         if name in TREE_WALKS and not node.args and not kind.is_tensor:
@@ -82,12 +82,20 @@ class MethodTranslator:
             if name in AMBIGUOUS:
                 return self.of_unknown(receiver, name, node)
             return self.of_tensor(receiver, name, module.calls.arguments(node))
-        return self.of_object(receiver, name, node)
+        code = self.of_object(receiver, name, node)
+        if name == "append" and kind.tag == "layers" and isinstance(func.value, cst.Name):
+            added = kind.or_layer(module.calls.arguments.kinds[0])
+            module.targets.bind(func.value, Kind("layers", name=added.name))
+        return code
 
-    def receiver(self, func: cst.Attribute) -> Code:
-        """What a method is called on; `x[key].append(y)` says that `x` holds lists."""
-        if func.attr.value in OF_CONTAINERS and isinstance(func.value, cst.Subscript):
-            return self.module.subscripts.of_container(func.value)
+    def receiver(self, func: cst.Attribute, node: cst.Call) -> Code:
+        """What a method is called on; `x[key].append(y)` says that `x` holds lists. What is updated
+        by more than one value is no dict.
+        """
+        name, value = func.attr.value, func.value
+        own = name == "update" and len([each for each in node.args if each.keyword is None]) > 1
+        if name in OF_CONTAINERS and isinstance(value, cst.Subscript) and not own:
+            return self.module.subscripts.of_container(value)
         return self.module.expressions(func.value)
 
     def of_self(self, name: str, node: cst.Call) -> Code:

@@ -9,7 +9,7 @@ import libcst as cst
 from keraform.translate.kinds import NONE, UNKNOWN, Kind
 from keraform.translate.layout import doc, statement
 from keraform.translate.scope import join_names
-from keraform.translate.statements.scans import ScanTranslator, assigned_names
+from keraform.translate.statements.scans import ScanTranslator, appended_names, assigned_names
 
 if TYPE_CHECKING:
     from keraform.translate.module import ModuleTranslator
@@ -61,6 +61,9 @@ class LoopTranslator:
                 names[name] = UNKNOWN
             elif kind is not None:
                 names[name] = self.module.learned.carried(self.module.line_of(node), name, kind)
+        for name in appended_names(node.body):
+            if name in names and names[name].tag == "layers":
+                names[name] = Kind("layers")  # of whatever the rounds before have added
 
     def end(self, node: cst.For | cst.While, before: dict[str, Kind]) -> None:
         """After a loop, which may not have been entered."""

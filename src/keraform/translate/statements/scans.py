@@ -48,7 +48,7 @@ class ScanTranslator:
         state = [n for n in assigned_names(node.body) if n in names]
         first = read_first(node.body)
         assigned = [n for n in state if names[n].is_tensor or (n in first and names[n].is_unknown)]
-        results = [n for n in _appended(node.body) if n in names]
+        results = [n for n in appended_names(node.body) if n in names]
         counts = [n for n in state if n in first and n not in assigned]
         if counts or not (results or assigned) or not set(results) <= _gathered(node.body):
             return None
@@ -258,7 +258,7 @@ def _varies(body: cst.CSTNode) -> bool:
     return bool(m.findall(body, m.Slice(lower=given) | m.Slice(upper=given)))
 
 
-def _appended(body: cst.CSTNode) -> list[str]:
+def appended_names(body: cst.CSTNode) -> list[str]:
     """Lists that a block appends to."""
     pattern = m.Call(func=m.Attribute(value=m.Name(), attr=m.Name("append")), args=[m.Arg()])
     return list(dict.fromkeys(node.func.value.value for node in m.findall(body, pattern)))  # type: ignore[attr-defined]
