@@ -1174,3 +1174,37 @@ def test_a_sum_that_is_recorded_as_a_number_and_a_tensor_is_either() -> None:
     place = "4:22:4:23"
     _, found = map_source(source, filename="f.py", facts={place: "float|tensor:float:2"})
     assert place not in found.kinds
+
+
+@pytest.mark.parametrize("filled", ["x * 1", "model.embed(x)"])
+def test_a_field_that_is_a_list_here_and_a_tensor_there_is_neither(filled: str) -> None:
+    source = f"""
+        def images(model, x: torch.Tensor):
+            outputs = model(x)
+            outputs.pooler_output = torch.split(x, 2)
+            return outputs
+
+        def sounds(model, x: torch.Tensor):
+            return BaseModelOutputWithPooling(pooler_output={filled})
+
+        def f(outputs):
+            return outputs.pooler_output
+        """
+    assert kind_at(source, "outputs.pooler_output").is_unknown
+
+
+def test_a_field_of_several_kinds_belies_an_annotation() -> None:
+    source = """
+        def images(model, x: torch.Tensor):
+            outputs = model(x)
+            outputs.pooler_output = torch.split(x, 2)
+            return BaseModelOutputWithPooling(pooler_output=x)
+
+        def tokens(features: torch.Tensor, x: torch.Tensor):
+            return features, x
+
+        def f(outputs):
+            return tokens(outputs.pooler_output, outputs.last)
+        """
+    assert kind_after(source, "return features", "features").is_unknown
+    assert kind_after(source, "return features, x", "x").is_tensor

@@ -28,6 +28,8 @@ FRACTION = re.compile(r"(^|_)factor$")
 MASK = re.compile(r"(mask|padding)$")
 # A tuple of tuples, in some of the places where its name is used.
 NESTED = Kind("tuple", items=(UNKNOWN,))
+# What is read from a field that holds values of several kinds.
+SEVERAL = Kind("unknown", name="several")
 
 
 @dataclass(slots=True)
@@ -38,9 +40,10 @@ class Learned:
     the arguments are, where it is known; `passed_on` are the callers' own parameters that are
     handed on, with what the callers take them for; `results` are by the line of the function;
     `asked` is what was known of the parameters without all this; `fields` are what is put into
-    attributes of other objects than self (`outputs.pooler_output = ...`); `loops` are what a loop
-    makes of what it assigns, by its line and the name, `begun` what it was before and was taken
-    for; `known` answers meanwhile, where a file is learned from again.
+    attributes of other objects than self (`outputs.pooler_output = ...`), `unsaid` those of them
+    that something unknown fills too; `loops` are what a loop makes of what it assigns, by its line
+    and the name, `begun` what it was before and was taken for; `known` answers meanwhile, where a
+    file is learned from again.
     """
 
     dtypes: dict[Place, set[str | None]] = field(default_factory=dict)
@@ -49,6 +52,7 @@ class Learned:
     results: dict[int, Kind] = field(default_factory=dict)
     asked: dict[Place, Kind] = field(default_factory=dict)
     fields: dict[str, Kind] = field(default_factory=dict)
+    unsaid: set[str] = field(default_factory=set)
     loops: dict[Place, Kind] = field(default_factory=dict)
     begun: dict[Place, tuple[Kind, Kind]] = field(default_factory=dict)
     known: Learned | None = None
@@ -73,6 +77,8 @@ class Learned:
                 continue
             if kind.is_tensor or kind.is_unknown:
                 self.dtypes.setdefault((line, name), set()).add(kind.dtype)
+            if kind.is_unknown and self._is_of_several(value):
+                kind = SEVERAL
             if kind.tag != "none":
                 self.kinds.setdefault((line, name), set()).add(replace(kind, optional=False))
 
@@ -83,11 +89,14 @@ class Learned:
 
     def note_field(self, name: str, kind: Kind, value: cst.BaseExpression | None = None) -> None:
         """Notes what an attribute of some object is set to, or what `value` fills a field with, of
-        which one that says nothing leaves the field what its name says.
+        which one that says nothing leaves the field what its name says, or unknown if others belie
+        the name.
         """
         known = self.fields.get(name)
-        unsaid = kind.is_unknown and value is not None and not self._is_of_several(value)
-        if known == NESTED or unsaid:
+        if kind.is_unknown and value is not None and not self._is_of_several(value):
+            self.unsaid.add(name)
+            return
+        if known == NESTED:
             return
         parts = {each.tag for each in kind.items}
         if "tuple" in parts or (len(kind.items) > 1 and parts == {"unknown"}):
@@ -157,6 +166,8 @@ class Learned:
             return PY  # a size that is given as it is
         if kind.is_tensor and tags == {"py"}:
             return PY
+        if kind.is_tensor and SEVERAL in found:
+            return UNKNOWN
         of_config = "py" in tags and tags <= {"py", "int", "dim", "unknown"}
         if kind.tag == "dim" and of_config and EACH_AXIS.search(place[1]):
             return PY
@@ -213,7 +224,9 @@ class Learned:
             return UNKNOWN
         if kind.is_unknown and found.tag in ("tuple", "list"):
             return found
-        return kind if found.is_tensor or not kind.is_tensor else found
+        if found.is_tensor or not kind.is_tensor:
+            return kind
+        return UNKNOWN if name in self.unsaid else found
 
     def result(self, line: int, kind: Kind) -> Kind:
         """The kind of a function's result, given what its annotation says."""
