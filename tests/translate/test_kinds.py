@@ -1208,3 +1208,25 @@ def test_a_field_of_several_kinds_belies_an_annotation() -> None:
         """
     assert kind_after(source, "return features", "features").is_unknown
     assert kind_after(source, "return features, x", "x").is_tensor
+
+
+def test_weights_of_layers_that_are_kept_in_float32_may_be_of_another_dtype() -> None:
+    source = """
+        class Gate(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.Parameter(torch.ones(4))
+
+            def forward(self, x: torch.FloatTensor):
+                return self.scale * 2 * x
+
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.gate = Gate()
+
+        class Model(nn.Module):
+            _keep_in_fp32_modules = ["gate"]
+        """
+    assert kind_at(source, "self.scale") == Kind("tensor", "mixed")
+    assert kind_at(source.replace('["gate"]', "[]"), "self.scale") == FLOAT_TENSOR

@@ -167,12 +167,22 @@ class KindInference:
             return Kind("layer" if info.is_layer else "object", name=info.name)
         return PY if node.func.value in PYTHON_CALLS else UNKNOWN
 
+    @cached_property
+    def kept_layers(self) -> frozenset[str]:
+        """The classes of the file whose weights stay in float32 under the name of an attribute that
+        holds such a layer.
+        """
+        held = [each for info in self.module.classes.values() for each in info.attributes.items()]
+        kept = self.module.analysis.kept_in_float32
+        return frozenset(kind.name or "" for name, kind in held if name in kept)
+
     def attribute(self, info: ClassInfo | None, name: str, torch: str | None = None) -> Kind:
         """The kind of an attribute of a layer, of a class of the file or of torch."""
         for owner in self.module.analysis.lineage(info):
             if name in owner.attributes:
                 kind = owner.attributes[name]
                 kept = name in self.module.analysis.kept_in_float32
+                kept = kept or (owner.name in self.kept_layers and name in owner.weights)
                 kept = kept and kind.is_tensor and kind.dtype == "float"
                 return replace(kind, dtype="mixed") if kept else kind
         if name in ("weight", "bias") and torch is not None:
