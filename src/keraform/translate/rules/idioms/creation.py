@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from keraform.translate.kinds import DTYPE, FLOAT_TENSOR, Kind
+from keraform.translate.kinds import DTYPE, FLOAT_TENSOR, INT, Kind
 from keraform.translate.layout import Group, Item, doc
 from keraform.translate.rules.functions import FUNCTIONS as FUNCTION_RULES
 from keraform.translate.rules.idioms.form import FunctionIdiom, MethodIdiom, emit, given, like
@@ -50,6 +50,17 @@ def full(calls: CallTranslator, node: cst.Call) -> Code:
     if alone and re.fullmatch(r"-?[\d.]+", value.text):
         return Code(value.doc)
     return calls.apply(rule, arguments)
+
+
+def full_like(calls: CallTranslator, node: cst.Call) -> Code:
+    """`torch.full_like(x, True)` has the dtype of `x`, of which TensorFlow takes ones and zeros."""
+    rule, arguments = FUNCTION_RULES["torch.full_like"], calls.arguments(node)
+    bound = bind(rule, arguments)
+    number = {"True": "1", "False": "0"}.get(bound["fill_value"].text)
+    if number is None or given(bound, "dtype"):
+        return calls.apply(rule, arguments)
+    filled: Arguments = [("input", bound["input"]), ("fill_value", Code((number,), INT))]
+    return calls.apply(rule, filled)
 
 
 def _is_int_dtype(dtype: Code) -> bool:
@@ -115,6 +126,7 @@ def new(name: str) -> MethodIdiom:
 FUNCTIONS: dict[str, FunctionIdiom] = {
     "torch.arange": arange,
     "torch.full": full,
+    "torch.full_like": full_like,
     **{name: tensor_class(dtype) for name, dtype in TENSOR_CLASSES.items()},
 }
 METHODS: dict[str, MethodIdiom] = {
