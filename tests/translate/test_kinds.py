@@ -1150,7 +1150,6 @@ def test_a_list_of_layers_may_get_layers_of_another_class() -> None:
                 stages = [nn.Linear(4, 4)]
                 for i in range(n):
                     stages.append(nn.LayerNorm(4))
-                stages += [nn.ReLU()]
                 self.stages = nn.ModuleList(stages)
         """
     both = Kind("layers", name="nn.Linear|nn.LayerNorm")

@@ -28,6 +28,8 @@ FRACTION = re.compile(r"(^|_)factor$")
 MASK = re.compile(r"(mask|padding)$")
 # A tuple of tuples, in some of the places where its name is used.
 NESTED = Kind("tuple", items=(UNKNOWN,))
+# What is an item of a list in a configuration, and may be a list itself.
+ITEM = Kind("py", name="item")
 # What is read from a field that holds values of several kinds.
 SEVERAL = Kind("unknown", name="several")
 
@@ -79,6 +81,8 @@ class Learned:
                 self.dtypes.setdefault((line, name), set()).add(kind.dtype)
             if kind.is_unknown and self._is_of_several(value):
                 kind = SEVERAL
+            if kind == PY and isinstance(value, cst.Subscript):
+                kind = ITEM
             if kind.tag != "none":
                 self.kinds.setdefault((line, name), set()).add(replace(kind, optional=False))
 
@@ -168,7 +172,7 @@ class Learned:
             return PY
         if kind.is_tensor and SEVERAL in found:
             return UNKNOWN
-        of_config = "py" in tags and tags <= {"py", "int", "dim", "unknown"}
+        of_config = tags == {"py"} or (ITEM in found and tags <= {"py", "int", "dim", "unknown"})
         if kind.tag == "dim" and of_config and EACH_AXIS.search(place[1]):
             return PY
         open_ = tags == {"unknown"} and FRACTION.search(place[1]) is not None

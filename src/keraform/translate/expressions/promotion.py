@@ -32,8 +32,6 @@ def promoted(symbol: str, left: Kind, right: Kind) -> Kind:
         return STR
     if left.is_tensor or right.is_tensor:
         return _promoted_tensor(symbol, left, right)
-    if symbol == "+" and tags == ("layers", "layers"):
-        return Kind("layers", name=left.or_layer(right).name)
     if symbol in ("+", "*") and not SEQUENCES.isdisjoint(tags):
         sequence = left if left.tag in SEQUENCES else right
         if symbol == "*" and sequence.tag == "list":
