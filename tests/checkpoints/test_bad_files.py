@@ -59,14 +59,21 @@ def test_a_type_without_the_task(folder):
     "name, words",
     [
         (None, "no weights file"),
-        ("pytorch_model.bin", "pickled weights"),
+        ("pytorch_model.bin", "pytorch_model.bin (1 bytes)"),
         ("tf_model.h5", "weights of the old TensorFlow classes"),
     ],
 )
 def test_missing_weights(folder, name, words):
     if name:
         (folder / name).write_bytes(b"0")
-    refused(lambda: mini_bert.TFBertModel.from_pretrained(folder), words, "model.safetensors")
+    refused(lambda: mini_bert.TFBertModel.from_pretrained(folder), words)
+
+
+@pytest.mark.parametrize("name", ["../model-1.safetensors", "a/b.safetensors", "..", "a\\\\b"])
+def test_an_index_that_leads_out_of_its_directory(folder, name):
+    index = {"metadata": {}, "weight_map": {"w": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    refused(lambda: mini_bert.TFBertModel.from_pretrained(folder), repr(name))
 
 
 @pytest.mark.parametrize("keep", [0, 5, 4000])

@@ -6,11 +6,13 @@ from keraform.checkpoints.load import load_torch_state
 from keraform.checkpoints.report import LoadingReport
 from keraform.checkpoints.safetensors_files import read_safetensors, write_safetensors
 from keraform.checkpoints.save import torch_state
+from keraform.checkpoints.torch_files import read_torch_files
 
 __all__ = [
     "LoadingReport",
     "load_torch_state",
     "read_safetensors",
+    "read_torch_files",
     "torch_state",
     "write_safetensors",
 ]

@@ -18,7 +18,6 @@ from keraform.errors import KeraformError
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-PICKLE_NAMES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 _DTYPES = {
     "F64": "float64",
@@ -111,7 +110,7 @@ def read_index(path: str | os.PathLike[str]) -> dict[str, str]:
     """The file of each key, from the index of a checkpoint in shards.
 
     Args:
-        path: The file `model.safetensors.index.json`.
+        path: The file, such as `model.safetensors.index.json`.
     """
     try:
         return dict(json.loads(Path(path).read_text(encoding="utf-8"))["weight_map"])

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from keraform.hub.resolve import HUB_ARGUMENTS, Repository
 from keraform.hub.upstream import PullRequest, open_pull_requests
-from keraform.hub.weights import find_weights
+from keraform.hub.weights import read_weights
 
-__all__ = ["HUB_ARGUMENTS", "PullRequest", "Repository", "find_weights", "open_pull_requests"]
+__all__ = ["HUB_ARGUMENTS", "PullRequest", "Repository", "read_weights", "open_pull_requests"]

@@ -1,69 +1,119 @@
-"""Which files of a repository hold its weights."""
+"""Which files of a repository hold its weights, and what is in them."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from keraform.checkpoints.safetensors_files import (
     INDEX_NAME,
-    PICKLE_NAMES,
     WEIGHTS_NAME,
     read_index,
+    read_safetensors,
 )
+from keraform.checkpoints.tensors import StoredTensor
+from keraform.checkpoints.torch_files import read_torch_files
 from keraform.errors import KeraformError
 from keraform.hub.resolve import Repository
 
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form that weights come in.
+
+    Args:
+        whole: The file's name.
+        index: The name of the file that names the shards.
+        read: Gives the tensors of files by key.
+    """
+
+    whole: str
+    index: str
+    read: Callable[[Iterable[Path]], dict[str, StoredTensor]]
+
+
+# The first that a repository has is read, as `transformers` does.
+SAFETENSORS = Format(WEIGHTS_NAME, INDEX_NAME, read_safetensors)
+TORCH = Format("pytorch_model.bin", "pytorch_model.bin.index.json", read_torch_files)
 _KERAS2_NAMES = ("tf_model.h5", "tf_model.h5.index.json")
 
 
-def find_weights(source: Repository, use_safetensors: bool | None = None) -> list[Path]:
-    """The safetensors files of a checkpoint, one or several.
+def read_weights(
+    source: Repository, use_safetensors: bool | None = None
+) -> dict[str, StoredTensor]:
+    """The tensors of a checkpoint, by key; values are read on demand.
 
     Args:
         source: The directory or repository.
-        use_safetensors: None or True.
+        use_safetensors: True or False: only that form; None: safetensors where there are any, else
+            torch's own files.
 
     Raises:
-        KeraformError: There are no weights, or only in a form that is not read.
+        KeraformError: There are no weights, or only in a form that is not read; a damaged file.
     """
-    if use_safetensors is False:
-        raise KeraformError(
-            expected="weights in safetensors files",
-            got="use_safetensors=False",
-            try_next="from_pretrained(...) without use_safetensors",
-        )
-    whole = source.find(WEIGHTS_NAME)
+    forms = {None: (SAFETENSORS, TORCH), True: (SAFETENSORS,), False: (TORCH,)}[use_safetensors]
+    for form in forms:
+        paths = _files(source, form)
+        if paths:
+            _say_what_wins(source, form)
+            return form.read(paths)
+    raise _no_weights(source, forms)
+
+
+def _files(source: Repository, form: Format) -> list[Path]:
+    whole = source.find(form.whole)
     if whole is not None:
         return [whole]
-    index = source.find(INDEX_NAME)
-    if index is not None:
-        return [_shard(source, name) for name in sorted(set(read_index(index).values()))]
-    raise _no_weights(source)
+    index = source.find(form.index)
+    if index is None:
+        return []
+    return [_shard(source, form, name) for name in sorted(set(read_index(index).values()))]
 
 
-def _shard(source: Repository, name: str) -> Path:
+def _shard(source: Repository, form: Format, name: str) -> Path:
+    if PurePosixPath(name).name != name or name == ".." or "\\" in name:
+        raise KeraformError(
+            expected=f"names of files beside {form.index} in it",
+            got=f"{name!r}",
+            try_next="another source of this checkpoint: no tool writes such an index",
+        )
     path = source.find(name)
     if path is None:
         raise KeraformError(
-            expected=f"{name} beside {INDEX_NAME}, which names it",
+            expected=f"{name} beside {form.index}, which names it",
             got=f"{source.name} without that file",
             try_next="download the checkpoint again, with all of its files",
         )
     return path
 
 
-def _no_weights(source: Repository) -> KeraformError:
-    pickled = next((name for name in PICKLE_NAMES if source.find(name) is not None), None)
-    if pickled is not None:
-        return KeraformError(
-            expected=f"{WEIGHTS_NAME} in {source.name}",
-            got=f"{pickled}: pickled weights, which are read by torch only",
-            try_next="AutoModel.from_pretrained(...).save_pretrained(...) of transformers, once "
-            "and with torch; it writes safetensors",
+def _say_what_wins(source: Repository, form: Format) -> None:
+    """Of a directory with several forms, which counts: they may hold different weights."""
+    if not source.is_local:
+        return
+    names = [name for each in (SAFETENSORS, TORCH) for name in (each.whole, each.index)]
+    others = [each for each in (*names, *_KERAS2_NAMES) if source.find(each) is not None]
+    others = [each for each in others if each not in (form.whole, form.index)]
+    if others:
+        logger.warning(
+            "%s: %s is read, not %s beside it", source.name, form.whole, " and ".join(others)
         )
-    old = next((name for name in _KERAS2_NAMES if source.find(name) is not None), None)
+
+
+def _no_weights(source: Repository, forms: tuple[Format, ...]) -> KeraformError:
+    others = [each.whole for each in (SAFETENSORS, TORCH) if each not in forms]
+    found = next(
+        (name for name in (*others, *_KERAS2_NAMES) if source.find(name) is not None), None
+    )
+    kind = "weights of the old TensorFlow classes" if found in _KERAS2_NAMES else "another form"
     return KeraformError(
-        expected=f"{WEIGHTS_NAME} (or {INDEX_NAME}) in {source.name}",
-        got=f"{old}: weights of the old TensorFlow classes" if old else "no weights file",
-        try_next="a checkpoint that transformers saved, or from_config for random weights",
+        expected=" or ".join(each.whole for each in forms) + f" in {source.name}",
+        got=f"{found}: {kind}" if found else "no weights file",
+        try_next="from_pretrained(...) without use_safetensors"
+        if found in others
+        else "a checkpoint that transformers saved, or from_config for random weights",
     )

@@ -13,10 +13,10 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from keraform.checkpoints.conversion import upstream_name
 from keraform.checkpoints.load import load_torch_state, unfilled
-from keraform.checkpoints.safetensors_files import read_safetensors, write_safetensors
+from keraform.checkpoints.safetensors_files import write_safetensors
 from keraform.checkpoints.save import torch_state
 from keraform.errors import KeraformError
-from keraform.hub import HUB_ARGUMENTS, Repository, find_weights
+from keraform.hub import HUB_ARGUMENTS, Repository, read_weights
 from keraform.modeling import initialization
 from keraform.modeling.building import deferred_values, dtype_scope, initialize
 from keraform.modeling.precision import keep_in_float32, resolve_dtype
@@ -53,7 +53,8 @@ class Loading:
             output_loading_info: Also return the complete report, as a dict.
             strict: Raise when anything is missing or left over.
             dtype: None for Keras's dtype policy, "auto" for the checkpoint's, or a name.
-            use_safetensors: None or True; other formats are not read.
+            use_safetensors: True or False: only safetensors, or only torch's own files
+                (pytorch_model.bin, of which nothing is executed); None: the first there are.
             from_pt: Accepted; checkpoints always are PyTorch's.
             **kwargs: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
                 `subfolder`; `attn_implementation`; fields of the configuration; arguments of the
@@ -72,7 +73,7 @@ class Loading:
         source = Repository.of(pretrained_model_name_or_path, **hub)
         keras_name = {"name": kwargs.pop("name")} if "name" in kwargs else {}
         config, kwargs = load_config(cls, source, config, kwargs)
-        stored = read_safetensors(find_weights(source, use_safetensors))
+        stored = read_weights(source, use_safetensors)
         policy = resolve_dtype(dtype, config, stored)
         with dtype_scope(policy), deferred_values():
             model: Any = cls(config, *args, **kwargs, **keras_name)  # type: ignore[call-arg]
