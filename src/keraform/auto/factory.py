@@ -14,8 +14,11 @@ from keraform.auto.registry import ported_class
 from keraform.auto.tables import AutoTable, auto_tables
 from keraform.errors import KeraformError
 from keraform.hub import HUB_ARGUMENTS, Repository
-from keraform.modeling.loading import require_config
+from keraform.modeling.loading import config_of_gguf, require_config
 from keraform.modeling.wrapping import main_layer_class
+
+# Arguments of loading whose names configurations have too, or that they would read.
+LOADING_ARGUMENTS = ("dtype", "torch_dtype", "name", "gguf_file")
 
 
 class AutoClass:
@@ -88,6 +91,11 @@ def _read_config(
     """The configuration with fields overridden by keywords, and the keywords that are left."""
     from transformers import CONFIG_MAPPING
 
+    rest = {name: value for name, value in kwargs.items() if name not in hub}
+    loading = {name: rest.pop(name) for name in LOADING_ARGUMENTS if name in rest}
+    if loading.get("gguf_file") is not None:
+        config, unused = config_of_gguf(source.require(loading["gguf_file"]), rest)
+        return config, {**hub, **loading, **unused}
     path = require_config(source)
     try:
         model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
@@ -101,8 +109,6 @@ def _read_config(
             got=f"model_type {model_type!r}",
             try_next="keraform status, or a newer transformers (pip install -U transformers)",
         )
-    rest = {name: value for name, value in kwargs.items() if name not in hub}
-    loading = {name: rest.pop(name) for name in ("dtype", "torch_dtype", "name") if name in rest}
     config, unused = CONFIG_MAPPING[model_type].from_pretrained(
         source.name, return_unused_kwargs=True, **source.options, **rest
     )

@@ -82,6 +82,24 @@ class Repository:
             ) from error
         return None if found is None else Path(found)
 
+    def require(self, file: str) -> Path:
+        """The path of a file.
+
+        Args:
+            file: The file's name.
+
+        Raises:
+            KeraformError: There is no such file, or the repository cannot be reached.
+        """
+        path = self.find(file)
+        if path is None:
+            raise KeraformError(
+                expected=f"{file} in {self.name}",
+                got="no such file",
+                try_next=f"ls {self.folder}" if self.is_local else "the name of a file there",
+            )
+        return path
+
     def _check_name(self) -> None:
         looks_like_path = self.name.startswith((".", "/", "~")) or self.name.count("/") > 1
         if looks_like_path or os.path.isfile(self.name):

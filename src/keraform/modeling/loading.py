@@ -12,6 +12,7 @@ import keras
 from transformers import AutoConfig, PreTrainedConfig
 
 from keraform.checkpoints.conversion import upstream_name
+from keraform.checkpoints.gguf_files import read_gguf, read_gguf_config
 from keraform.checkpoints.load import load_torch_state, unfilled
 from keraform.checkpoints.safetensors_files import write_safetensors
 from keraform.checkpoints.save import torch_state
@@ -41,6 +42,7 @@ class Loading:
         dtype: Any = None,
         use_safetensors: bool | None = None,
         from_pt: bool = True,
+        gguf_file: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """A model with the weights of a PyTorch checkpoint.
@@ -56,6 +58,8 @@ class Loading:
             use_safetensors: True or False: only safetensors, or only torch's own files
                 (pytorch_model.bin, of which nothing is executed); None: the first there are.
             from_pt: Accepted; checkpoints always are PyTorch's.
+            gguf_file: The name of a GGUF file there, which is read in place of the checkpoint's
+                other files.
             **kwargs: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
                 `subfolder`; `attn_implementation`; fields of the configuration; arguments of the
                 class.
@@ -72,12 +76,16 @@ class Loading:
         dtype = old_dtype if dtype is None else dtype
         source = Repository.of(pretrained_model_name_or_path, **hub)
         keras_name = {"name": kwargs.pop("name")} if "name" in kwargs else {}
+        gguf = None if gguf_file is None else source.require(gguf_file)
+        if gguf is not None and config is None:
+            config, kwargs = config_of_gguf(gguf, kwargs, cls.config_class)  # type: ignore[attr-defined]
         config, kwargs = load_config(cls, source, config, kwargs)
-        stored = read_weights(source, use_safetensors)
+        stored = read_weights(source, use_safetensors) if gguf is None else {}
         policy = resolve_dtype(dtype, config, stored)
         with dtype_scope(policy), deferred_values():
             model: Any = cls(config, *args, **kwargs, **keras_name)  # type: ignore[call-arg]
         keep_in_float32(model)
+        stored = stored if gguf is None else read_gguf(gguf, model)
         report = load_torch_state(model, stored, ignore_mismatched_sizes=ignore_mismatched_sizes)
         if strict:
             report.require_clean(cls.__name__, source.name)
@@ -149,6 +157,24 @@ def load_config(
     return (cls.config_class or AutoConfig).from_pretrained(
         source.name, return_unused_kwargs=True, **source.options, **kwargs
     )
+
+
+def config_of_gguf(
+    path: Path, kwargs: dict[str, Any], config_class: type[PreTrainedConfig] | None = None
+) -> tuple[PreTrainedConfig, dict[str, Any]]:
+    """The configuration that a GGUF file tells of, with fields overridden by keywords, and the
+    keywords that are left.
+
+    Args:
+        path: The file.
+        kwargs: Fields of the configuration, and others.
+        config_class: The model's; by the file's model type when None.
+    """
+    from transformers import CONFIG_MAPPING
+
+    fields = read_gguf_config(path)
+    config_class = config_class or CONFIG_MAPPING[fields["model_type"]]
+    return config_class.from_dict(fields, return_unused_kwargs=True, **kwargs)
 
 
 def require_config(source: Repository) -> Path:
