@@ -350,6 +350,11 @@ class TestTying:
         with pytest.raises(ValueError, match=r"expected equal shapes.*\(7, 4\) and \(6, 4\)"):
             layers.tie(layers.Dense(4, 7), "weight", layers.Embedding(6, 4), "weight")
 
+    def test_a_table_may_have_other_rows(self) -> None:
+        one, two = layers.Embedding(6, 4), layers.Embedding(9, 4)
+        layers.tie(one, "weight", two, "weight")
+        np.testing.assert_array_equal(one(np.array([8])), two(np.array([8])))
+
     def test_saved_files_hold_a_tied_weight_once(self, tmp_path: Path) -> None:
         def make() -> keras.Model:
             given = keras.Input((4,))

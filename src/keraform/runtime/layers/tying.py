@@ -59,17 +59,18 @@ def tie(layer: Any, name: str, source: Any, source_name: str) -> None:
 
     The source keeps the variable; the layer's own leaves its weights. With the same layout the
     variable itself stands in the layer; otherwise the layer computes from it at each call. Tie
-    before training starts: an optimizer that was built keeps the old variables.
+    before training starts: an optimizer that was built keeps the old variables. As with torch, a
+    table may have other rows than the layer's own.
 
     Raises:
-        ValueError: the shapes differ.
+        ValueError: the shapes differ, but for rows of a layer without a bias.
     """
     owner = find_weight(source, source_name)
     mine = find_weight(layer, name)
     if mine.variable is owner.variable:
         return
     ours, theirs = (_torch_shape(entry) for entry in (mine, owner))
-    if ours != theirs:
+    if ours[1:] != theirs[1:] or (ours != theirs and getattr(layer, "use_bias", False)):
         raise ValueError(
             f"expected equal shapes to tie {type(layer).__name__} '{layer.name}'.{name} to "
             f"{type(source).__name__} '{source.name}'.{source_name}; got {ours} and {theirs}; "
