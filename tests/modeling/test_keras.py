@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from keraform.modeling import unpack_inputs
+from keraform.runtime.layers import Layer
 from modeling import battery, mini_bert
 
 
@@ -110,3 +112,14 @@ def test_point_6_layouts_find_weights(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("sharded") == 3
+
+
+def test_a_mapping_of_other_names_than_the_inputs_is_one_input():
+    class Reader(Layer):
+        @unpack_inputs
+        def call(self, inputs=None, mask=None, **kwargs):
+            return inputs, mask
+
+    parts = {"image": "a", "audio": "b"}
+    assert Reader().call(inputs=parts, mask="c") == (parts, "c")
+    assert Reader().call(inputs={"inputs": "a", "mask": "c"}) == ("a", "c")

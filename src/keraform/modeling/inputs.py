@@ -146,7 +146,7 @@ class Arguments:
         """
         kwargs = dict(kwargs)
         first = self.names[0] if self.names else None
-        if not args and first in kwargs and _is_group(kwargs[first]):
+        if not args and first in kwargs and self._is_several(kwargs[first]):
             args = (kwargs.pop(first),)
         if args and is_mapping(args[0]):
             return self._merged(owner, as_dict(args[0]), args[1:], kwargs)
@@ -161,6 +161,12 @@ class Arguments:
                 )
             )
         return self._merged(owner, dict(zip(self.names, args, strict=False)), (), kwargs)
+
+    def _is_several(self, value: Any) -> bool:
+        """Whether what stands under the first parameter's name is several arguments; a mapping none
+        of whose names is a parameter's is one input itself, of several modalities.
+        """
+        return _is_group(value) and (not is_mapping(value) or self.is_unpackable(value))
 
     def _merged(
         self, owner: str, given: dict[str, Any], rest: tuple[Any, ...], kwargs: dict[str, Any]

@@ -220,7 +220,7 @@ CHECKS: dict[str, Callable[[Kind, Any], bool]] = {
     "list": _of(
         *SEQUENCES, nn.ModuleList, nn.ParameterList, Iterator
     ),  # and what walks over layers
-    "dict": _of(Mapping, nn.ModuleDict),
+    "dict": _of(Mapping, nn.ModuleDict, nn.ParameterDict),
     "layer": _layer,
     "layers": _layers,
     "class": _of(type),
