@@ -118,6 +118,13 @@ def test_buffers_and_variables_are_targets_too() -> None:
     np.testing.assert_array_equal(ops.convert_to_numpy(layer.table.value[1]), [1, 1])
 
 
+def test_a_weight_is_handed_on_to_what_fills_it() -> None:
+    dense = layers.Dense(3, 4)
+    init.copy_(init.Weight(dense, "weight"), None, np.arange(12.0).reshape(4, 3))
+    np.testing.assert_array_equal(dense.weight, np.arange(12.0).reshape(4, 3))
+    assert init.fan_in_and_fan_out(init.Weight(dense, "weight")) == (3, 4)
+
+
 def test_deferred_weights_are_initialised() -> None:
     with keras.StatelessScope():
         layer = layers.Dense(3, 4)

@@ -287,6 +287,7 @@ def test_dynamic_helpers_tell_tensors_from_python() -> None:
     assert dynamic.getitem({"a": 1}, "a") == 1
     np.testing.assert_array_equal(numbers(dynamic.getitem(x, (slice(None), [1]))), [[2], [4]])
     assert dynamic.setitem([1, 2], 0, 5) == [5, 2]
+    assert dynamic.setitem((1, 2), 1, 5) == (1, 5)
     assert dynamic.length(x) == 2 and dynamic.length("abc") == 3
     assert dynamic.largest(2, 5) == 5 and dynamic.smallest([4, 3]) == 3
     assert int(dynamic.total([kf.tensor(1), kf.tensor(2)])) == 3

@@ -285,6 +285,24 @@ def test_initialisers_name_the_weight() -> None:
     ]
 
 
+def test_what_a_function_of_the_file_makes_fills_a_weight_by_its_layer_and_name() -> None:
+    ported = lines(
+        """
+        def small(dim):
+            def init_(tensor):
+                return nn.init.normal_(tensor, std=dim**-0.5)
+
+            return init_
+
+        class Block(nn.Module):
+            def _init_weights(self, module):
+                small(3)(module.weight)
+        """
+    )
+    assert "        return init.normal_(tensor, std=dim**-0.5)" in ported
+    assert ported[-1] == '        small(3)(init.Weight(module, "weight"))'
+
+
 def test_compound_statements_stay() -> None:
     source = """
         for index, (a, b) in enumerate(zip(x, y)):
@@ -394,6 +412,36 @@ def test_a_scan_hands_on_what_its_body_reads_before_it_is_bound() -> None:
         "    (total,), (parts,) = kf.scan(step, (total,), ops.shape(x)[1], axis=1)",
         "    return parts, total",
     ]
+
+
+def test_a_scan_hands_on_what_a_tuple_within_a_tuple_assigns() -> None:
+    code = lines(
+        """
+        def f(x: torch.Tensor, total: torch.Tensor, most: torch.Tensor):
+            parts = []
+            for i in range(x.shape[1]):
+                part, (total, most) = step(x[:, i], total, most)
+                parts.append(part)
+            return torch.stack(parts), total
+        """
+    )
+    assert "    def step(i, total, most):" in code
+    call = "kf.scan(step, (total, most), ops.shape(x)[1])"
+    assert code[-2:] == [f"    (total, most), (parts,) = {call}", "    return parts, total"]
+
+
+def test_a_loop_that_adds_to_what_another_one_gathers_is_no_scan() -> None:
+    source = """
+        def f(xs: list[torch.Tensor]):
+            parts = []
+            for x in xs:
+                for i in range(x.shape[0]):
+                    parts.append(x[i])
+            return torch.stack(parts)
+        """
+    code = lines(source)
+    assert "            parts.append(x[i])" in code
+    assert "scan" not in "\n".join(code)
 
 
 def test_a_list_that_a_scan_fills_is_asked_for_none() -> None:

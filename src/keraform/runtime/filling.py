@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -20,10 +21,19 @@ from keraform.runtime.tree import (
     read,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A weight that is handed on to what fills it: a layer, and torch's name in it."""
+
+    layer: Any
+    name: str
+
+
 _PROTECTED: ContextVar[frozenset[int]] = ContextVar("keraform_protected", default=frozenset())
 
 Maker = Callable[[tuple[int, ...], str], Any]
-Target = Any  # a layer (with `name`) or a keras.Variable
+Target = Any  # a layer (with `name`), a Weight or a keras.Variable
 
 
 @contextmanager
@@ -67,6 +77,8 @@ def fill(target: Target, name: str | None, make: Maker, index: Any, free: bool =
 
     `free` says that the values know no order, so they can be drawn in Keras's layout at once.
     """
+    if isinstance(target, Weight):
+        return fill(target.layer, target.name, make, index, free)
     entry = entry_of(target, name)
     if entry is None:  # parametrised: torch would write into a computed copy
         return None
@@ -90,6 +102,8 @@ def entry_of(target: Target, name: str | None) -> TorchWeight | Any | None:
     """The weight; None where a parametrisation computes it; the tensor where it is a buffer."""
     if isinstance(target, keras.Variable):
         return TorchWeight("", target, None, "")
+    if isinstance(target, Weight):
+        return entry_of(target.layer, target.name)
     if name is None:
         raise TypeError(
             f"expected a variable, or a layer and the name of its weight; got "

@@ -18,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from keraform.runtime.filling import Target, entry_of, fill, torch_shape
+from keraform.runtime.filling import Weight as Weight
 from keraform.runtime.tree import TorchWeight, find_weight, own_weights
 
 

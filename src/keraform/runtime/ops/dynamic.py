@@ -134,9 +134,13 @@ def getitem(x: Any, index: Any) -> Any:
 
 
 def setitem(x: Any, index: Any, value: Any) -> Any:
-    """Returns `x` with `x[index] = value` done: a new tensor, or `x` itself, changed."""
+    """Returns `x` with `x[index] = value` done: a new tensor, `x` itself, changed, or, of a tuple,
+    whose tensors torch changes in place, a new one.
+    """
     if is_tensor(x):
         return indexing.setitem(x, index, value)
+    if isinstance(x, tuple):
+        return (*x[:index], value, *x[index + 1 :])
     x[index] = value
     return x
 

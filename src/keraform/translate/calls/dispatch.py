@@ -102,6 +102,9 @@ class CallTranslator:
             return self.named_call(node.func.value, node)
         if isinstance(node.func, cst.Attribute):
             return self.methods.call(node.func, node)
+        filling = self.initialisation.handed_on(node)
+        if filling is not None:
+            return filling
         function = self.module.expressions(node.func)
         known = function.kind.tag == "layer"
         kind = self.module.inference.called(function.kind.name) if known else UNKNOWN

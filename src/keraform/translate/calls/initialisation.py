@@ -88,6 +88,20 @@ class InitialisationTranslator:
             return None
         return [Item(module.expressions(each.value).doc) for each in node.args]  # type: ignore[attr-defined]
 
+    def handed_on(self, node: cst.Call) -> Code | None:
+        """`initialiser(std)(module.weight)`: what a function of the file makes fills a weight."""
+        module, function = self.module, self.module.scope.function
+        maker = m.Call(func=m.Name(m.MatchIfTrue(module.functions.__contains__)))
+        given = m.Attribute(attr=m.Name(m.MatchIfTrue(TORCH_WEIGHT.match)))
+        initialising = function is not None and function.name.value in INITIALISING
+        if not initialising or not m.matches(node, m.Call(maker, [m.Arg(given, keyword=None)])):
+            return None
+        module.imports.need("keraform.runtime", "init")
+        module.note_rule("init.Weight")
+        fills, target = module.expressions(node.func), self.target(node.args[0].value)
+        weight = doc("init.Weight", Group("(", target or [], ")"))
+        return Code(called(fills.doc, weight), UNKNOWN)
+
     def aliased(self, node: cst.BaseExpression) -> cst.BaseExpression:
         """What a local name stands for: `w = layer.weight`."""
         function = self.module.scope.function

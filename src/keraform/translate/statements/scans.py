@@ -52,6 +52,8 @@ class ScanTranslator:
         counts = [n for n in state if n in first and n not in assigned]
         if counts or not (results or assigned) or not set(results) <= _gathered(node.body):
             return None
+        if not set(results) <= self.begun(node):
+            return None  # what was gathered before would be lost
         axis = self.joined(node, results)
         if axis is None and _varies(node.body) and not self.stacked(node, results):
             return None  # rows of other lengths
@@ -83,6 +85,13 @@ class ScanTranslator:
             whole = "scanned" if axis is None else "joined"
             saved[name] = Kind("object", kind.dtype, kind.rank if axis else None, name=whole)
         return lines
+
+    def begun(self, node: cst.For) -> set[str]:
+        """What the innermost loop around a loop assigns anew each time; all names without one."""
+        function = self.module.scope.function
+        loops = m.findall(function, m.For() | m.While()) if function is not None else []
+        around = [each for each in loops if node in m.findall(each.body, m.For())]  # type: ignore[attr-defined]
+        return set(assigned_names(around[-1])) if around else set(self.module.scope.names)
 
     def header(self, node: cst.For) -> Header | None:
         """`for i in range(length)`, when the length is a size of a tensor; what a layer keeps is a
@@ -176,14 +185,19 @@ def assigned_names(body: cst.CSTNode) -> list[str]:
     """Names that a block assigns, also through a subscript, in order."""
     found: dict[str, None] = {}
     for node in m.findall(body, m.AssignTarget() | m.AugAssign()):
-        target = node.target  # type: ignore[attr-defined]
-        for element in target.elements if isinstance(target, cst.Tuple) else [cst.Element(target)]:
-            value = element.value
+        for value in _targets(node.target):  # type: ignore[attr-defined]
             while isinstance(value, cst.Subscript):
                 value = value.value
             if isinstance(value, cst.Name):
                 found[value.value] = None
     return list(found)
+
+
+def _targets(target: cst.BaseExpression) -> list[cst.BaseExpression]:
+    """What a target assigns, also in a tuple within a tuple (`x, (y, z) = ...`)."""
+    if not isinstance(target, cst.Tuple):
+        return [target]
+    return [part for element in target.elements for part in _targets(element.value)]
 
 
 def read_first(body: cst.CSTNode) -> set[str]:
