@@ -24,7 +24,7 @@ from keraform.translate.kinds import (
     join,
     kind_from_fact,
 )
-from translate.porting import body, lines
+from translate.porting import IMPORTS, body, lines
 
 
 @pytest.mark.parametrize(
@@ -749,6 +749,91 @@ def test_what_stays_in_float32_gives_it_to_what_follows() -> None:
     )
     result = "ops.add(x, self.dropout(self.wo(self.wi(x)))), x + self.dropout(x)"
     assert f"        return {result}" in code
+
+
+def test_the_weight_of_a_layer_that_is_kept_in_float32_may_differ_from_the_model() -> None:
+    code = lines(
+        """
+        class Encoder(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.places = nn.Embedding(7, 3)
+                self.types = nn.Embedding(2, 3)
+
+            def forward(self, x: torch.FloatTensor):
+                return (x + self.places.weight).to(x.dtype), x + self.types.weight
+
+        class Model(PreTrainedModel):
+            _keep_in_fp32_modules_strict = ["places"]
+        """
+    )
+    result = "ops.cast(ops.add(x, self.places.weight), x.dtype), x + self.types.weight"
+    assert f"        return {result}" in code
+
+
+def test_a_mask_may_be_of_another_dtype_than_a_model_that_is_kept_in_float32() -> None:
+    source = """
+        def attention(scores: torch.FloatTensor, attention_mask: torch.Tensor | None = None):
+            return scores + attention_mask
+
+        class Reader(PreTrainedModel):
+            pass
+
+        class Model(PreTrainedModel):
+            _keep_in_fp32_modules = ["reader"]
+
+            def __init__(self, config):
+                super().__init__(config)
+                self.reader = Reader(config)
+        """
+    imports = f"{IMPORTS}from transformers.modeling_utils import PreTrainedModel\n\n\n"
+    assert "    return ops.add(scores, attention_mask)" in lines(source, imports=imports)
+    shared = source.replace('["reader"]', '["writer"]')
+    assert "    return scores + attention_mask" in lines(shared, imports=imports)
+
+
+BUFFERS = """
+    class Table(nn.Module):
+        def __init__(self, n: int):
+            super().__init__()
+            self.width = n
+            self.x = nn.Buffer(VALUE, persistent=False)
+
+        def place(self, x, table=None):
+            table = torch.zeros(x.shape[1], self.width)
+            return table.to(device=x.device, dtype=x.dtype)
+    """
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "torch.exp(torch.arange(n) * -0.5)",
+        "torch.tensor([0.5, 0.25]).view(2, 1)",
+        "self.place(torch.tensor(0.0).expand(1, n))",
+    ],
+)
+def test_what_a_constructor_makes_in_torchs_default_dtype_has_that_of_the_model(value: str) -> None:
+    code = "\n".join(lines(BUFFERS.replace("VALUE", value)))
+    assert "dtype=self.compute_dtype" in code
+
+
+@pytest.mark.parametrize("value", ["torch.tensor([1, 2])", "torch.arange(n).float() * -0.5"])
+def test_what_a_constructor_makes_in_a_dtype_of_its_own_keeps_it(value: str) -> None:
+    assert "compute_dtype" not in "\n".join(lines(BUFFERS.replace("VALUE", value)))
+
+
+def test_a_dtype_that_callers_choose_may_differ_from_the_model() -> None:
+    source = """
+        def step(x: torch.Tensor, y: torch.Tensor, dtype_state: torch.dtype = torch.float32):
+            return x + y.to(dtype_state)
+
+        def run(x: torch.Tensor, y: torch.Tensor, name: str):
+            return step(x, y, dtype_state=DTYPE)
+        """
+    chosen = lines(source.replace("DTYPE", "getattr(torch, name)"))
+    assert "    return ops.add(x, ops.cast(y, dtype_state))" in chosen
+    assert "    return x + ops.cast(y, dtype_state)" in lines(source.replace("DTYPE", "x.dtype"))
 
 
 def test_activations_give_what_they_are_given() -> None:

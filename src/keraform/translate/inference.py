@@ -195,7 +195,28 @@ class KindInference:
             return DTYPE
         return PY if torch is not None and torch.startswith("nn.") else UNKNOWN
 
+    @cached_property
+    def keeps_model_in_float32(self) -> bool:
+        """Whether a model of the file stands in another one whose half precision it does not
+        share.
+        """
+        classes, kept = self.module.classes.values(), self.module.analysis.kept_in_float32
+        held = [info.attributes[name] for info in classes for name in kept & info.attributes.keys()]
+        names = [kind.name for kind in held if kind.tag == "layer"]
+        return any(info.is_model for name in names if (info := self.module.classes.get(name or "")))
+
     # Results
+
+    def result_like(self, function: cst.FunctionDef) -> str | None:
+        """The parameter whose dtype the result of a function has in the end:
+        `return y.to(dtype=x.dtype)`.
+        """
+        dtype = m.Attribute(m.SaveMatchedNode(m.Name(), "parameter"), m.Name("dtype"))
+        dtypes = [m.ZeroOrMore(), m.Arg(dtype), m.ZeroOrMore()]
+        cast = m.Call(m.Attribute(attr=m.Name("to")), dtypes)
+        last = m.SimpleStatementLine([m.Return(cast)])
+        found = m.extract(function.body.body[-1], last)
+        return found["parameter"].value if found is not None else None  # type: ignore[union-attr]
 
     def method(self, info: ClassInfo | None, name: str) -> cst.FunctionDef | None:
         """A method of a class of the file, or of its bases in the file."""

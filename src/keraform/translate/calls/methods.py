@@ -122,7 +122,15 @@ class MethodTranslator:
             return self.of_layer(function, name, node)
         elif owner is not None and name in ACTIVATIONS:
             kind = FLOAT_TENSOR
-        return module.calls.generic(function, node, kind=kind)
+        code = module.calls.generic(function, node, kind=kind)
+        around = module.scope.function
+        constructs = around is not None and around.name.value == "__init__"
+        if method is None or not constructs or kind.dtype is not None:
+            return code
+        names = [each.name.value for each in method.params.params[1:]]
+        given = dict(zip(names, module.calls.arguments.kinds, strict=False))
+        like = given.get(module.inference.result_like(method) or "", kind)
+        return replace(code, kind=replace(kind, tag=like.tag, dtype=like.dtype))
 
     def attribute_by_name(self, node: cst.Call) -> Code:
         """`self.__getattr__(name)`, a method that torch's modules have."""

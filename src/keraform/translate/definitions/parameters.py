@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
+import libcst.matchers as m
 
 from keraform.translate.comments import split_comments
 from keraform.translate.definitions.bases import BaseTranslator
-from keraform.translate.kinds import CONFIG, DEVICE, DEVICE_NAMES, DICT, PY, TUPLE, UNKNOWN
+from keraform.translate.kinds import CONFIG, DEVICE, DEVICE_NAMES, DICT, DTYPE, PY, TUPLE, UNKNOWN
 from keraform.translate.layout import Doc, Item, doc, flat
 from keraform.translate.scope import ClassInfo, Scope
 
@@ -75,12 +76,20 @@ class ParameterTranslator:
                 kind = default.kind
             elif kind.tag == "dim" and default.kind.is_fraction:
                 kind = replace(kind, dtype="mixed")
+            elif kind == DTYPE and default.kind.name == "float32" and self.is_chosen(name):
+                kind = replace(kind, dtype="mixed")
         kind = module.uses.refine(scope.function, name, kind)
         if scope.function is not None:
             kind = module.learned.parameter(module.line_of(scope.function), name, kind)
         scope.parameters[name] = kind
         scope.names[name] = module.recorded.refine_parameter(scope.function, name, kind)
         return text
+
+    def is_chosen(self, name: str) -> bool:
+        """Whether calls of the file choose a dtype, and none of them that of a tensor."""
+        given = m.findall(self.module.tree, m.Arg(keyword=m.Name(name)))
+        of_tensor = m.Arg(m.Attribute(attr=m.Name("dtype")))
+        return bool(given) and not any(m.matches(each, of_tensor) for each in given)
 
     def with_comments(self, node: cst.FunctionDef, documents: list[Doc]) -> list[Item]:
         """The parameters with the comments that stand beside or above them."""

@@ -100,7 +100,14 @@ class AttributeTranslator:
         if isinstance(node.value, cst.Name) and node.value.value == module.scope.self_name:
             return self.of_self(name)
         code = self.of(receiver, name)
+        if code.kind.is_tensor and self.is_kept_in_float32(node.value):
+            code = replace(code, kind=replace(code.kind, dtype="mixed"))
         return replace(code, kind=UNKNOWN) if self.becomes_list(node, code.kind) else code
+
+    def is_kept_in_float32(self, layer: cst.BaseExpression) -> bool:
+        """Whether the weights of a layer are float32 in models of half precision."""
+        kept = self.module.analysis.kept_in_float32
+        return isinstance(layer, cst.Attribute) and layer.attr.value in kept
 
     def becomes_list(self, node: cst.Attribute, kind: Kind) -> bool:
         """Whether a field is read before the function puts a list there

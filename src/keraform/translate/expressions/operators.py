@@ -69,7 +69,7 @@ class OperatorTranslator:
             self.module.note_rule(f"operator {symbol}")
             function = function.replace("logical", "bitwise")
             return self.module.calls.ops_call(function, [left, right], kind, "kf")
-        if needs_function(symbol, left.kind, right.kind):
+        if needs_function(symbol, left.kind, right.kind) or self.is_masked(symbol, left, right):
             function = function_for(symbol, function, left.kind, right.kind)
             self.module.note_rule(f"operator {symbol}")
             return self.module.calls.ops_call(function, [left, right], kind)
@@ -83,6 +83,14 @@ class OperatorTranslator:
             right.operand(precedence + 1),
         )
         return Code(document, kind, precedence)
+
+    def is_masked(self, symbol: str, left: Code, right: Code) -> bool:
+        """Whether a mask of the model's dtype may be added to what a model inside of it, whose
+        weights are kept in float32, computes with the same functions.
+        """
+        masks = "mask" in (left.kind.dtype, right.kind.dtype)
+        added = symbol == "+" and left.kind.is_tensor and right.kind.is_tensor
+        return added and masks and self.module.inference.keeps_model_in_float32
 
     def operand(self, node: cst.BaseExpression) -> Code:
         """What an operator stands beside; `np.log(10)` is a number of Python's there."""
@@ -99,12 +107,12 @@ class OperatorTranslator:
         return Code(called(function, number.doc), FLOAT)
 
     def as_float(self, code: Code) -> Code:
-        """A tensor in torch's default dtype."""
+        """A tensor in torch's default dtype, which is the model's own during construction."""
         self.module.note_rule("promotion")
         self.module.imports.need("keras", "ops")
         self.module.stats.operations += 1
         items = [Item(code.doc), Item(('"float32"',))]
-        kind = Kind("tensor", "float32", code.kind.rank)
+        kind = self.module.calls.of_default(Kind("tensor", "default", code.kind.rank))
         return Code(doc("ops.cast", Group("(", items, ")")), kind)
 
     def unary(self, node: cst.UnaryOperation) -> Code:

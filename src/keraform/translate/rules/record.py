@@ -308,6 +308,12 @@ def result_kind(rule: Rule, arguments: Mapping[str, Code]) -> Kind:
     return parse_kind(rule.kind, arguments)
 
 
+def _of_fractions(data: Kind) -> bool:
+    """Whether data is a fraction, or a list of them alone."""
+    parts = data.items if data.tag in ("list", "tuple") else (data,)
+    return bool(parts) and all(part.is_fraction for part in parts)
+
+
 def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
     """Reads a kind such as `tensor:int64`, `like:input` or `list:tensor`."""
     head, _, rest = text.partition(":")
@@ -337,7 +343,7 @@ def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
         data = arguments.get("data")
         if data is not None and data.kind.tag == "bool":
             return Kind("tensor", "bool")
-        if data is not None and data.kind.is_fraction:
+        if data is not None and _of_fractions(data.kind):
             return Kind("tensor", "constructed")
         return Kind("tensor", rest.partition("|")[2] or None)
     if head == "tensor":

@@ -77,6 +77,8 @@ def _exact_dtype(calls: CallTranslator, dtype: Code) -> str | None:
     name = dtype.text.strip('"')
     if re.fullmatch(r"(b?float|u?int|complex)\d*|bool", name):
         return name
+    if dtype.kind.tag == "dtype" and dtype.kind.dtype is not None:
+        return dtype.kind.dtype
     kind = calls.module.scope.names.get(name.removesuffix(".dtype"))
     return kind.dtype if kind is not None and name.endswith(".dtype") else None
 
