@@ -86,6 +86,12 @@ def test_shapes_are_named():
     assert found.problem == "shape scalar, torch has 2x3"
 
 
+def test_an_empty_cache_has_one_axis_in_torch():
+    empty, ours = Leaf("float32", np.zeros(0)), Leaf("float32", np.zeros((2, 4, 0, 8)))
+    assert compare_leaf("outputs/a", empty, ours).error == 0.0
+    assert compare_leaf("outputs/a", ours, empty).problem == "shape 0, torch has 2x4x0x8"
+
+
 def test_a_stage_without_its_first_output_is_a_difference():
     torch, keras = Recording(), Recording()
     torch.add("block", {}, {"0": leaf(1.0), "1": leaf(2.0)})
