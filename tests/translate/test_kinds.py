@@ -836,6 +836,21 @@ def test_a_dtype_that_callers_choose_may_differ_from_the_model() -> None:
     assert "    return x + ops.cast(y, dtype_state)" in lines(source.replace("DTYPE", "x.dtype"))
 
 
+def test_integers_are_compared_with_limits_that_may_be_infinite() -> None:
+    code = body(
+        """
+        limit = float("inf") if flag else table.length
+        return i < limit, i == limit, i < 3
+        """
+    )
+    assert code[-1] == "return ops.less(i, limit), i == limit, i < 3"
+
+
+def test_products_with_vectors_are_functions() -> None:
+    bins = body("bins = torch.linspace(0.0, 1.0, 5)\nreturn x @ bins.to(x.dtype), x @ y")
+    assert bins[-1] == "return ops.matmul(x, ops.cast(bins, x.dtype)), x @ y"
+
+
 def test_activations_give_what_they_are_given() -> None:
     source = """
         from transformers.activations import ACT2FN

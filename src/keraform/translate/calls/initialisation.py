@@ -100,7 +100,7 @@ class InitialisationTranslator:
         module.note_rule("init.Weight")
         fills, target = module.expressions(node.func), self.target(node.args[0].value)
         weight = doc("init.Weight", Group("(", target or [], ")"))
-        return Code(called(fills.doc, weight), UNKNOWN)
+        return Code(doc(fills.operand(), Group("(", [Item(weight)], ")")), UNKNOWN)
 
     def aliased(self, node: cst.BaseExpression) -> cst.BaseExpression:
         """What a local name stands for: `w = layer.weight`."""

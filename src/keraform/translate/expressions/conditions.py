@@ -43,6 +43,8 @@ COMPARE = {
 }
 
 
+# Comparisons with a limit.
+ORDERS = frozenset({"less", "less_equal", "greater", "greater_equal"})
 # What a scan gives of a list: at least one row, in one tensor.
 GATHERED = frozenset({"scanned", "joined"})
 TRACING = re.compile(r"is_\w*(tracing|compiling|exporting)\(\)")
@@ -153,7 +155,9 @@ class ConditionTranslator:
         if not tensors:
             return Code(document, UNKNOWN if any(k.is_unknown for k in kinds) else BOOL, 4)
         self.module.stats.operations += 1
-        if len(rights) == 1 and (_differ_in_dtype(kinds) or _is_no_float_and_number(kinds)):
+        doubtful = _differ_in_dtype(kinds) or _is_no_float_and_number(kinds)
+        doubtful |= functions[0] in ORDERS and _are_integers_and_unknown(kinds)
+        if len(rights) == 1 and doubtful:
             self.module.note_rule("operator comparison")
             return self.module.calls.ops_call(functions[0], [left, rights[0]], BOOL_TENSOR)
         return Code(document, Kind("tensor", "bool", broadcast_rank(kinds)), 4)
@@ -224,6 +228,12 @@ def _is_no_float_and_number(kinds: list[Kind]) -> bool:
         )
         for kind in kinds
     )
+
+
+def _are_integers_and_unknown(kinds: list[Kind]) -> bool:
+    """Whether integers are compared with what may be an infinite limit."""
+    integers = any(kind.is_tensor and kind.dtype_class == "int" for kind in kinds)
+    return integers and any(kind.is_unknown for kind in kinds)
 
 
 def constant(text: str) -> bool | None:

@@ -95,7 +95,7 @@ CREATION = (
     Rule("torch.multinomial", "input, num_samples, replacement?", "kf.multinomial({input}, {num_samples}, replacement={replacement})", "tensor:int64"),
     Rule("torch.normal", f"mean, std, size, generator!, {_TRIVIAL}", "kf.normal({mean}, {std}, {size}, dtype={dtype})", "dtype:dtype|default"),
     Rule("torch.eye", f"n, m?, {_TRIVIAL}", "ops.eye({n}, {m}, dtype={dtype})", "dtype:dtype|default"),
-    Rule("torch.linspace", f"start, end, steps, {_TRIVIAL}", "ops.linspace({start}, {end}, {steps}, dtype={dtype})", "dtype:dtype|default"),
+    Rule("torch.linspace", f"start, end, steps, {_TRIVIAL}", "ops.linspace({start}, {end}, {steps}, dtype={dtype})", "vector:dtype|default"),
     Rule("torch.scalar_tensor", f"s, {_TRIVIAL}", "kf.scalar_tensor({s}, dtype={dtype})", "dtype:dtype|default"),
     Rule("torch.hann_window", f"window_length, periodic?, {_TRIVIAL}", "kf.hann_window({window_length}, periodic={periodic}, dtype={dtype})", "dtype:dtype|default"),
     Rule("torch.kaiser_window", f"window_length, periodic?, beta?, {_TRIVIAL}", "kf.kaiser_window({window_length}, periodic={periodic}, beta={beta}, dtype={dtype})", "dtype:dtype|default"),

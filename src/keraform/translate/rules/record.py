@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from keraform.translate.kinds import NUMBERS, UNKNOWN, Kind
@@ -98,7 +98,7 @@ class Rule:
         signature: the torch parameters (see `Parameter`); a method's receiver is `self`.
         emit: a template with `{name}` for arguments (`{name!o}` as an operand); what a template cannot say is an idiom.
         kind: the result: `tensor` (dtype unknown), `same` (like the first argument), `floating` (the same, as a
-            float), `tensor:float32`, `like:name`, `dtype:name` (the dtype given by that argument; after `|` what it is else, `default` for torch's default dtype, `constructed` for one that makes no other dtype of what it meets), `int`, `dim`, `size`, `list`, `tuple:a,b`, ...
+            float), `tensor:float32`, `like:name`, `dtype:name` (the dtype given by that argument; after `|` what it is else, `default` for torch's default dtype, `constructed` for one that makes no other dtype of what it meets), `vector:name` (the same, of one axis), `int`, `dim`, `size`, `list`, `tuple:a,b`, ...
         guard: called with the arguments; returns the reason for refusing, or None.
         precedence: how tightly the emitted text binds.
     """
@@ -346,6 +346,8 @@ def parse_kind(text: str, arguments: Mapping[str, Code]) -> Kind:
         if data is not None and _of_fractions(data.kind):
             return Kind("tensor", "constructed")
         return Kind("tensor", rest.partition("|")[2] or None)
+    if head == "vector":  # `dtype`, of one axis
+        return replace(parse_kind(f"dtype:{rest}", arguments), rank=1)
     if head == "tensor":
         return Kind("tensor", rest or None)
     if head in ("list", "tuple") and rest:
