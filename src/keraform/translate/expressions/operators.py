@@ -107,12 +107,14 @@ class OperatorTranslator:
         return Code(called(function, number.doc), FLOAT)
 
     def as_float(self, code: Code) -> Code:
-        """A tensor in torch's default dtype, which is the model's own during construction."""
+        """A tensor in torch's default dtype, which is the model's own in a constructor."""
         self.module.note_rule("promotion")
         self.module.imports.need("keras", "ops")
         self.module.stats.operations += 1
         items = [Item(code.doc), Item(('"float32"',))]
-        kind = self.module.calls.of_default(Kind("tensor", "default", code.kind.rank))
+        function = self.module.scope.function
+        constructs = function is not None and function.name.value == "__init__"
+        kind = Kind("tensor", "float" if constructs else "float32", code.kind.rank)
         return Code(doc("ops.cast", Group("(", items, ")")), kind)
 
     def unary(self, node: cst.UnaryOperation) -> Code:
