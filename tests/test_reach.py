@@ -33,13 +33,9 @@ KERASHUB = """
 HALF = "one of its dtypes in half precision is not torch's"
 ROUNDING = "torch's own float32 is further from float64 than a port may be"
 BEHIND = {
-    "TFSamModel": ROUNDING,
-    "TFBlip2ForImageTextRetrieval": HALF,
-    "TFBlip2TextModelWithProjection": HALF,
-    "TFGemma3nAudioEncoder": ROUNDING,
-    "TFGemma4AudioModel": HALF,
+    "TFGemma3nAudioEncoder": HALF,
     "TFGemma4ForConditionalGeneration": ROUNDING,
-    "TFGemma4Model": HALF,
+    "TFGemma4Model": ROUNDING,
     "TFSam3TrackerModel": ROUNDING,
     "TFSam3VideoModel": "no tiny config that torch's own model runs with was found yet",
 }
