@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from keraform.checkpoints.report import absent_error
 from keraform.checkpoints.tensors import StoredTensor
 from keraform.errors import KeraformError
 from keraform.runtime.tree import named_weights
@@ -51,7 +52,7 @@ def read_gguf(path: str | os.PathLike[str], model: Any) -> dict[str, StoredTenso
         reader = GGUFReader(str(path))
         architecture = upstream.read_field(reader, "general.architecture")[0]
         known = upstream.TENSOR_PROCESSORS.get(architecture, upstream.TensorProcessor)
-        processor = known(config=upstream.load_gguf_checkpoint(str(path))["config"])
+        processor = known(config=model.config.to_dict())
         keys = upstream.get_gguf_hf_weights_map(_names_of(model), processor)
         tensors = [_stored(each, processor, keys, path) for each in reader.tensors]
     return {tensor.key: tensor for tensor in tensors}
@@ -72,9 +73,7 @@ def _stored(
         found = processor.process(
             weights=values, name=tensor.name, tensor_key_mapping=keys, parsed_parameters={}
         )
-        if (
-            found.name is None
-        ):  # several experts in one tensor, which upstream takes apart with torch
+        if found.name is None:  # several experts, which upstream takes apart with torch
             raise KeraformError(
                 expected="a GGUF file of which each tensor is one of the model's",
                 got=f"{tensor.name} in {path}, which holds several",
@@ -99,9 +98,7 @@ def _upstream(path: Path) -> Iterator[Any]:
     names and configurations they do not.
     """
     if not path.is_file():
-        raise KeraformError(
-            expected=f"a GGUF file at {path}", got="no such file", try_next=f"ls {path.parent}"
-        )
+        raise absent_error(path, "GGUF file")
     try:
         import gguf  # noqa: F401
     except ImportError as error:

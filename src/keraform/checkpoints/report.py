@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from keraform.errors import KeraformError, explain
@@ -81,6 +82,18 @@ class LoadingReport:
                 f"of another shape: {_short([k for k, _, _ in self.mismatched_keys]) or 'none'}",
                 try_next="the class named in the checkpoint's config.json, or strict=False",
             )
+
+
+def absent_error(path: Path, form: str) -> KeraformError:
+    """The error for a file that is not there.
+
+    Args:
+        path: Where it should be.
+        form: What it should be, such as "safetensors file".
+    """
+    return KeraformError(
+        expected=f"a {form} at {path}", got="no such file", try_next=f"ls {path.parent}"
+    )
 
 
 def shape_error(

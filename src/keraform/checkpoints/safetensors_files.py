@@ -13,7 +13,8 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
 import numpy as np
 
-from keraform.checkpoints.tensors import StoredTensor
+from keraform.checkpoints.report import absent_error
+from keraform.checkpoints.tensors import StoredTensor, read_files
 from keraform.errors import KeraformError
 
 WEIGHTS_NAME = "model.safetensors"
@@ -57,17 +58,7 @@ def read_safetensors(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Store
     Raises:
         KeraformError: A file that is cut off, damaged or absent, or a key that stands twice.
     """
-    found: dict[str, StoredTensor] = {}
-    for path in map(Path, paths):
-        for key, tensor in _read_file(path).items():
-            if key in found:
-                raise KeraformError(
-                    expected="each key in one file of the checkpoint only",
-                    got=f"{key} in {found[key].source} and in {path}",
-                    try_next="remove the files that do not belong to this checkpoint",
-                )
-            found[key] = tensor
-    return found
+    return read_files(paths, _read_file)
 
 
 def _read_file(path: Path) -> dict[str, StoredTensor]:
@@ -77,11 +68,7 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
         handle = safe_open(path, framework="numpy")
         keys = list(handle.keys())
     except FileNotFoundError:
-        raise KeraformError(
-            expected=f"a safetensors file at {path}",
-            got="no such file",
-            try_next=f"ls {path.parent}",
-        ) from None
+        raise absent_error(path, "safetensors file") from None
     except (SafetensorError, OSError) as error:
         size = path.stat().st_size if path.exists() else 0
         raise KeraformError(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from keraform.errors import KeraformError
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,29 @@ def in_memory(state: Mapping[str, np.ndarray | StoredTensor]) -> dict[str, Store
 def of_array(key: str, value: np.ndarray, source: str = "memory") -> StoredTensor:
     """An array as the stored tensor `key`."""
     return StoredTensor(key, tuple(value.shape), value.dtype.name, source, lambda: value)
+
+
+def read_files(
+    paths: Iterable[str | os.PathLike[str]],
+    read_file: Callable[[Path], Mapping[str, StoredTensor]],
+) -> dict[str, StoredTensor]:
+    """The tensors of one or more files of a checkpoint, by key.
+
+    Args:
+        paths: The files.
+        read_file: Gives the tensors of one.
+
+    Raises:
+        KeraformError: A key that stands in two of them.
+    """
+    found: dict[str, StoredTensor] = {}
+    for path in map(Path, paths):
+        for key, tensor in read_file(path).items():
+            if key in found:
+                raise KeraformError(
+                    expected="each key in one file of the checkpoint only",
+                    got=f"{key} in {found[key].source} and in {path}",
+                    try_next="remove the files that do not belong to this checkpoint",
+                )
+            found[key] = tensor
+    return found

@@ -26,7 +26,8 @@ from typing import Any, BinaryIO, NoReturn
 import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
 import numpy as np
 
-from keraform.checkpoints.tensors import StoredTensor
+from keraform.checkpoints.report import absent_error
+from keraform.checkpoints.tensors import StoredTensor, read_files
 from keraform.errors import KeraformError
 
 logger = logging.getLogger(__name__)
@@ -50,14 +51,10 @@ _STORAGES = {
     "ComplexDoubleStorage": "complex128",
     "UntypedStorage": "uint8",
 }
-_DTYPES = {
-    name: name
-    for name in (
-        "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint64",
-        "uint32", "uint16", "uint8", "bool", "complex64", "complex128", "float8_e4m3fn",
-        "float8_e5m2",
-    )
-}  # fmt: skip
+_DTYPES = frozenset(
+    "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool "
+    "complex64 complex128 float8_e4m3fn float8_e5m2".split()
+)
 # What a pickle of tensors consists of. The others import by number, or call constructors.
 _OPERATIONS = frozenset(
     "MARK STOP POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT "
@@ -79,26 +76,12 @@ def read_torch_files(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Store
         KeraformError: A file that is absent, damaged, or holds something other than tensors by
             name, or a key that stands twice.
     """
-    found: dict[str, StoredTensor] = {}
-    for path in map(Path, paths):
-        for key, tensor in _read_file(path).items():
-            if key in found:
-                raise KeraformError(
-                    expected="each key in one file of the checkpoint only",
-                    got=f"{key} in {found[key].source} and in {path}",
-                    try_next="remove the files that do not belong to this checkpoint",
-                )
-            found[key] = tensor
-    return found
+    return read_files(paths, _read_file)
 
 
 def _read_file(path: Path) -> dict[str, StoredTensor]:
     if not path.is_file():
-        raise KeraformError(
-            expected=f"a file of torch's at {path}",
-            got="no such file",
-            try_next=f"ls {path.parent}",
-        )
+        raise absent_error(path, "file of torch's")
     try:
         state = _Archive(path).load() if zipfile.is_zipfile(path) else _load_older(path)
     except KeraformError:
@@ -219,11 +202,6 @@ def _rebuild_parameter(data: Any, *rest: Any) -> Any:
     return data
 
 
-def _size(values: Any) -> tuple[int, ...]:
-    """`torch.Size`."""
-    return tuple(values)
-
-
 class _Function:
     """Something that a pickle may call; it cannot change it."""
 
@@ -241,7 +219,7 @@ class _Function:
 
 _CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "Size"): _size,
+    ("torch", "Size"): tuple,
     ("torch._utils", "_rebuild_tensor"): _rebuild,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_as,
@@ -275,7 +253,7 @@ class _Unpickler(pickle.Unpickler):
         if module in ("torch", "torch.storage") and name in _STORAGES:
             return _STORAGES[name]
         if module == "torch" and name in _DTYPES:
-            return _DTYPES[name]
+            return name
         _refused(self._path, f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> _Storage:

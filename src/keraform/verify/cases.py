@@ -23,14 +23,17 @@ from keraform.verify.twin import State, Twin
 
 CALM = LIMITS["float32"] / 2  # how far a right float32 run may be off
 # The seeds and sizes of random weights that are tried for it: smaller ones add less to each sum,
-# what larger ones give is less often so small that a norm has to stretch it.
+# what larger ones give is less often so small that a norm has to stretch it. Where runs are not
+# kept, the first are tried alone.
 SPREADS = (0.5, 0.25, 2.0)
-OTHERS = (
-    (0, 0.5), (1, 0.5), (1, 0.1), (1, 0.25),
-    *((0, spread) for spread in SPREADS[1:]),
-    *((seed, spread) for seed in (1, 2, 3) for spread in (1.0, *SPREADS)),
-)  # fmt: skip
-FEW = 4  # of them, where runs are not kept
+FIRST = ((0, 0.5), (1, 0.5), (1, 0.1), (1, 0.25))
+OTHERS = dict.fromkeys(
+    (
+        *FIRST,
+        *((0, spread) for spread in SPREADS),
+        *((seed, spread) for seed in (1, 2, 3) for spread in (1.0, *SPREADS)),
+    )
+)
 NUMBERS = 2_000_000  # that the stages of a run give, at most, for the run to be kept
 
 
@@ -148,7 +151,7 @@ class Case:
                 strayed = inf
             if best is None or strayed < best[0]:
                 best = strayed, twin, self._runs, self._noise
-            if strayed <= CALM or (tried == FEW and not self._runs):
+            if strayed <= CALM or (tried == len(FIRST) and not self._runs):
                 break
         assert best is not None
         _, self._twin, self._runs, self._noise = best

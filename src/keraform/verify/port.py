@@ -208,8 +208,6 @@ def read_dtype(value: Any) -> Leaf | None:
     """The dtype of a backend tensor as a leaf, also of one that has no values yet."""
     if isinstance(value, keras.Variable):
         value = value.value
-    return (
-        Leaf.without_values(keras.backend.standardize_dtype(value.dtype))
-        if ops.is_tensor(value)
-        else None
-    )
+    if not ops.is_tensor(value):
+        return None
+    return Leaf.without_values(keras.backend.standardize_dtype(value.dtype))

@@ -20,7 +20,15 @@ from torch import nn
 from keraform.verify.draws.of_torch import torch_noise
 from keraform.verify.drives import keep_in_float32, torch_values
 from keraform.verify.eager import eager
-from keraform.verify.leaves import Leaf, Leaves, Recording, State, leaves, named_arguments
+from keraform.verify.leaves import (
+    Leaf,
+    Leaves,
+    ReadLeaf,
+    Recording,
+    State,
+    leaves,
+    named_arguments,
+)
 from keraform.verify.lift import torch_precision
 from keraform.verify.localising.recorder import Recorder, flatten
 
@@ -142,9 +150,9 @@ def record(
         **flags: such as `output_attentions`, for a forward pass that takes them.
     """
     recording = Recording()
-    with _hooks(model, recording, recorder):
-        output = model(**inputs, **accepted(model, flags))
     read = read_leaf if recorder is None else recorder.read
+    with _hooks(model, recording, recorder, read):
+        output = model(**inputs, **accepted(model, flags))
     recording.outputs = leaves(output, read, caches=True)
     return recording
 
@@ -158,9 +166,10 @@ def accepted(model: nn.Module, flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _hooks(model: nn.Module, recording: Recording, recorder: Recorder | None) -> Iterator[None]:
+def _hooks(
+    model: nn.Module, recording: Recording, recorder: Recorder | None, read: ReadLeaf
+) -> Iterator[None]:
     running: list[tuple[str, Leaves]] = []
-    read = read_leaf if recorder is None else recorder.read
 
     def begin(path: str) -> Callable[..., None]:
         def begun(module: nn.Module, args: Any, kwargs: Any) -> None:
