@@ -19,7 +19,7 @@ from keraform.verify.eager import eager
 from keraform.verify.inputs import make_inputs, scene_of
 from keraform.verify.lift import LiftCasts, torch_precision
 from keraform.verify.tiny import shrink_config
-from keraform.verify.twin import Twin, random_twin, twin_of
+from keraform.verify.twin import SMALL_GAINS, Twin, random_twin, twin_of
 
 
 def test_every_weight_is_random_and_always_the_same():
@@ -188,3 +188,37 @@ def test_bounds_stay_infinite_and_memory_that_was_left_as_it_was_gets_values():
         state = twin_of(construct, seed).state
         assert list(state["bounds"]) == [-np.inf, np.inf]
         assert np.isfinite(state["weight"]).all()
+
+
+class WritesOver(nn.Module):
+    """Adds in place to what its first part gave, and passes it on through the second."""
+
+    def __init__(self, returns_sum: bool):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Identity()
+        self.returns_sum = returns_sum
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        hidden = kept = self.first(x)
+        hidden += 1.0
+        hidden = self.second(hidden)
+        return {"hidden": hidden + 0.0} if self.returns_sum else {"kept": kept, "new": hidden * 2}
+
+
+def test_what_is_written_over_counts_as_it_was_given():
+    recording = twin_of(lambda: WritesOver(False)).run({"x": np.ones((2, 3))})
+    given = recording.stages["first"].outputs["output"].array
+    assert recording.written_over == {"kept"}
+    assert (recording.outputs["kept"].array == given).all()
+    assert np.allclose(recording.outputs["new"].array, 2 * (given + 1))
+
+
+def test_a_sum_in_place_that_is_given_away_as_a_new_tensor_is_nothing_special():
+    recording = twin_of(lambda: WritesOver(True)).run({"x": np.ones((2, 3))})
+    assert recording.written_over == set()
+
+
+def test_gains_are_small_in_the_last_twins():
+    states = [twin_of(lambda: nn.LayerNorm(64), seed, 0.25).state for seed in (1, SMALL_GAINS)]
+    assert [round(float(state["weight"].mean()), 1) for state in states] == [1.0, 0.2]
+    assert all(len(np.unique(state["weight"])) == 64 for state in states)

@@ -26,12 +26,12 @@ CALM = LIMITS["float32"] / 2  # how far a right float32 run may be off
 # what larger ones give is less often so small that a norm has to stretch it. Where runs are not
 # kept, the first are tried alone.
 SPREADS = (0.5, 0.25, 2.0)
-FIRST = ((0, 0.5), (1, 0.5), (1, 0.1), (1, 0.25))
+FIRST = ((0, 0.5), (1, 0.5), (1, 0.1), (1, 0.25), (4, 0.25))
 OTHERS = dict.fromkeys(
     (
         *FIRST,
         *((0, spread) for spread in SPREADS),
-        *((seed, spread) for seed in (1, 2, 3) for spread in (1.0, *SPREADS)),
+        *((seed, spread) for seed in (1, 2, 3, 4, 5) for spread in (1.0, *SPREADS)),
     )
 )
 NUMBERS = 2_000_000  # that the stages of a run give, at most, for the run to be kept

@@ -31,6 +31,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
 )  # fmt: skip
 
+# Upstream adds to what it has returned already, once (`hidden_states += ...` of a recorded hidden
+# state) or with every call (positions to the encoder's output, which the caller holds). Ports leave
+# it as it was returned; that they add the same to what goes on is compared.
+WRITTEN_OVER = "torch changes {names} in place after giving it; compared as it was given"
+
 
 def _is(word: str, leaf: Leaf) -> bool:
     if word == "nan":

@@ -50,10 +50,14 @@ class Stage:
 
 @dataclass
 class Recording:
-    """One run: the outputs of the whole, and its stages in the order in which they ended."""
+    """One run: the outputs of the whole, and its stages in the order in which they ended;
+    `written_over` names outputs that the model changed in place after a stage had given them, and
+    which are here as they were given.
+    """
 
     outputs: Leaves = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)
+    written_over: frozenset[str] = frozenset()
     _begun: dict[str, int] = field(default_factory=dict)
 
     @property

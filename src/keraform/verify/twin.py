@@ -23,7 +23,6 @@ from keraform.verify.eager import eager
 from keraform.verify.leaves import (
     Leaf,
     Leaves,
-    ReadLeaf,
     Recording,
     State,
     leaves,
@@ -31,6 +30,12 @@ from keraform.verify.leaves import (
 )
 from keraform.verify.lift import torch_precision
 from keraform.verify.localising.recorder import Recorder, flatten
+from keraform.verify.written_over import GivenTensors
+
+# From this seed on the gains of norms are small, too: after a norm, each of them multiplies what
+# rounding has made of a value.
+SMALL_GAINS = 4
+GAIN = 0.25
 
 
 @dataclass
@@ -123,7 +128,8 @@ def _noisy(key: str, value: np.ndarray, seed: int, spread: float) -> torch.Tenso
     value = np.where(np.isnan(value), 0, value)  # memory that a constructor leaves as it was
     inputs = math.prod(value.shape[1:]) or 1
     if seed:
-        value = _calmed(value, 1 / math.sqrt(inputs))
+        small = value.ndim < 2 and seed >= SMALL_GAINS
+        value = _calmed(value, GAIN if small else 1 / math.sqrt(inputs))
     scale = 0.2 if value.ndim < 2 else 0.5 / math.sqrt(inputs)
     noise = spread * scale * rng.normal(size=value.shape)
     return torch.from_numpy(np.asarray(value + noise, "float32"))
@@ -143,6 +149,9 @@ def record(
 ) -> Recording:
     """Call the model with all of its modules on record, shared modules under their first path.
 
+    An output that the model changes in place after a module has given it (`encoder_states +=
+    positions`, of what the caller holds) counts as it was given (`deviations.py`).
+
     Args:
         model: the torch side.
         inputs: of the forward pass.
@@ -150,10 +159,11 @@ def record(
         **flags: such as `output_attentions`, for a forward pass that takes them.
     """
     recording = Recording()
-    read = read_leaf if recorder is None else recorder.read
-    with _hooks(model, recording, recorder, read):
+    given = GivenTensors(read_leaf if recorder is None else recorder.read)
+    with _hooks(model, recording, recorder, given):
         output = model(**inputs, **accepted(model, flags))
-    recording.outputs = leaves(output, read, caches=True)
+    recording.outputs = leaves(output, given.first, caches=True)
+    recording.written_over = given.replaced(recording.outputs)
     return recording
 
 
@@ -167,14 +177,14 @@ def accepted(model: nn.Module, flags: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _hooks(
-    model: nn.Module, recording: Recording, recorder: Recorder | None, read: ReadLeaf
+    model: nn.Module, recording: Recording, recorder: Recorder | None, given: GivenTensors
 ) -> Iterator[None]:
     running: list[tuple[str, Leaves]] = []
 
     def begin(path: str) -> Callable[..., None]:
         def begun(module: nn.Module, args: Any, kwargs: Any) -> None:
-            given = named_arguments(type(module).forward, args, kwargs)
-            running.append((recording.begin(path), flatten(given, read)))
+            arguments = named_arguments(type(module).forward, args, kwargs)
+            running.append((recording.begin(path), flatten(arguments, given.read)))
             if recorder is not None:
                 recorder.enter(running[-1][0])
 
@@ -184,7 +194,8 @@ def _hooks(
         name, inputs = running.pop()
         if recorder is not None:
             recorder.leave()
-        recording.end(name, inputs, leaves(output, read))
+        given.passed_on = {id(value) for value in (*args, *kwargs.values())}
+        recording.end(name, inputs, leaves(output, given.note))
 
     handles: list[Any] = []
     for path, module in model.named_modules():

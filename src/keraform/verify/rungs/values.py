@@ -10,6 +10,7 @@ from typing import Any
 from keraform.verify import port as ports
 from keraform.verify.cases import Case, Variant
 from keraform.verify.compare import Difference, compare
+from keraform.verify.deviations import WRITTEN_OVER
 from keraform.verify.kind_assertions import Contradiction
 from keraform.verify.localising.isolated import run_isolated
 from keraform.verify.outcome import PASS, ClassReport, StageError, failed
@@ -110,6 +111,9 @@ def _values(case: Case, report: ClassReport, dtype: str, lift: bool, model: Any)
         port = ports.run_model(model, variant.inputs, dtype, lift, **variant.flags)
         found = compare(torch, port)
         _note(report, dtype, found)
+        if torch.written_over:
+            names = " and ".join(sorted(torch.written_over))
+            report.remarks.append(WRITTEN_OVER.format(names=names))
         if lift:
             limit = case.limit("", dtype, {})
             flags = variant.flags
