@@ -82,6 +82,17 @@ class Repository:
             ) from error
         return None if found is None else Path(found)
 
+    def pinned(self) -> Repository:
+        """The same at the commit that a branch or tag means now, if that is known."""
+        from transformers.utils import CONFIG_NAME
+        from transformers.utils.hub import extract_commit_hash
+
+        path = None if self.is_local else self.find(CONFIG_NAME)
+        commit = extract_commit_hash(None if path is None else str(path), None)
+        return self if commit is None else Repository.of(
+            self.name, **{**self.options, "revision": commit}
+        )
+
     def require(self, file: str) -> Path:
         """The path of a file.
 

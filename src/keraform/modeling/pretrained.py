@@ -23,6 +23,7 @@ from keraform.modeling.building import (
 )
 from keraform.modeling.embeddings import EmbeddingAccess
 from keraform.modeling.loading import Loading
+from keraform.modeling.saving import Saving
 from keraform.modeling.serialization import Serializable
 from keraform.runtime import layers
 from keraform.runtime.tracing import is_tracing
@@ -38,7 +39,7 @@ _COLLECTED = (
 )
 
 
-class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
+class PreTrainedModel(Loading, Saving, Serializable, EmbeddingAccess):
     """Mixin of all pretrained models, before `MainLayer` or `Model` among the bases.
 
     Class attributes have upstream's names and meanings: `base_model_prefix`, `main_input_name`,
