@@ -1,4 +1,4 @@
-"""Finding the files of a model, in a directory or on the Hugging Face Hub."""
+"""Files of a model, in a directory or on the Hugging Face Hub: found, carried along, pushed."""
 
 from __future__ import annotations
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keraform.errors import KeraformError
 from keraform.hub.resolve import Repository
 
 logger = logging.getLogger(__name__)
@@ -15,27 +18,29 @@ logger = logging.getLogger(__name__)
 _CUSTOM_GENERATE = "custom_generate"  # a literal in `GenerationMixin.load_custom_generate`, too
 
 
-def copy_companions(source: Repository, config: Any, folder: Path, target: Path) -> None:
+def copy_companions(
+    source: Repository, config: Any, has: Callable[[str], bool], target: Path
+) -> None:
     """Copies the files that belong to a checkpoint beside its weights, as they are.
 
-    What `folder` has is left alone, and a tokenizer or processor there is not mixed with another
-    one's files. Of a repository on the Hub, what the loaded revision has is downloaded; without a
-    connection, what is in the cache is taken.
+    What is there already is left alone, and a tokenizer or processor there is not mixed with
+    another one's files. Of a repository on the Hub, what the loaded revision has is downloaded;
+    without a connection, what is in the cache is taken.
 
     Args:
         source: Where the model came from.
         config: The model's configuration, which tells what its tokenizer's files are called.
-        folder: Where the model is saved to.
-        target: Where the copies go, which then become files of `folder`.
+        has: Whether the place that the copies are for has a file of this name.
+        target: Where the copies go.
     """
     processing, generation = processing_files(source, config), _generation_files()
     origin = _folder(source, [*processing, *generation])
-    if origin is None or (folder.exists() and origin.resolve() == folder.resolve()):
+    if origin is None:
         return
-    if any((folder / name).exists() for name in processing):
+    if any(map(has, processing)):
         processing = []
     for name in [*processing, *generation]:
-        if (folder / name).exists() or (target / name).exists():
+        if has(name) or (target / name).exists():
             continue
         if (origin / name).is_dir():
             shutil.copytree(origin / name, target / name)
@@ -74,7 +79,7 @@ def processing_files(source: Repository, config: Any) -> list[str]:
     templates = [CHAT_TEMPLATE_FILE, CHAT_TEMPLATE_DIR, LEGACY_PROCESSOR_CHAT_TEMPLATE_FILE]
     tokenizer = [TOKENIZER_CONFIG_FILE, FULL_TOKENIZER_FILE]
     tokenizer += [ADDED_TOKENS_FILE, SPECIAL_TOKENS_MAP_FILE]
-    vocabularies = _vocabularies(source.find(TOKENIZER_CONFIG_FILE), config)
+    vocabularies = _vocabularies(_find(source, TOKENIZER_CONFIG_FILE), config)
     return list(dict.fromkeys([*tokenizer, *vocabularies, *processors, *templates]))
 
 
@@ -93,10 +98,14 @@ def _vocabularies(tokenizer_config: Path | None, config: Any) -> list[str]:
 
     named = [TOKENIZER_MAPPING_NAMES.get(config.model_type), "TokenizersBackend"]
     if tokenizer_config is not None:
-        stored = json.loads(tokenizer_config.read_text(encoding="utf-8"))
-        named.append((stored.get("tokenizer_class") or "").removesuffix("Fast"))
-    classes = [tokenizer_class_from_name(name) for name in named if name]
-    return [name for each in classes for name in getattr(each, "vocab_files_names", {}).values()]
+        with contextlib.suppress(ValueError):  # damaged: its own reader says so
+            stored = json.loads(tokenizer_config.read_text(encoding="utf-8"))
+            named.append((stored.get("tokenizer_class") or "").removesuffix("Fast"))
+    found: list[str] = []
+    for name in filter(None, named):
+        with contextlib.suppress(ImportError):  # a package that this tokenizer needs
+            found += getattr(tokenizer_class_from_name(name), "vocab_files_names", {}).values()
+    return found
 
 
 def _folder(source: Repository, names: list[str]) -> Path | None:
@@ -114,8 +123,16 @@ def _folder(source: Repository, names: list[str]) -> Path | None:
         return Path(snapshot_download(source.name, allow_patterns=patterns, **options)) / inside
     except (OSError, ValueError) as error:
         logger.info("%s: only what is in the cache is carried along: %s", source.name, error)
-    config = source.find(CONFIG_NAME)
+    config = _find(source, CONFIG_NAME)
     return None if config is None else config.parent
+
+
+def _find(source: Repository, name: str) -> Path | None:
+    """A file; None, too, where the source is gone or out of reach."""
+    try:
+        return source.find(name)
+    except KeraformError:
+        return None
 
 
 _DOWNLOAD = ("cache_dir", "local_files_only", "revision", "token")

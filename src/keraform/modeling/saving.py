@@ -11,7 +11,7 @@ from keraform.checkpoints.atomic import replaced_together
 from keraform.checkpoints.conversion import upstream_name
 from keraform.checkpoints.safetensors_files import is_weights, write_shards
 from keraform.checkpoints.save import torch_state
-from keraform.errors import KeraformError
+from keraform.errors import KeraformError, explain
 from keraform.hub import copy_companions
 
 
@@ -26,6 +26,7 @@ class Saving:
         safe_serialization: bool = True,
         push_to_hub: bool = False,
         carry_along: bool = True,
+        **kwargs: Any,
     ) -> None:
         """Writes configuration and weights so that `transformers` and Keraform load them.
 
@@ -37,15 +38,16 @@ class Saving:
             max_shard_size: The size that no file shall pass.
             save_original_format: Under the names the model's checkpoints are kept in.
             safe_serialization: Only True.
-            push_to_hub: Only False, for now.
+            push_to_hub: Also put the model into a repository on the Hub.
             carry_along: Copy the tokenizer's, processor's and generation's files from where the
                 model was loaded, where the directory has none; nothing there is overwritten.
+            **kwargs: Of `push_to_hub`; its `repo_id` is the directory's name, if not given.
 
         Raises:
-            KeraformError: The directory is a file, or cannot be written to.
+            KeraformError: The directory is a file, or cannot be written to; the Hub says no.
         """
         folder = Path(save_directory)
-        _check(self, folder, safe_serialization)
+        _check(self, folder, safe_serialization, {} if push_to_hub else kwargs)
         config = copy.deepcopy(self.config)
         config.architectures = [upstream_name(type(self))]
         config.dtype = self.dtype_policy.variable_dtype
@@ -57,10 +59,23 @@ class Saving:
             write_shards(new, state, max_shard_size)
             source = self.__dict__.get("_loaded_from")
             if carry_along and source is not None:
-                copy_companions(source, config, folder, new)
+                copy_companions(source, config, lambda name: (folder / name).exists(), new)
+
+        if push_to_hub:
+            options = {"repo_id": folder.resolve().name, "carry_along": carry_along, **kwargs}
+            options["save_original_format"] = save_original_format
+            self.push_to_hub(max_shard_size=max_shard_size, **options)
 
 
-def _check(model: Any, folder: Path, safe_serialization: bool) -> None:
+def _check(model: Any, folder: Path, safe_serialization: bool, unknown: dict[str, Any]) -> None:
+    if unknown:
+        raise TypeError(
+            explain(
+                "arguments of save_pretrained, or push_to_hub=True with those of push_to_hub",
+                ", ".join(unknown),
+                "help(save_pretrained)",
+            )
+        )
     if not safe_serialization:
         raise NotImplementedError(
             "expected: save_pretrained(directory), which writes safetensors\n"
