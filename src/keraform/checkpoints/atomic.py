@@ -165,17 +165,26 @@ def _same_file(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
+def is_promised(path: Path) -> bool:
+    """Whether a name is a link of a save that has not ended; where it leads to nothing, the
+    checkpoint that counts has no such file.
+
+    Args:
+        path: A file of a checkpoint.
+    """
+    return path.is_symlink() and os.readlink(path) == f"{_CURRENT}/{path.name}"
+
+
 def _settle(folder: Path) -> None:
     """Puts files where links to them are, and removes what a save, finished or not, has left."""
     current = folder / _CURRENT
     if current.is_symlink():
-        for path in folder.iterdir():
+        for path in filter(is_promised, folder.iterdir()):
             target = current / path.name
-            if path.is_symlink() and os.readlink(path) == f"{_CURRENT}/{path.name}":
-                if target.is_dir() or not target.exists():
-                    path.unlink()
-                if target.exists():
-                    os.replace(target, path)
+            if target.is_dir() or not target.exists():
+                path.unlink()
+            if target.exists():
+                os.replace(target, path)
         _sync(folder)
         current.unlink()
     for left in folder.glob(f"{_STAGING}*"):

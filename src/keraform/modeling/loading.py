@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -170,8 +171,15 @@ def _listing(source: Repository) -> str:
 
 
 def _load_generation_config(model: Any, source: Repository) -> None:
-    if not model.can_generate() or source.find(_GENERATION) is None:
+    """Of its own file, or of config.json, where checkpoints used to keep it."""
+    if not model.can_generate():
         return
-    model.generation_config = model.generation_config_class.from_pretrained(
-        source.name, **source.options
-    )
+    options = {**source.options}
+    if source.find(_GENERATION) is None:
+        if source.find(_CONFIG) is None:
+            return
+        options |= {"config_file_name": _CONFIG, "_from_model_config": True}
+    with contextlib.suppress(NotImplementedError):  # configurations that tell nothing of it
+        model.generation_config = model.generation_config_class.from_pretrained(
+            source.name, **options
+        )
