@@ -66,7 +66,7 @@ def replaced_together(folder: Path, replaces: Callable[[str], bool]) -> Iterator
         replaces: Whether a file of this name goes when the new ones have none of that name.
 
     Raises:
-        KeraformError: Nothing can be written there; `folder` holds what it held.
+        KeraformError: Something cannot be written; what `folder` holds is whole.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,8 +83,8 @@ def replaced_together(folder: Path, replaces: Callable[[str], bool]) -> Iterator
     except OSError as error:
         raise KeraformError(
             expected=f"room for the new files in {folder}, and the right to write there",
-            got=f"{error}; what the directory held before is unchanged",
-            try_next=f"df -h {folder}, or another directory",
+            got=str(error),
+            try_next=f"df -h {folder}, or another directory; the checkpoint that is there is whole",
         ) from error
 
 
@@ -96,7 +96,7 @@ def _alone(folder: Path) -> Iterator[None]:
     lock = FileLock(path, on_acquired=lambda handle: held.append(os.fstat(handle)))
     while True:
         with lock:
-            if not _is_file(path, held[-1]):
+            if not _is_at(path, held[-1]):
                 continue  # whoever had it before has removed the file that others waited for
             try:
                 yield
@@ -106,7 +106,7 @@ def _alone(folder: Path) -> Iterator[None]:
             return
 
 
-def _is_file(path: Path, file: os.stat_result) -> bool:
+def _is_at(path: Path, file: os.stat_result) -> bool:
     try:
         return os.path.samestat(path.stat(), file)
     except FileNotFoundError:
