@@ -102,21 +102,11 @@ def test_every_state_of_a_save_is_old_or_new(tmp_path, before, files, after):
     switched = found.index(after)
     assert all(each == before for each in found[:switched])
     assert all(each == after for each in found[switched:])
+    third = {"config.json": "third", "model.safetensors": "third"}
     for state, content in zip(watch.states, found, strict=True):
-        write(state, {"other": "1"})  # the next save finishes what a killed one left
-        weights = {name for name in content if is_weights(name)}
-        expected = {name: text for name, text in content.items() if name not in weights}
-        assert seen(state) == {**expected, "other": "1"} and not list(state.glob(".*"))
-
-
-def test_the_next_save_is_not_old_files_of_a_killed_one(tmp_path):
-    write(tmp_path / "x", OLD)
-    with Watch(tmp_path / "x", tmp_path) as watch:
-        write(tmp_path / "x", NEW)
-    for state in watch.states:
-        write(state, {"config.json": "third", "model.safetensors": "third"})
-        third = {"config.json": "third", "model.safetensors": "third"}
-        assert seen(state) == {**third, "generation_config.json": "old"}
+        write(state, third)  # the next save leaves nothing of a killed one
+        kept = {name: text for name, text in content.items() if not is_weights(name)}
+        assert seen(state) == {**kept, **third} and not list(state.glob(".*"))
 
 
 def test_without_links_each_file_is_whole(tmp_path, monkeypatch):

@@ -17,7 +17,9 @@ from modeling import mini_bert
 
 @pytest.fixture(scope="module")
 def trained():
-    model = mini_bert.TFBertForSequenceClassification(mini_bert.tiny_config(num_labels=2))
+    model = mini_bert.TFBertForSequenceClassification(
+        mini_bert.tiny_config(num_labels=2, num_hidden_layers=1)
+    )
     model.compile(
         keras.optimizers.AdamW(2e-4, weight_decay=0.01),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -25,7 +27,7 @@ def trained():
         run_eagerly=True,
     )
     inputs, labels = mini_bert.tiny_inputs(batch=4), np.array([0, 1, 1, 0])
-    model.fit(inputs, labels, epochs=2, batch_size=2, validation_data=(inputs, labels), verbose=0)
+    model.fit(inputs, labels, epochs=2, batch_size=4, validation_data=(inputs, labels), verbose=0)
     return model
 
 
@@ -45,9 +47,9 @@ def test_every_number_is_of_the_history(trained, tmp_path):
     for line in ("optimizer: AdamW", "learning_rate: 0.0002", "weight_decay: 0.01"):
         assert f"- {line}\n" in found.text
     for line in (
-        "batch_size: 2",
+        "batch_size: 4",
         "planned_epochs: 2",
-        "steps_per_epoch: 2",
+        "steps_per_epoch: 1",
         "dtype_policy: float32",
     ):
         assert f"- {line}\n" in found.text
