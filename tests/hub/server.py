@@ -63,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         self.query = {key: value[0] for key, value in parse_qs(address.query).items()}
         self.hub.requests.append(f"{self.command} {unquote(address.path)}")
         self.cut: int | None = None
+        self.lost = False
         try:
             if not self.fails(address.path):
                 self.route(address.path)
@@ -83,6 +84,9 @@ class Handler(BaseHTTPRequestHandler):
         if plan.status is not None:
             self.body()
             raise Refusal(plan.status, "out of order")
+        self.lost = plan.lost
+        if self.lost:
+            return False
         if self.command in ("PUT", "POST"):
             self.rfile.read(min(plan.cut or 0, int(self.headers.get("Content-Length", 0))))
             self.close_connection = True
@@ -116,6 +120,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         """Sends a short answer."""
+        if self.lost:
+            raise ConnectionError("the answer is lost")
         self.send_response(status)
         kind = {"Content-Type": "application/json", "Content-Length": str(len(content))}
         for key, value in {**kind, **headers}.items():

@@ -50,10 +50,10 @@ class Repo:
 
 @dataclass
 class Failure:
-    """An answer to the next `times` requests that match: a status, or a cut connection.
+    """What becomes of the next `times` requests that match: a status, or a cut connection.
 
     `cut` is the number of bytes of the body (of the request, for PUT and POST, else of the answer)
-    after which the connection ends.
+    after which the connection ends. `lost`: what is asked for happens, and no answer comes.
     """
 
     method: str
@@ -61,6 +61,7 @@ class Failure:
     times: int = 1
     status: int | None = None
     cut: int | None = None
+    lost: bool = False
 
 
 class Refusal(Exception):

@@ -123,6 +123,14 @@ def test_failures_on_the_way_are_tried_again(login, models):
     assert len(parts) == len(set(parts)) + 2
 
 
+def test_a_lost_answer_is_no_failure(login, models):
+    models[0].push_to_hub(NAME)
+    login.fail("POST", "/commit/main", lost=True)
+    models[1].push_to_hub(NAME, max_shard_size="4KB")
+    assert len(login.repos["model", NAME].commits) == 3
+    assert weights(mini_bert.TFBertForMaskedLM.from_pretrained(NAME)) == weights(models[1])
+
+
 def test_a_push_that_fails_for_good_changes_nothing(login, models):
     models[0].push_to_hub(NAME)
     before = login.files(NAME)

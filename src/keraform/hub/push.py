@@ -29,7 +29,7 @@ from keraform.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_PAUSES = (1, 4, 16)  # seconds between attempts
+_PAUSES = (1, 4)  # seconds between attempts
 _Result = TypeVar("_Result")
 
 
@@ -63,9 +63,7 @@ class Target:
         )
         if revision is not None and not revision.startswith("refs/"):
             self._ask(lambda: self.api.create_branch(self.name, branch=revision, exist_ok=True))
-        self.files: list[str] = self._ask(
-            lambda: self.api.list_repo_files(self.name, revision=revision)
-        )
+        self.files = self._ask(self._list)
 
     def has(self, name: str) -> bool:
         """Whether there is a file or directory of this name already.
@@ -110,26 +108,28 @@ class Target:
             KeraformError: The Hub cannot be reached or says no.
         """
         paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-        stale = [name for name in self.files if replaces(name) and name not in paths]
-        return self._ask(
-            lambda: self.api.create_commit(
+
+        def commit() -> CommitInfo:
+            stale = [name for name in self._list() if replaces(name) and name not in paths]
+            operations = [CommitOperationAdd(name, path) for name, path in sorted(paths.items())]
+            return self.api.create_commit(
                 self.name,
-                [
-                    *(CommitOperationAdd(name, path) for name, path in sorted(paths.items())),
-                    *(CommitOperationDelete(name) for name in stale),
-                ],
+                [*operations, *map(CommitOperationDelete, stale)],
                 commit_message=message,
                 commit_description=description,
                 revision=self.revision,
                 create_pr=self.create_pr,
-            ),
-            # a lost answer could mean that the pull request is open already
-            attempts=1 if self.create_pr else 1 + len(_PAUSES),
-        )
+            )
 
-    def _ask(self, request: Callable[[], _Result], attempts: int = 1 + len(_PAUSES)) -> _Result:
+        # where an answer was lost, a pull request may be open already
+        return self._ask(commit, pauses=() if self.create_pr else _PAUSES)
+
+    def _list(self) -> list[str]:
+        return self.api.list_repo_files(self.name, revision=self.revision)
+
+    def _ask(self, request: Callable[[], _Result], pauses: tuple[int, ...] = _PAUSES) -> _Result:
         with _explained(self.name, self.create_pr):
-            for pause in _PAUSES[: attempts - 1]:
+            for pause in pauses:
                 try:
                     return request()
                 except Exception as error:

@@ -60,7 +60,6 @@ class Saving:
             source = self.__dict__.get("_loaded_from")
             if carry_along and source is not None:
                 copy_companions(source, config, lambda name: (folder / name).exists(), new)
-
         if push_to_hub:
             options = {"repo_id": folder.resolve().name, "carry_along": carry_along, **kwargs}
             options["save_original_format"] = save_original_format
