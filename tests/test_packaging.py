@@ -38,7 +38,7 @@ def test_every_import_is_a_declared_dependency(repository: Path, project: dict) 
     declared = {each.replace("-", "_") for each in names(project["dependencies"])}
     # each is in an extra, or comes with one that is declared
     optional = {"torch", "jinja2", "matplotlib", "pebble", "jax", "jaxlib", "PIL", "gguf"}
-    optional |= {"filelock", "markupsafe", "ml_dtypes", "optree", "pygments", "regex", "tokenizers"}
+    optional |= {"markupsafe", "ml_dtypes", "optree", "pygments", "regex", "tokenizers"}
     found: set[str] = set()
     for path in (repository / "src" / "keraform").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

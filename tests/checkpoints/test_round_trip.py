@@ -234,3 +234,11 @@ def test_generation_config_is_read_and_written(name, tmp_path):
     saved = json.loads((tmp_path / "keras" / "generation_config.json").read_text())
     assert saved["max_new_tokens"] == 13
     assert_same_files(tmp_path / "torch", tmp_path / "keras")
+    # where checkpoints used to keep it: in config.json
+    (tmp_path / "torch" / "generation_config.json").unlink()
+    fields = json.loads((tmp_path / "torch" / "config.json").read_text())
+    old = json.dumps({**fields, "num_beams": 3, "length_penalty": 2.0})
+    (tmp_path / "torch" / "config.json").write_text(old)
+    again = getattr(keraform, f"TF{name}").from_pretrained(tmp_path / "torch").generation_config
+    expected = getattr(transformers, name).from_pretrained(tmp_path / "torch").generation_config
+    assert again.num_beams == 3 and again.to_dict() == expected.to_dict()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keraform.auto.registry import COMPANIONS, base_models
 from keraform.auto.tables import auto_names, class_modules, transformers_root
-from keraform.checkpoints.safetensors_files import write_atomically
+from keraform.checkpoints.atomic import write_atomically
 
 _HEAD = (
     "# Written by `keraform stubs` for the installed transformers; run it again after an update.\n"

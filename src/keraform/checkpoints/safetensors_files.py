@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
 import numpy as np
 
+from keraform.checkpoints.atomic import as_open_makes, replaced_together
 from keraform.checkpoints.report import absent_error
 from keraform.checkpoints.tensors import StoredTensor, read_files
 from keraform.errors import KeraformError
@@ -109,26 +108,6 @@ def read_index(path: str | os.PathLike[str]) -> dict[str, str]:
         ) from error
 
 
-def write_atomically(path: Path, write: Callable[[str], object]) -> None:
-    """Writes beside `path` and renames, so that nobody ever sees half a file.
-
-    Args:
-        path: Where the file shall be.
-        write: Gets the name of the file to write.
-    """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        write(temporary)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_safetensors(
     folder: str | os.PathLike[str],
     tensors: Mapping[str, StoredTensor],
@@ -145,35 +124,59 @@ def write_safetensors(
         The files written.
     """
     folder = Path(folder)
+    with replaced_together(folder, is_weights) as new:
+        names = write_shards(new, tensors, max_shard_size)
+    return [folder / name for name in names]
+
+
+def write_shards(
+    folder: Path, tensors: Mapping[str, StoredTensor], max_shard_size: int | str = "50GB"
+) -> list[str]:
+    """Writes a checkpoint into an empty directory; the names of its files.
+
+    Args:
+        folder: The directory.
+        tensors: See `write_safetensors`.
+        max_shard_size: See `write_safetensors`.
+    """
     shards = _shards(tensors, byte_count(max_shard_size))
     names = [WEIGHTS_NAME]
     if len(shards) > 1:
         names = [f"model-{n + 1:05d}-of-{len(shards):05d}.safetensors" for n in range(len(shards))]
     for name, keys in zip(names, shards, strict=True):
-        write_atomically(folder / name, functools.partial(_write_file, tensors=tensors, keys=keys))
-    written = [folder / name for name in names]
-    if len(shards) > 1:
-        total = sum(_size(tensors[key]) for keys in shards for key in keys)
-        index = {
-            "metadata": {"total_size": total},
-            "weight_map": {k: n for n, keys in zip(names, shards, strict=True) for k in keys},
-        }
-        text = json.dumps(index, indent=2, sort_keys=True) + "\n"
-        write_atomically(
-            folder / INDEX_NAME, lambda file: Path(file).write_text(text, encoding="utf-8")
-        )
-        written.append(folder / INDEX_NAME)
-    _remove_old(folder, keep=written)
-    return written
+        _write_file(folder / name, tensors, keys)
+    if len(shards) == 1:
+        return names
+    index = {
+        "metadata": {"total_size": sum(_size(tensor) for tensor in tensors.values())},
+        "weight_map": {k: n for n, keys in zip(names, shards, strict=True) for k in keys},
+    }
+    text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+    (folder / INDEX_NAME).write_text(text, encoding="utf-8")
+    return [*names, INDEX_NAME]
 
 
-def _write_file(file: str, tensors: Mapping[str, StoredTensor], keys: list[str]) -> None:
+def is_weights(name: str) -> bool:
+    """Whether a file of this name would be read together with a new checkpoint, or instead of it.
+
+    Args:
+        name: Without a directory.
+    """
+    return name in (WEIGHTS_NAME, INDEX_NAME) or _SHARD.fullmatch(name) is not None
+
+
+def _write_file(file: Path, tensors: Mapping[str, StoredTensor], keys: list[str]) -> None:
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = {key: np.ascontiguousarray(tensors[key].read()) for key in keys}
     # ascontiguousarray makes a vector of a scalar
     arrays = {key: value.reshape(tensors[key].shape) for key, value in arrays.items()}
-    save_file(arrays, file, metadata={"format": "pt"})
+    try:
+        save_file(arrays, file, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{file.name}: {error}") from error
+    as_open_makes(file)
 
 
 def byte_count(size: int | str) -> int:
@@ -209,12 +212,3 @@ def _shards(tensors: Mapping[str, StoredTensor], limit: int) -> list[list[str]]:
         shards[-1].append(key)
         filled += size
     return shards
-
-
-def _remove_old(folder: Path, keep: list[Path]) -> None:
-    """Weights of an earlier save would be read together with the new ones, or instead of them."""
-    old = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
-    old += [folder / WEIGHTS_NAME, folder / INDEX_NAME]
-    for path in old:
-        if path not in keep and path.is_file():
-            path.unlink()

@@ -82,6 +82,20 @@ class Repository:
             ) from error
         return None if found is None else Path(found)
 
+    def pinned(self) -> Repository:
+        """What has just been loaded: the commit that a branch means now, the whole path."""
+        from transformers.utils import CONFIG_NAME
+        from transformers.utils.hub import extract_commit_hash
+
+        if self.is_local:
+            return Repository.of(os.path.abspath(self.name), **self.options)
+        options = {k: v for k, v in self.options.items() if k != "force_download"}
+        cached = Repository.of(self.name, **{**options, "local_files_only": True})
+        commit = extract_commit_hash(os.fspath(cached.find(CONFIG_NAME) or ""), None)
+        return Repository.of(
+            self.name, **{**options, "revision": commit or options.get("revision")}
+        )
+
     def require(self, file: str) -> Path:
         """The path of a file.
 

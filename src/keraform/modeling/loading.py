@@ -1,21 +1,17 @@
-"""`from_pretrained` and `save_pretrained`: a directory or repository in, a directory out."""
+"""`from_pretrained`: a model out of a directory or repository."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import keras
 from transformers import AutoConfig, PreTrainedConfig
 
-from keraform.checkpoints.conversion import upstream_name
 from keraform.checkpoints.gguf_files import read_gguf, read_gguf_config
 from keraform.checkpoints.load import load_torch_state, unfilled
-from keraform.checkpoints.safetensors_files import write_safetensors
-from keraform.checkpoints.save import torch_state
 from keraform.errors import KeraformError
 from keraform.hub import HUB_ARGUMENTS, Repository, read_weights
 from keraform.modeling import initialization
@@ -28,7 +24,7 @@ _GENERATION = "generation_config.json"
 
 
 class Loading:
-    """Gives pretrained models `from_pretrained` and `save_pretrained`."""
+    """Gives pretrained models `from_pretrained`."""
 
     @classmethod
     def from_pretrained(
@@ -92,43 +88,12 @@ class Loading:
         initialization.init_missing(model, unfilled(model, report))
         initialize(keras.layers.Layer.variables.fget(model))
         model.name_or_path = config.name_or_path = source.name
+        model.__dict__["_loaded_from"] = source.pinned()
         _load_generation_config(model, source)
         if output_loading_info:
             return model, report.to_dict()
         report.log(cls.__name__, source.name)
         return model
-
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike[str],
-        max_shard_size: int | str = "50GB",
-        save_original_format: bool = True,
-        safe_serialization: bool = True,
-        push_to_hub: bool = False,
-    ) -> None:
-        """Writes configuration and weights so that `transformers` and Keraform load them.
-
-        Args:
-            save_directory: A directory; made if need be.
-            max_shard_size: The size that no file shall pass.
-            save_original_format: Under the names the model's checkpoints are kept in.
-            safe_serialization: Only True.
-            push_to_hub: Only False, for now.
-        """
-        _check_save(self, save_directory, safe_serialization, push_to_hub)
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = copy.deepcopy(self.config)
-        config.architectures = [upstream_name(type(self))]
-        config.dtype = self.dtype_policy.variable_dtype
-        state = torch_state(self, save_original_format)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as unfinished:
-            config.save_pretrained(unfinished)
-            if self.can_generate():
-                self.generation_config.save_pretrained(unfinished)
-            write_safetensors(folder, state, max_shard_size)
-            for path in Path(unfinished).iterdir():
-                os.replace(path, folder / path.name)
 
 
 def load_config(
@@ -206,26 +171,15 @@ def _listing(source: Repository) -> str:
 
 
 def _load_generation_config(model: Any, source: Repository) -> None:
-    if not model.can_generate() or source.find(_GENERATION) is None:
+    """Of its own file, or of config.json, where checkpoints used to keep it."""
+    if not model.can_generate():
         return
-    model.generation_config = model.generation_config_class.from_pretrained(
-        source.name, **source.options
-    )
-
-
-def _check_save(
-    model: Any, folder: str | os.PathLike[str], safe_serialization: bool, push_to_hub: bool
-) -> None:
-    if not safe_serialization or push_to_hub:
-        option = "push_to_hub=True" if push_to_hub else "safe_serialization=False"
-        raise NotImplementedError(
-            f"expected: save_pretrained(directory), which writes safetensors\n"
-            f"got: {option}, which Keraform has not yet\n"
-            f"try: save_pretrained(directory) and `hf upload <id> <directory>`"
-        )
-    if Path(folder).is_file():
-        raise KeraformError(
-            expected=f"a directory for {type(model).__name__}",
-            got=f"{folder}, which is a file",
-            try_next="save_pretrained(another_directory)",
+    options = {**source.options}
+    if source.find(_GENERATION) is None:
+        if source.find(_CONFIG) is None:
+            return
+        options |= {"config_file_name": _CONFIG, "_from_model_config": True}
+    with contextlib.suppress(NotImplementedError):  # configurations that tell nothing of it
+        model.generation_config = model.generation_config_class.from_pretrained(
+            source.name, **options
         )

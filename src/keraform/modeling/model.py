@@ -11,6 +11,7 @@ import keras
 from keras.src.losses.loss import scale_loss_for_distribution
 
 from keraform.errors import explain
+from keraform.hub.card import batch_size
 from keraform.modeling import labels, signature
 from keraform.modeling.inputs import Arguments, plain, unpack_inputs
 from keraform.modeling.wrapping import adopt, is_foundation
@@ -248,6 +249,7 @@ class Model(TorchLayer, keras.Model):
         """Trains; inputs may be what a tokenizer or processor returned (`keras.Model.fit`)."""
         if kwargs.get("validation_data") is not None:
             kwargs["validation_data"] = plain(kwargs["validation_data"])
+        self.__dict__["_batch_size"] = batch_size(x, kwargs.get("batch_size"))
         return super().fit(plain(x), plain(y), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:

@@ -23,7 +23,9 @@ from keraform.modeling.building import (
 )
 from keraform.modeling.embeddings import EmbeddingAccess
 from keraform.modeling.loading import Loading
+from keraform.modeling.saving import Saving
 from keraform.modeling.serialization import Serializable
+from keraform.modeling.sharing import Sharing
 from keraform.runtime import layers
 from keraform.runtime.tracing import is_tracing
 from keraform.runtime.tree import children, name_weights, named_layers, named_weights
@@ -38,7 +40,7 @@ _COLLECTED = (
 )
 
 
-class PreTrainedModel(Loading, Serializable, EmbeddingAccess):
+class PreTrainedModel(Loading, Saving, Sharing, Serializable, EmbeddingAccess):
     """Mixin of all pretrained models, before `MainLayer` or `Model` among the bases.
 
     Class attributes have upstream's names and meanings: `base_model_prefix`, `main_input_name`,

@@ -1,0 +1,1 @@
+"""The Hub: found, pushed to, and a small one to test with."""
