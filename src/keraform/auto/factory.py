@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -14,7 +13,8 @@ from keraform.auto.registry import ported_class
 from keraform.auto.tables import AutoTable, auto_tables
 from keraform.errors import KeraformError
 from keraform.hub import HUB_ARGUMENTS, Repository
-from keraform.modeling.loading import config_of_gguf, require_config
+from keraform.modeling.loading import config_of_gguf, read_config
+from keraform.modeling.limits import blaming
 from keraform.modeling.wrapping import main_layer_class
 
 # Arguments of loading whose names configurations have too, or that they would read.
@@ -96,22 +96,18 @@ def _read_config(
     if loading.get("gguf_file") is not None:
         config, unused = config_of_gguf(source.require(loading["gguf_file"]), rest)
         return config, {**hub, **loading, **unused}
-    path = require_config(source)
-    try:
-        model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except ValueError as error:
-        raise KeraformError(
-            expected=f"JSON in {path}", got=str(error), try_next="save the configuration again"
-        ) from error
-    if model_type not in CONFIG_MAPPING:
+    path, fields = read_config(source)
+    model_type = fields.get("model_type")
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise KeraformError(
             expected=f"a model_type that the installed transformers knows, in {path}",
             got=f"model_type {model_type!r}",
             try_next="keraform status, or a newer transformers (pip install -U transformers)",
         )
-    config, unused = CONFIG_MAPPING[model_type].from_pretrained(
-        source.name, return_unused_kwargs=True, **source.options, **rest
-    )
+    with blaming(path, "a configuration"):
+        config, unused = CONFIG_MAPPING[model_type].from_pretrained(
+            source.name, return_unused_kwargs=True, **source.options, **rest
+        )
     return config, {**hub, **loading, **unused}
 
 

@@ -6,6 +6,7 @@ configuration, and its tensors get PyTorch's keys, by the tables of `transformer
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from keraform.checkpoints.report import absent_error
+from keraform.checkpoints.report import absent_error, damaged_error
 from keraform.checkpoints.tensors import StoredTensor
 from keraform.errors import KeraformError
 from keraform.runtime.tree import named_weights
+
+_MOST_PARTS = 2**23  # values of fields and descriptions of tensors; a vocabulary has 500,000
 
 
 def read_gguf_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -47,15 +50,45 @@ def read_gguf(path: str | os.PathLike[str], model: Any) -> dict[str, StoredTenso
         KeraformError: As for `read_gguf_config`.
     """
     with _upstream(Path(path)) as upstream:
-        from gguf import GGUFReader
-
-        reader = GGUFReader(str(path))
+        reader = _reader_class()(str(path))
+        _check_places(reader)
         architecture = upstream.read_field(reader, "general.architecture")[0]
         known = upstream.TENSOR_PROCESSORS.get(architecture, upstream.TensorProcessor)
         processor = known(config=model.config.to_dict())
         keys = upstream.get_gguf_hf_weights_map(_names_of(model), processor)
         tensors = [_stored(each, processor, keys, path) for each in reader.tensors]
     return {tensor.key: tensor for tensor in tensors}
+
+
+@functools.cache
+def _reader_class() -> type:
+    """The `gguf` package's reader, which takes counts and lengths as a file states them, with an
+    eye on the file's end and on how much it collects.
+    """
+    import gguf
+
+    class Reader(gguf.GGUFReader):  # type: ignore[misc]
+        _parts = 0
+
+        def _get(self, offset: int, dtype: Any, count: int = 1, *args: Any, **kwargs: Any) -> Any:
+            self._parts += 1
+            if self._parts > _MOST_PARTS:
+                raise ValueError(f"more than {_MOST_PARTS} values that are no tensors")
+            end = int(offset) + int(count) * np.dtype(dtype).itemsize
+            if end > self.data.size:
+                raise ValueError(f"{int(count)} values at {int(offset)}, where the file has no more")
+            return super()._get(offset, dtype, count, *args, **kwargs)
+
+    return Reader
+
+
+def _check_places(reader: Any) -> None:
+    """Two tensors in one place, or one in the file's head, would be read as they lie."""
+    end = int(reader.data_offset)
+    for tensor in sorted(reader.tensors, key=lambda each: (each.data_offset, each.n_bytes)):
+        if tensor.data_offset < end:
+            raise ValueError(f"{tensor.name} begins at {tensor.data_offset}, before {end}")
+        end = tensor.data_offset + tensor.n_bytes
 
 
 def _names_of(model: Any) -> Any:
@@ -100,7 +133,7 @@ def _upstream(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise absent_error(path, "GGUF file")
     try:
-        import gguf  # noqa: F401
+        import gguf
     except ImportError as error:
         raise KeraformError(
             expected=f"the package gguf, which reads {path.name}",
@@ -110,16 +143,17 @@ def _upstream(path: Path) -> Iterator[Any]:
     from transformers import modeling_gguf_pytorch_utils as upstream
 
     asks: Callable[[], bool] = upstream.is_torch_available
+    reader = gguf.GGUFReader
     upstream.is_torch_available = lambda: True
+    gguf.GGUFReader = _reader_class()
     try:
         yield upstream
     except KeraformError:
         raise
     except Exception as error:  # a damaged file may fail anywhere
-        raise KeraformError(
-            expected="a complete GGUF file of an architecture that transformers knows",
-            got=f"{path} ({path.stat().st_size} bytes): {type(error).__name__}: {error}",
-            try_next="download it again, or the checkpoint of the same model in safetensors",
-        ) from error
+        what = f"{type(error).__name__}: {error}"
+        form = "complete GGUF file of an architecture that transformers knows"
+        raise damaged_error(path, form, what) from error
     finally:
         upstream.is_torch_available = asks
+        gguf.GGUFReader = reader
