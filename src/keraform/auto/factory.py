@@ -101,7 +101,7 @@ def _read_config(
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise KeraformError(
             expected=f"a model_type that the installed transformers knows, in {path}",
-            got=f"model_type {model_type!r}",
+            got=f"model_type {model_type!r}"[:200],
             try_next="keraform status, or a newer transformers (pip install -U transformers)",
         )
     with blaming(path, "a configuration"):

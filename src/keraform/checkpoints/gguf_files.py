@@ -21,7 +21,7 @@ from keraform.checkpoints.tensors import StoredTensor
 from keraform.errors import KeraformError
 from keraform.runtime.tree import named_weights
 
-_MOST_PARTS = 2**23  # values of fields and descriptions of tensors; a vocabulary has 500,000
+_MOST_PARTS = 2**22  # values of fields and descriptions of tensors; vocabularies have 2**21
 
 
 def read_gguf_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -78,6 +78,13 @@ def _reader_class() -> type:
             if end > self.data.size:
                 raise ValueError(f"{int(count)} values at {int(offset)}, where the file has no more")
             return super()._get(offset, dtype, count, *args, **kwargs)
+
+        def _get_field_parts(self, offset: int, kind: int) -> Any:
+            if kind == gguf.GGUFValueType.ARRAY:
+                length = int(self._get(offset + 4, np.uint64)[0])
+                if length > min(_MOST_PARTS, self.data.size):
+                    raise ValueError(f"an array of {length} values at {int(offset)}")
+            return super()._get_field_parts(offset, kind)
 
     return Reader
 

@@ -155,6 +155,22 @@ def shape_error(
     )
 
 
+def dtype_error(key: str, file: str, given: str, wanted: str) -> KeraformError:
+    """The error for integers where a weight is trained: quantised ones mean nothing by themselves.
+
+    Args:
+        key: The weight.
+        file: Where the tensor lies.
+        given: The tensor's dtype.
+        wanted: The weight's dtype.
+    """
+    return KeraformError(
+        expected=f"{key} in floating point, for {wanted}",
+        got=f"{given} in {file}, as quantised checkpoints have it",
+        try_next="the checkpoint that was not quantised",
+    )
+
+
 def alias_error(key: str, canonical: str, file: str) -> KeraformError:
     """The error for a tied weight that a checkpoint has twice, with different values.
 

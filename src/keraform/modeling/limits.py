@@ -26,9 +26,9 @@ _SIZES = re.compile(
 _MOST = {_COUNTS: 2**20, _SIZES: 2**25}  # the longest context is 10,485,760 tokens
 
 _SPARE_NUMBERS = 2**27  # of heads and parts that a checkpoint may lack, half a gigabyte in float32
-_SPARE_VARIABLES = 1000
+_SPARE_VARIABLES = 400
 _NUMBERS = 64  # times those of the checkpoint, where several may lie in one
-_VARIABLES = 16  # times the tensors of the checkpoint, several of which may lie in one
+_VARIABLES = 4  # times the tensors of the checkpoint, several of which may lie in one
 
 
 def check_sizes(fields: Mapping[str, Any], path: Path) -> None:
