@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -127,12 +128,24 @@ class Loading:
         config.dtype = self.dtype_policy.variable_dtype
         state = torch_state(self, save_original_format)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as unfinished:
+            _carry_code(self, config, Path(unfinished))
             config.save_pretrained(unfinished)
             if self.can_generate():
                 self.generation_config.save_pretrained(unfinished)
             write_safetensors(folder, state, max_shard_size)
             for path in Path(unfinished).iterdir():
                 os.replace(path, folder / path.name)
+
+
+def _carry_code(model: Any, config: PreTrainedConfig, folder: Path) -> None:
+    """Of a model whose code lay in its repository: the files, and their names in the `auto_map`,
+    so that Transformers loads it again.
+    """
+    for path in model._code_files:
+        shutil.copyfile(path, folder / path.name)
+    if model._auto_class is not None:
+        name = f"{model._code_files[0].stem}.{upstream_name(type(model))}"
+        config.auto_map = {**(getattr(config, "auto_map", None) or {}), model._auto_class: name}
 
 
 def load_config(
