@@ -25,7 +25,7 @@ from keraform.translate.source import REPOSITORIES, allow
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE = re.compile(r"(?:(?P<repository>[\w./-]+)--)?(?P<module>\w+)\.(?P<name>\w+)")
+_REFERENCE = re.compile(r"(?:(?P<repository>(?:(?!--)[\w./-])+)--)?(?P<module>\w+)\.(?P<name>\w+)")
 # what Transformers asks of the place that code comes from
 _OPTIONS = (
     "cache_dir", "force_download", "local_files_only", "proxies", "revision", "token",
