@@ -76,7 +76,7 @@ Refuses = Callable[..., str]
 
 @pytest.fixture
 def refuses(tmp_path: Path) -> Iterator[Refuses]:
-    """Runs a function under guard; it must fail with an error in three parts, which is given back."""
+    """Runs a function under guard, which must fail with an error in three parts; gives its text."""
 
     def check(function: Callable[[], object], *words: str) -> str:
         with pytest.raises(KeraformError) as caught, guarded():

@@ -87,7 +87,8 @@ ATTACKS = {
     "alignment 2**31": file([field("general.alignment", 2**31)], [described()]),
     "unknown architecture": file([], [described()]).replace(b"llama", b"llamb"),
     "path as architecture": file().replace(b"llama", b"../.."),
-    "architecture as number": struct.pack("<4sIQQ", b"GGUF", 3, 0, 1) + field(*("general.architecture", 7)),
+    "architecture as number": struct.pack("<4sIQQ", b"GGUF", 3, 0, 1)
+    + field(*("general.architecture", 7)),
 }
 TENSORS = {
     "name without end": [struct.pack("<Q", HUGE) + b"name"],
@@ -140,5 +141,3 @@ def test_an_array_of_a_terabyte(tmp_path, refuses, read):
     with path.open("r+b") as sparse:
         sparse.truncate(2**28)
     refuses(lambda: read(path), str(path))
-
-

@@ -81,7 +81,7 @@ TEXTS = {
     "NaN": f'{{"metadata": {{"total_size": NaN}}, "weight_map": {{"a": "{FIRST}"}}}}',
     "HTML": "<html>404</html>",
     "Git LFS": "version https://git-lfs.github.com/spec/v1\n",
-    "not UTF-8": b"{\"weight_map\": {\"\xff\": \"a\"}}",
+    "not UTF-8": b'{"weight_map": {"\xff": "a"}}',
 }
 
 

@@ -126,7 +126,10 @@ ATTACKS = {
     "a pickle": (b"\x80\x02cos\nsystem\n(S'touch canary'\ntR.", "cannot be read"),
     "a zip archive": (b"PK\x03\x04" + bytes(60), "cannot be read"),
     "HTML": (b"<!DOCTYPE html><html><body>Log in</body></html>", "an HTML page"),
-    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
+    "Git LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+        "git lfs pull",
+    ),
 }
 
 
@@ -138,7 +141,9 @@ def test_header(tmp_path, refuses, name):
     refuses(lambda: read_safetensors([path]), words, str(path))
 
 
-@pytest.mark.parametrize("keep", [*range(0, 8), *range(8, HEADER + 8, 23), *range(HEADER + 8, len(WHOLE), 11)])
+@pytest.mark.parametrize(
+    "keep", [*range(0, 8), *range(8, HEADER + 8, 23), *range(HEADER + 8, len(WHOLE), 11)]
+)
 def test_cut_off(tmp_path, refuses, keep):
     path = tmp_path / "model.safetensors"
     path.write_bytes(WHOLE[:keep])

@@ -211,7 +211,7 @@ DAMAGED = {
     ),
     "lists of lists as a size": state(rebuilt(storage(), number(0), LISTS, LISTS)),
     "lists of lists as an id": state(LISTS + b"Q"),
-    "lists of lists as a key of storages": state(tensor(stored=MARK + text("storage") + LISTS + b"tQ")),
+    "lists of lists in an id": state(tensor(stored=MARK + text("storage") + LISTS + b"tQ")),
     "the same through PUT after PUT": PROTO + b"}" + b")q\0q\1h\1\x86K\1s" + STOP,
     # what is remembered would take all memory
     "a far place": PROTO + b"}r\xff\xff\xff\x7f" + STOP,
@@ -368,7 +368,9 @@ FILES = {
     "bomb of a pickle": partial(archive, program=BOMB, pack=zipfile.ZIP_DEFLATED),
     "no pickle": lambda path: zipfile.ZipFile(path, "w").close(),
     "two pickles": partial(archive, program=GOOD, entries=[("g/data.pkl", GOOD)]),
-    "a pickle twice": partial(archive, program=GOOD, entries=[("f/data.pkl ", GOOD), ("h/data.pkl", b"")]),
+    "a pickle twice": partial(
+        archive, program=GOOD, entries=[("f/data.pkl ", GOOD), ("h/data.pkl", b"")]
+    ),
     "pickle at another place": partial(archive, program=b"", entries=[("data.pkl", GOOD)]),
     "a TorchScript program": partial(archive, program=GOOD, entries=[("f/constants.pkl", b"")]),
     "archive of high bytes": partial(archive, program=GOOD, entries=[("f/byteorder", b"big")]),

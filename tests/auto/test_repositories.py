@@ -78,7 +78,9 @@ def test_it_gives_what_transformers_gives(folder, auto_class):
     cls = getattr(keraform, f"TF{auto_class}")
     model, report = cls.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
     assert not report["missing_keys"] and not report["mismatched_keys"]
-    assert type(model.config).__name__ == "TinyConfig" and "transformers_modules" in repr(type(model))
+    assert type(model.config).__name__ == "TinyConfig" and "transformers_modules" in repr(
+        type(model)
+    )
     found = np.asarray(model(IDS, attention_mask=MASK)[0])
     np.testing.assert_allclose(found, torchs(folder, auto_class), atol=1e-5, rtol=1e-5)
 
@@ -123,7 +125,9 @@ def test_translating_runs_nothing(folder, tmp_path, unmarked):
     copy = shutil.copytree(folder, tmp_path / "copy")
     evil = f"import os\nos.system('touch {tmp_path}/canary')\n" + tiny_repository.MODELING
     (copy / "modeling_tiny.py").write_text(evil)
-    found = repositories.reference_in(tiny_repository.CONFIG["auto_map"], "AutoModel", str(copy), {})
+    found = repositories.reference_in(
+        tiny_repository.CONFIG["auto_map"], "AutoModel", str(copy), {}
+    )
     translation = translate.translation(repositories.torch_module(found))
     assert "class TFTinyModel(" in translation.code
     assert "TINY_RAN" not in os.environ and not (tmp_path / "canary").exists()
@@ -184,7 +188,9 @@ def test_code_of_a_type_that_transformers_has(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     for found in (
         repositories.reference_in(auto_map, "AutoModel", str(tmp_path), {}),
-        repositories.reference_in({"AutoModel": "me/code--modeling_tiny.TinyModel"}, "AutoModel", "x", {}),
+        repositories.reference_in(
+            {"AutoModel": "me/code--modeling_tiny.TinyModel"}, "AutoModel", "x", {}
+        ),
     ):
         assert found is not None
         assert not repositories.is_allowed(found, None, True, "x")
@@ -200,7 +206,9 @@ def test_the_revision_of_code():
         (there, None, {"token": "t"}),
         (there, "v2", {"revision": "v2", "token": "t"}),
     ):
-        found = repositories.reference_in({"AutoModel": entry}, "AutoModel", "x", options, code_revision)
+        found = repositories.reference_in(
+            {"AutoModel": entry}, "AutoModel", "x", options, code_revision
+        )
         assert found is not None and found.options == wanted
         assert found.repository == ("x" if entry is here else "me/code")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-CONFIGURATION = '''
+CONFIGURATION = """
 import os
 
 from transformers import PretrainedConfig
@@ -24,7 +24,7 @@ class TinyConfig(PretrainedConfig):
         self.num_hidden_layers = num_hidden_layers
         self.eps = eps
         super().__init__(**kwargs)
-'''
+"""
 
 LAYERS = '''
 import os
@@ -50,7 +50,7 @@ def shift(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
 '''
 
-MODELING = '''
+MODELING = """
 import os
 
 import torch
@@ -115,7 +115,7 @@ class TinyForSequenceClassification(TinyPreTrainedModel):
     def forward(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor = None, **kwargs):
         hidden = self.tiny(input_ids, attention_mask=attention_mask).last_hidden_state
         return SequenceClassifierOutput(logits=self.classifier(hidden.mean(dim=1)))
-'''
+"""
 
 CONFIG = {
     "model_type": "tiny-mixer",

@@ -15,8 +15,8 @@ from keraform.auto.repositories import configuration, is_allowed, ported, refere
 from keraform.auto.tables import AutoTable, auto_tables
 from keraform.errors import KeraformError
 from keraform.hub import HUB_ARGUMENTS, Repository
-from keraform.modeling.loading import config_of_gguf, read_config
 from keraform.modeling.limits import blaming
+from keraform.modeling.loading import config_of_gguf, read_config
 from keraform.modeling.wrapping import main_layer_class
 
 # Arguments of loading whose names configurations have too, or that they would read.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,9 @@ def _reader_class() -> type:
                 raise ValueError(f"more than {_MOST_PARTS} values that are no tensors")
             end = int(offset) + int(count) * np.dtype(dtype).itemsize
             if end > self.data.size:
-                raise ValueError(f"{int(count)} values at {int(offset)}, where the file has no more")
+                raise ValueError(
+                    f"{int(count)} values at {int(offset)}, where the file has no more"
+                )
             return super()._get(offset, dtype, count, *args, **kwargs)
 
         def _get_field_parts(self, offset: int, kind: int) -> Any:
@@ -149,18 +151,24 @@ def _upstream(path: Path) -> Iterator[Any]:
         ) from error
     from transformers import modeling_gguf_pytorch_utils as upstream
 
-    asks: Callable[[], bool] = upstream.is_torch_available
-    reader = gguf.GGUFReader
-    upstream.is_torch_available = lambda: True
-    gguf.GGUFReader = _reader_class()
+    careful = _replaced(gguf, GGUFReader=_reader_class())
     try:
-        yield upstream
+        with careful, _replaced(upstream, is_torch_available=lambda: True):
+            yield upstream
     except KeraformError:
         raise
     except Exception as error:  # a damaged file may fail anywhere
         what = f"{type(error).__name__}: {error}"
         form = "complete GGUF file of an architecture that transformers knows"
         raise damaged_error(path, form, what) from error
+
+
+@contextmanager
+def _replaced(module: ModuleType, **names: Any) -> Iterator[None]:
+    """Lets a module have something else under its names."""
+    before = {name: vars(module)[name] for name in names}
+    vars(module).update(names)
+    try:
+        yield
     finally:
-        upstream.is_torch_available = asks
-        gguf.GGUFReader = reader
+        vars(module).update(before)

@@ -54,7 +54,9 @@ def check_header(path: Path) -> None:
         end = stop
     if end != size - 8 - length:
         last = max(spans, key=lambda key: spans[key], default="nothing")
-        raise ValueError(f"{size - 8 - length} bytes of values, of which {last} is the last at {end}")
+        raise ValueError(
+            f"{size - 8 - length} bytes of values, of which {last} is the last at {end}"
+        )
 
 
 def _span(key: str, info: Any) -> tuple[int, int]:

@@ -126,9 +126,7 @@ def _regular(path: Path) -> Path | None:
     except OSError as error:
         got = error.strerror or str(error)
     if got is not None:
-        raise KeraformError(
-            expected=f"a file at {path}", got=got, try_next=f"ls -l {path}"
-        )
+        raise KeraformError(expected=f"a file at {path}", got=got, try_next=f"ls -l {path}")
     return path
 
 
