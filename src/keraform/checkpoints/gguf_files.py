@@ -70,16 +70,18 @@ def _reader_class() -> type:
     class Reader(gguf.GGUFReader):  # type: ignore[misc]
         _parts = 0
 
-        def _get(self, offset: int, dtype: Any, count: int = 1, *args: Any, **kwargs: Any) -> Any:
+        def _get(
+            self, offset: int, dtype: Any, count: int = 1, override_order: str | None = None
+        ) -> np.ndarray:
             self._parts += 1
             if self._parts > _MOST_PARTS:
                 raise ValueError(f"more than {_MOST_PARTS} values that are no tensors")
-            end = int(offset) + int(count) * np.dtype(dtype).itemsize
+            number = np.dtype(dtype)
+            start, end = int(offset), int(offset) + int(count) * number.itemsize
             if end > self.data.size:
-                raise ValueError(
-                    f"{int(count)} values at {int(offset)}, where the file has no more"
-                )
-            return super()._get(offset, dtype, count, *args, **kwargs)
+                raise ValueError(f"{int(count)} values at {start}, where the file has no more")
+            ordered = number.newbyteorder(override_order or self.byte_order)
+            return np.asarray(self.data)[start:end].view(ordered)  # slices of memmaps are slow
 
         def _get_field_parts(self, offset: int, kind: int) -> Any:
             if kind == gguf.GGUFValueType.ARRAY:
