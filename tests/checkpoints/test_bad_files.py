@@ -43,7 +43,7 @@ def test_unknown_model_types(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps(config))
         refused(lambda: keraform.TFAutoModel.from_pretrained(tmp_path), words, "config.json")
     (tmp_path / "config.json").write_text("{")
-    refused(lambda: keraform.TFAutoModel.from_pretrained(tmp_path), "JSON in")
+    refused(lambda: keraform.TFAutoModel.from_pretrained(tmp_path), "a JSON object in")
 
 
 def test_a_type_without_the_task(folder):
@@ -92,7 +92,7 @@ def test_incomplete_shards(folder):
     shard.unlink()
     refused(lambda: mini_bert.TFBertModel.from_pretrained(folder), shard.name)
     (folder / "model.safetensors.index.json").write_text("[]")
-    refused(lambda: mini_bert.TFBertModel.from_pretrained(folder), "weight_map")
+    refused(lambda: mini_bert.TFBertModel.from_pretrained(folder), "a list in place of an object")
 
 
 def test_a_key_in_two_files(tmp_path):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keraform.checkpoints.conversion import convert, rules_for
-from keraform.checkpoints.report import LoadingReport, alias_error, shape_error
+from keraform.checkpoints.report import LoadingReport, alias_error, dtype_error, shape_error
 from keraform.checkpoints.tensors import StoredTensor, in_memory
 from keraform.runtime.filling import settle, torch_shape
 from keraform.runtime.tree import TorchWeight, named_layers, named_weights
@@ -39,7 +39,8 @@ def load_torch_state(
         variables that still need values.
 
     Raises:
-        KeraformError: A tensor of another shape, or a tied weight with two values.
+        KeraformError: A tensor of another shape, integers for a weight that is trained, or a tied
+            weight with two values.
     """
     weights = {weight.key: weight for weight in named_weights(model)}
     shapes = {key: torch_shape(weight) for key, weight in weights.items()}
@@ -60,6 +61,8 @@ def load_torch_state(
             if not ignore_mismatched_sizes:
                 raise shape_error(key, tensor.source, tensor.shape, shapes[key])
             report.mismatched_keys.append((key, tensor.shape, shapes[key]))
+        elif weight.variable.trainable and not keras.backend.is_float_dtype(tensor.dtype):
+            raise dtype_error(key, tensor.source, tensor.dtype, weight.variable._dtype)
         elif id(weight.variable) in filled:
             _check_alias(weight, tensor, filled[id(weight.variable)], stored)
         else:

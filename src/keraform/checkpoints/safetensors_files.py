@@ -12,7 +12,9 @@ import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
 import numpy as np
 
 from keraform.checkpoints.atomic import as_open_makes, replaced_together
-from keraform.checkpoints.report import absent_error
+from keraform.checkpoints.json_files import read_object
+from keraform.checkpoints.report import absent_error, damaged_error
+from keraform.checkpoints.safetensors_header import check_header
 from keraform.checkpoints.tensors import StoredTensor, read_files
 from keraform.errors import KeraformError
 
@@ -63,18 +65,14 @@ def read_safetensors(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Store
 def _read_file(path: Path) -> dict[str, StoredTensor]:
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        raise absent_error(path, "safetensors file")
     try:
+        check_header(path)
         handle = safe_open(path, framework="numpy")
         keys = list(handle.keys())
-    except FileNotFoundError:
-        raise absent_error(path, "safetensors file") from None
-    except (SafetensorError, OSError) as error:
-        size = path.stat().st_size if path.exists() else 0
-        raise KeraformError(
-            expected="a complete safetensors file",
-            got=f"{path} ({size} bytes), which cannot be read: {error}",
-            try_next="download it again, with from_pretrained(..., force_download=True)",
-        ) from error
+    except (SafetensorError, OSError, MemoryError, ValueError, RecursionError) as error:
+        raise damaged_error(path, "complete safetensors file", error) from error
 
     def tensor(key: str) -> StoredTensor:
         view = handle.get_slice(key)
@@ -97,15 +95,19 @@ def read_index(path: str | os.PathLike[str]) -> dict[str, str]:
 
     Args:
         path: The file, such as `model.safetensors.index.json`.
+
+    Raises:
+        KeraformError: It is not JSON, or has no such map.
     """
-    try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8"))["weight_map"])
-    except (ValueError, KeyError, TypeError) as error:
+    found = read_object(Path(path)).get("weight_map")
+    valid = isinstance(found, dict) and all(isinstance(name, str) for name in found.values())
+    if not found or not valid:
         raise KeraformError(
             expected='an index with a "weight_map" from key to file name',
-            got=f"{path}: {type(error).__name__}: {error}",
+            got=f"{path}, whose weight_map is {str(found)[:200]}",
             try_next="download the checkpoint again, or save it again with save_pretrained",
-        ) from error
+        )
+    return found
 
 
 def write_safetensors(

@@ -57,38 +57,62 @@ def read_weights(
     """
     forms = {None: (SAFETENSORS, TORCH), True: (SAFETENSORS,), False: (TORCH,)}[use_safetensors]
     for form in forms:
-        paths = _files(source, form)
+        paths, index = _files(source, form)
         if paths:
             _say_what_wins(source, form)
-            return form.read(paths)
+            found = form.read(paths)
+            _check_index(index, form, found)
+            return found
     raise _no_weights(source, forms)
 
 
-def _files(source: Repository, form: Format) -> list[Path]:
+def _files(source: Repository, form: Format) -> tuple[list[Path], dict[str, str]]:
+    """The files of a form, and where its index says that the keys are; none where there is none."""
     whole = source.find(form.whole)
     if whole is not None:
-        return [whole]
-    index = source.find(form.index)
-    if index is None:
-        return []
-    return [_shard(source, form, name) for name in sorted(set(read_index(index).values()))]
+        return [whole], {}
+    path = source.find(form.index)
+    if path is None:
+        return [], {}
+    index = read_index(path)
+    return [_shard(source, path, name) for name in sorted(set(index.values()))], index
 
 
-def _shard(source: Repository, form: Format, name: str) -> Path:
-    if PurePosixPath(name).name != name or name == ".." or "\\" in name:
+def _shard(source: Repository, index: Path, name: str) -> Path:
+    if PurePosixPath(name).name != name or name in ("", "..") or not _is_plain(name):
         raise KeraformError(
-            expected=f"names of files beside {form.index} in it",
-            got=f"{name!r}",
+            expected=f"names of files beside it in {index}",
+            got=repr(name)[:200],
             try_next="another source of this checkpoint: no tool writes such an index",
         )
     path = source.find(name)
     if path is None:
         raise KeraformError(
-            expected=f"{name} beside {form.index}, which names it",
+            expected=f"{name[:200]} beside {index}, which names it",
             got=f"{source.name} without that file",
             try_next="download the checkpoint again, with all of its files",
         )
     return path
+
+
+def _is_plain(name: str) -> bool:
+    return name.isprintable() and not set(name) & set("\\:")
+
+
+def _check_index(index: dict[str, str], form: Format, found: dict[str, StoredTensor]) -> None:
+    """Each key must be where the index says; shards of another checkpoint have other keys."""
+    for key, name in index.items():
+        there = Path(found[key].source).name if key in found else "no file"
+        if there != name:
+            raise KeraformError(
+                expected=f"{key[:200]} in {name}, as {form.index} says",
+                got=f"{key[:200]} in {there}",
+                try_next="download the checkpoint again, with all of its files",
+            )
+    others = [key for key in found if index and key not in index]
+    if others:
+        where = found[others[0]].source
+        logger.warning("%s names not %s of %s", form.index, ", ".join(others[:4]), where)
 
 
 def _say_what_wins(source: Repository, form: Format) -> None:

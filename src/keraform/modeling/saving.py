@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 from pathlib import Path
 from typing import Any
+
+from transformers import PreTrainedConfig
 
 from keraform.checkpoints.atomic import replaced_together
 from keraform.checkpoints.conversion import upstream_name
@@ -53,6 +56,7 @@ class Saving:
         config.dtype = self.dtype_policy.variable_dtype
         state = torch_state(self, save_original_format)
         with replaced_together(folder, is_weights) as new:
+            _carry_code(self, config, new)
             config.save_pretrained(new)
             if self.can_generate():
                 self.generation_config.save_pretrained(new)
@@ -64,6 +68,17 @@ class Saving:
             options = {"repo_id": folder.resolve().name, "carry_along": carry_along, **kwargs}
             options["save_original_format"] = save_original_format
             self.push_to_hub(max_shard_size=max_shard_size, **options)
+
+
+def _carry_code(model: Any, config: PreTrainedConfig, folder: Path) -> None:
+    """Of a model whose code lay in its repository: the files, and their names in the `auto_map`,
+    so that Transformers loads it again.
+    """
+    for path in model._code_files:
+        shutil.copyfile(path, folder / path.name)
+    if model._auto_class is not None:
+        name = f"{model._code_files[0].stem}.{upstream_name(type(model))}"
+        config.auto_map = {**(getattr(config, "auto_map", None) or {}), model._auto_class: name}
 
 
 def _check(model: Any, folder: Path, safe_serialization: bool, unknown: dict[str, Any]) -> None:
