@@ -54,6 +54,8 @@ def load_torch_state(
     filled: dict[int, str] = {}
     for key, tensor in stored.items():
         weight = weights.get(key)
+        if weight is not None:
+            tensor = tensor.fitted(shapes[key])
         if weight is None:
             report.unexpected_keys.append(tensor.key)
         elif tensor.shape != shapes[key]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
 import numpy as np
 
+from keraform.checkpoints.keras2_names import by_torch_keys, full_name
 from keraform.checkpoints.report import absent_error
 from keraform.checkpoints.tensors import StoredTensor, read_files
 from keraform.errors import KeraformError
@@ -51,6 +52,8 @@ _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 def read_safetensors(paths: Iterable[str | os.PathLike[str]]) -> dict[str, StoredTensor]:
     """The tensors of one or more files, by key; values are read from the mapped file on demand.
+    Files of Transformers v4's TensorFlow classes have other names and layouts; their tensors come
+    under PyTorch's keys and in its layout, too.
 
     Args:
         paths: The files; a key may stand in one of them only.
@@ -90,6 +93,8 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
             key, tuple(view.get_shape()), dtype, str(path), lambda: handle.get_tensor(key)
         )
 
+    if (handle.metadata() or {}).get("format") == "tf":  # of Transformers v4's TensorFlow classes
+        return by_torch_keys((full_name(key), tensor(key)) for key in keys)
     return {key: tensor(key) for key in keys}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ class StoredTensor:
         dtype: The dtype's name, as NumPy (with ml_dtypes) spells it.
         source: The file it lies in, for messages.
         read: Gives the values.
+        loose_units: Whether axes of size 1 may be taken out or put in, which moves no value.
     """
 
     key: str
@@ -29,6 +30,22 @@ class StoredTensor:
     dtype: str
     source: str
     read: Callable[[], np.ndarray]
+    loose_units: bool = False
+
+    def fitted(self, shape: tuple[int, ...]) -> StoredTensor:
+        """The tensor with the axes of size 1 that `shape` has, where that is allowed and all that
+        they differ in; else itself.
+
+        Args:
+            shape: The shape that is wanted.
+        """
+        if not self.loose_units or self.shape == shape or _units_out(self.shape) != _units_out(shape):
+            return self
+        return replace(self, shape=shape, read=lambda: self.read().reshape(shape))
+
+
+def _units_out(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def in_memory(state: Mapping[str, np.ndarray | StoredTensor]) -> dict[str, StoredTensor]:

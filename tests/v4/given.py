@@ -1,0 +1,83 @@
+"""Tiny configurations and inputs for the classes that Transformers v4 had for TensorFlow too.
+
+Run with Keraform's Python: `python tests/v4/given.py FOLDER CLASS ...`. Beside a torch class's
+configuration lie its inputs, the same that `keraform verify` gives it. `T5Model@1` is the class with
+the first further configuration of `VARIANTS`, in which it has other weights.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers
+
+from keraform.verify.fit import fit
+from keraform.verify.inputs import make_inputs
+from keraform.verify.tiny import shrink_config
+
+# What v4's own TensorFlow classes need in a configuration, by what a class's name begins with.
+NEEDED: dict[str, dict[str, Any]] = {
+    # each convolution is built for as many channels as it gives
+    "Wav2Vec2": {"conv_dim": (8, 8, 8)},
+    "Hubert": {"conv_dim": (8, 8, 8)},
+    # asked for without being a field of the configuration
+    "Cvt": {"image_size": 32},
+    "XLMForMultipleChoice": {"initializer_range": 0.02},
+    "FlaubertForMultipleChoice": {"initializer_range": 0.02},
+    # the window is not looked at
+    "Mistral": {"sliding_window": None},
+}
+# Further configurations, with which a class has other weights.
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "T5Model": ({"feed_forward_proj": "gated-gelu"},),
+    "T5EncoderModel": ({"feed_forward_proj": "gated-gelu"},),
+    "T5ForConditionalGeneration": (
+        {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    ),
+}
+
+
+def give(folder: Path, name: str) -> str:
+    """Writes the configuration and the inputs of one torch class; the reason where it cannot."""
+    class_name, _, variant = name.partition("@")
+    torch_class = getattr(transformers, class_name, None)
+    if torch_class is None:
+        return f"transformers {transformers.__version__} has no {class_name}"
+    found = fit(torch_class, _config(torch_class, variant))
+    if found.problem is not None:
+        return f"torch: {type(found.problem).__name__}: {str(found.problem).splitlines()[0]}"
+    inputs = make_inputs(found.scene(masks=not found.bare))
+    arrays = {key: np.asarray(value) for key, value in inputs.items()}
+    floats = {key: value.astype("float32") for key, value in arrays.items() if value.dtype == "f8"}
+    where = folder / name
+    where.mkdir(parents=True, exist_ok=True)
+    np.savez(where / "inputs.npz", **{**arrays, **floats})
+    found.built_config.save_pretrained(where)
+    return ""
+
+
+def _config(torch_class: type, variant: str) -> Any:
+    """The configuration, where it cannot be the one that fits by itself."""
+    name = torch_class.__name__
+    changes = {key: value for start, each in NEEDED.items() if name.startswith(start) for key, value in each.items()}
+    if variant:
+        changes.update(VARIANTS[name][int(variant) - 1])
+    return shrink_config(torch_class.config_class, name, **changes) if changes else None
+
+
+def main() -> None:
+    folder, *names = sys.argv[1:]
+    for name in names:
+        try:
+            problem = give(Path(folder), name)
+        except Exception as error:  # one class must not stop the others
+            problem = f"{type(error).__name__}: {error}"
+        print(json.dumps({"class": name, "problem": problem}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
