@@ -7,8 +7,11 @@ the first further configuration of `VARIANTS`, in which it has other weights.
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,6 @@ import transformers
 
 from keraform.verify.fit import fit
 from keraform.verify.inputs import make_inputs
-from keraform.verify.tiny import shrink_config
 
 # What v4's own TensorFlow classes need in a configuration, by what a class's name begins with.
 NEEDED: dict[str, dict[str, Any]] = {
@@ -26,8 +28,15 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Hubert": {"conv_dim": (8, 8, 8)},
     # asked for without being a field of the configuration
     "Cvt": {"image_size": 32},
+    "BlipVisionModel": {"num_channels": 3},
+    "BlipModel": {"vision_config.num_channels": 3},
+    "BlipFor": {"vision_config.num_channels": 3},
     "XLMForMultipleChoice": {"initializer_range": 0.02},
     "FlaubertForMultipleChoice": {"initializer_range": 0.02},
+    # their heads are weights of their own in any case
+    "XGLMForCausalLM": {"tie_word_embeddings": False},
+    "MobileBertForMaskedLM": {"tie_word_embeddings": False},
+    "MobileBertForPreTraining": {"tie_word_embeddings": False},
     # the window is not looked at
     "Mistral": {"sliding_window": None},
 }
@@ -47,7 +56,10 @@ def give(folder: Path, name: str) -> str:
     torch_class = getattr(transformers, class_name, None)
     if torch_class is None:
         return f"transformers {transformers.__version__} has no {class_name}"
-    found = fit(torch_class, _config(torch_class, variant))
+    found = fit(torch_class)
+    changes = _changes(class_name, variant)
+    if changes and found.problem is None:
+        found = fit(torch_class, _changed(found.built_config, changes))
     if found.problem is not None:
         return f"torch: {type(found.problem).__name__}: {str(found.problem).splitlines()[0]}"
     inputs = make_inputs(found.scene(masks=not found.bare))
@@ -60,13 +72,19 @@ def give(folder: Path, name: str) -> str:
     return ""
 
 
-def _config(torch_class: type, variant: str) -> Any:
-    """The configuration, where it cannot be the one that fits by itself."""
-    name = torch_class.__name__
-    changes = {key: value for start, each in NEEDED.items() if name.startswith(start) for key, value in each.items()}
-    if variant:
-        changes.update(VARIANTS[name][int(variant) - 1])
-    return shrink_config(torch_class.config_class, name, **changes) if changes else None
+def _changes(name: str, variant: str) -> dict[str, Any]:
+    """The fields that are not as they fit by themselves, `a.b` for one of an inner configuration."""
+    needed = (each for start, each in NEEDED.items() if name.startswith(start))
+    further = [VARIANTS[name][int(variant) - 1]] if variant else []
+    return {key: value for each in (*needed, *further) for key, value in each.items()}
+
+
+def _changed(config: Any, changes: Mapping[str, Any]) -> Any:
+    fields = copy.deepcopy(config)
+    for path, value in changes.items():
+        *inner, name = path.split(".")
+        setattr(functools.reduce(getattr, inner, fields), name, value)
+    return type(config).from_dict(fields.to_dict())
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -46,12 +47,17 @@ def make(folder: Path, name: str) -> dict[str, Any]:
     outputs = dict(flat(model(inputs, training=False)))
     np.savez(where / "outputs.npz", **outputs)
     np.savez(where / "used.npz", **inputs)
+    failed = {}
     for form, options in FORMS.items():
-        model.save_pretrained(str(where / form), **options)
+        try:
+            model.save_pretrained(str(where / form), **options)
+        except (ValueError, AttributeError) as error:  # v4 has no place for a scalar there
+            failed[form] = str(error)
+            shutil.rmtree(where / form)
     names = [[each.name, list(each.shape)] for each in model.weights]
     layers = [layer.name for layer in model.layers]
     (where / "names.json").write_text(json.dumps({"layers": layers, "weights": names}, indent=0))
-    return {"outputs": sorted(outputs), "weights": len(names)}
+    return {"outputs": sorted(outputs), "weights": len(names), "failed": failed}
 
 
 def inputs_for(model: Any, where: Path) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ variables themselves. Only what v4 wrote is read: values that lie in this very f
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,9 +15,10 @@ import numpy as np
 
 from keraform.checkpoints.keras2_names import by_torch_keys, full_name
 from keraform.checkpoints.report import absent_error
-from keraform.checkpoints.tensors import StoredTensor, read_files
+from keraform.checkpoints.tensors import StoredTensor, keep, read_files
 from keraform.errors import KeraformError
 
+TOP_LEVEL = "top_level_model_weights"
 _DTYPES = frozenset({"float64", "float32", "float16", "int64", "int32", "int16", "int8", "bool"})
 
 
@@ -32,7 +33,7 @@ def read_keras2(paths: Iterable[str | os.PathLike[str]]) -> dict[str, StoredTens
         KeraformError: A file that is absent, damaged, not v4's or reads from other files, or a key
             that stands twice.
     """
-    return read_files(paths, _read_file)
+    return by_torch_keys(read_files(paths, _read_file))
 
 
 def _read_file(path: Path) -> dict[str, StoredTensor]:
@@ -41,9 +42,10 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
     if not path.is_file():
         raise absent_error(path, "file of Transformers v4's TensorFlow classes")
     try:
-        file = h5py.File(path, "r")
-        variables = _variables(path, file)
-        return by_torch_keys((name, _stored(path, name, each)) for name, each in variables)
+        found: dict[str, StoredTensor] = {}
+        for name, dataset in _variables(path, h5py.File(path, "r")):
+            keep(found, _stored(path, name, dataset))
+        return found
     except KeraformError:
         raise
     except Exception as error:  # HDF5 finds out about damage anywhere
@@ -56,6 +58,8 @@ def _variables(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     layers = _names(file, "layer_names")
     if layers is None:
         _foreign(path, f"{sorted(file)[:4]} and no layer_names")
+    if TOP_LEVEL in file:  # the model's own, outside of its layers; v4 wrote them and never read them
+        layers.append(TOP_LEVEL)
     for layer in layers:
         inside = _inside(path, file, layer)
         if isinstance(inside, h5py.Dataset):
@@ -106,19 +110,14 @@ def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
         _damaged(path, f"{name} of dtype {dataset.dtype}")
     if dataset.id.get_storage_size() != dataset.nbytes:
         _damaged(path, f"{name} of shape {dataset.shape} without its values")
-    return StoredTensor(
-        name, tuple(dataset.shape), dataset.dtype.name, str(path), _reader(path, name, dataset)
-    )
 
-
-def _reader(path: Path, name: str, dataset: Any) -> Callable[[], np.ndarray]:
     def read() -> np.ndarray:
         try:
-            return dataset[()]
+            return np.asarray(dataset[()])
         except Exception as error:
             _damaged(path, f"{name}: {error}", error)
 
-    return read
+    return StoredTensor(name, tuple(dataset.shape), dataset.dtype.name, str(path), read, True)
 
 
 def _damaged(path: Path, what: str, cause: Exception | None = None) -> NoReturn:

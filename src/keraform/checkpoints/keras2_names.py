@@ -9,12 +9,14 @@ layout the values are: kernels are kept as Keras does, everything else as PyTorc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from keraform.checkpoints.tensors import StoredTensor, of_array
-from keraform.errors import KeraformError
+from keraform.checkpoints.tensors import StoredTensor, keep, of_array
+from keraform.runtime.tree import named_layers
 
 # Keras's name of a variable, and PyTorch's; what is not here has one name for both.
 _LAST = {
@@ -32,6 +34,8 @@ _LAST = {
 _AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}
 # A separable convolution's own channels come second in Keras, [k, c, 1], and first in PyTorch.
 _DEPTHWISE_AXES = (1, 2, 0)
+# Variables that v4 had and did not look at, beside those that it did; PyTorch has one for both.
+_UNUSED = {"predictions.bias": "predictions.decoder.bias"}  # ALBERT's head
 
 
 def full_name(name: str) -> str:
@@ -65,48 +69,83 @@ def torch_axes(name: str, rank: int) -> tuple[int, ...] | None:
     last = re.sub(r":\d+$", "", name).rpartition("/")[2]
     if last == "depthwise_kernel" and rank == 3:
         return _DEPTHWISE_AXES
-    return _AXES.get(rank) if last.endswith("kernel") else None
+    return _AXES.get(rank) if last in ("kernel", "pointwise_kernel") else None
 
 
-def by_torch_keys(variables: Iterable[tuple[str, StoredTensor]]) -> dict[str, StoredTensor]:
-    """Variables by PyTorch's keys, as PyTorch keeps them. What several layers share stands in a
-    file once for each of them. PyTorch counts batches beside its running statistics; Keras did not,
-    so that the count is 0, as in a new model.
+def by_torch_keys(variables: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Variables by PyTorch's keys, as PyTorch keeps them. PyTorch counts batches beside its running
+    statistics; Keras did not, so that the count is 0, as in a new model.
 
     Args:
-        variables: Full names, and the values as v4 kept them.
+        variables: The values by the variables' full names.
 
     Raises:
         KeraformError: Two variables of one key that differ.
     """
     found: dict[str, StoredTensor] = {}
-    for name, stored in variables:
-        tensor = _as_torch(name, stored)
-        known = found.setdefault(tensor.key, tensor)
-        if known is not tensor and not _equal(known, tensor):
-            raise KeraformError(
-                expected=f"one value of {tensor.key}",
-                got=f"{name} and another variable of that key, which differ, in {stored.source}",
-                try_next="another source of this checkpoint",
-            )
+    for name, variable in variables.items():
+        keep(found, _as_torch(name, variable))
     for key in [key for key in found if key.endswith("running_mean")]:
         counter = key.replace("running_mean", "num_batches_tracked")
         found[counter] = of_array(counter, np.zeros((), "int64"), found[key].source)
+    for key, used in _UNUSED.items():
+        if used in found:
+            found.pop(key, None)
     return found
-
-
-def _equal(one: StoredTensor, other: StoredTensor) -> bool:
-    return one.shape == other.shape and np.array_equal(one.read(), other.read())
 
 
 def _as_torch(name: str, tensor: StoredTensor) -> StoredTensor:
     axes = torch_axes(name, len(tensor.shape))
     if axes is None:
-        shape, read = tensor.shape, tensor.read
-    else:
-        shape = tuple(tensor.shape[axis] for axis in axes)
+        return replace(tensor, key=torch_key(name))
+    shape = tuple(tensor.shape[axis] for axis in axes)
+    return replace(
+        tensor,
+        key=torch_key(name),
+        shape=shape,
+        read=lambda: np.transpose(tensor.read(), axes),
+    )
 
-        def read() -> np.ndarray:
-            return np.transpose(tensor.read(), axes)
 
-    return StoredTensor(torch_key(name), shape, tensor.dtype, tensor.source, read, True)
+def main_layer_names(model: Any) -> dict[str, str]:
+    """Where v4's keys have the name of a main layer and PyTorch's have not: of each base model, the
+    start of its keys there and here. v4 kept its layers in a main layer of that name, as in
+    `encoder.bert.pooler`; PyTorch's base model is itself that layer, `encoder.pooler`.
+
+    Args:
+        model: A pretrained model, which may hold others.
+    """
+    inner = ((f"{path}." if path else "", layer) for path, layer in named_layers(model))
+    return {
+        f"{start}{layer.base_model_prefix}.": start
+        for start, layer in inner
+        if getattr(layer, "_is_pretrained_model", False)
+        and layer.base_model_prefix
+        and layer.base_model is layer
+    }
+
+
+def for_model(
+    stored: Mapping[str, StoredTensor], model: Any, known: Collection[str]
+) -> dict[str, StoredTensor]:
+    """What v4 wrote, under the keys that PyTorch's model of its time had.
+
+    Args:
+        stored: The tensors by key.
+        model: The model to be loaded.
+        known: The keys of its weights.
+    """
+    if not any(tensor.keras2 for tensor in stored.values()):
+        return dict(stored)
+    starts = main_layer_names(model)
+
+    def here(key: str) -> str:
+        shorter = (now + key[len(old) :] for old, now in starts.items() if key.startswith(old))
+        return key if key in known else next(shorter, key)
+
+    found = {here(key): tensor for key, tensor in stored.items()}
+    for key in known:  # PyTorch has the bias of a head twice, v4 had it once
+        once = key.removesuffix("decoder.bias") + "bias"
+        if key.endswith(".decoder.bias") and key not in found and once in found:
+            found[key] = found[once]
+    return found

@@ -61,7 +61,8 @@ def read_safetensors(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Store
     Raises:
         KeraformError: A file that is cut off, damaged or absent, or a key that stands twice.
     """
-    return read_files(paths, _read_file)
+    found = read_files(paths, _read_file)
+    return by_torch_keys(found) if any(each.keras2 for each in found.values()) else found
 
 
 def _read_file(path: Path) -> dict[str, StoredTensor]:
@@ -80,6 +81,8 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
             try_next="download it again, with from_pretrained(..., force_download=True)",
         ) from error
 
+    keras2 = (handle.metadata() or {}).get("format") == "tf"
+
     def tensor(key: str) -> StoredTensor:
         view = handle.get_slice(key)
         dtype = _DTYPES.get(view.get_dtype())
@@ -90,11 +93,14 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
                 try_next="save the checkpoint in float32, float16 or bfloat16",
             )
         return StoredTensor(
-            key, tuple(view.get_shape()), dtype, str(path), lambda: handle.get_tensor(key)
+            full_name(key) if keras2 else key,
+            tuple(view.get_shape()),
+            dtype,
+            str(path),
+            lambda: handle.get_tensor(key),
+            keras2,
         )
 
-    if (handle.metadata() or {}).get("format") == "tf":  # of Transformers v4's TensorFlow classes
-        return by_torch_keys((full_name(key), tensor(key)) for key in keys)
     return {key: tensor(key) for key in keys}
 
 

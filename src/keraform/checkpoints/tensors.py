@@ -22,7 +22,8 @@ class StoredTensor:
         dtype: The dtype's name, as NumPy (with ml_dtypes) spells it.
         source: The file it lies in, for messages.
         read: Gives the values.
-        loose_units: Whether axes of size 1 may be taken out or put in, which moves no value.
+        keras2: Whether a TensorFlow class of Transformers v4 wrote it. Axes of size 1 may then be
+            taken out or put in, which moves no value, and what layers share lies there for each.
     """
 
     key: str
@@ -30,7 +31,7 @@ class StoredTensor:
     dtype: str
     source: str
     read: Callable[[], np.ndarray]
-    loose_units: bool = False
+    keras2: bool = False
 
     def fitted(self, shape: tuple[int, ...]) -> StoredTensor:
         """The tensor with the axes of size 1 that `shape` has, where that is allowed and all that
@@ -39,7 +40,7 @@ class StoredTensor:
         Args:
             shape: The shape that is wanted.
         """
-        if not self.loose_units or self.shape == shape or _units_out(self.shape) != _units_out(shape):
+        if self.shape == shape or not self.keras2 or _units_out(self.shape) != _units_out(shape):
             return self
         return replace(self, shape=shape, read=lambda: self.read().reshape(shape))
 
@@ -80,12 +81,31 @@ def read_files(
     """
     found: dict[str, StoredTensor] = {}
     for path in map(Path, paths):
-        for key, tensor in read_file(path).items():
-            if key in found:
-                raise KeraformError(
-                    expected="each key in one file of the checkpoint only",
-                    got=f"{key} in {found[key].source} and in {path}",
-                    try_next="remove the files that do not belong to this checkpoint",
-                )
-            found[key] = tensor
+        for tensor in read_file(path).values():
+            keep(found, tensor)
     return found
+
+
+def keep(found: dict[str, StoredTensor], tensor: StoredTensor) -> None:
+    """Puts a tensor among others, by its key.
+
+    Args:
+        found: The others.
+        tensor: The tensor.
+
+    Raises:
+        KeraformError: There is another of that key. Of Transformers v4's TensorFlow classes only
+            one that differs is another.
+    """
+    known = found.setdefault(tensor.key, tensor)
+    if known is tensor or (tensor.keras2 and _equal(known, tensor)):
+        return
+    raise KeraformError(
+        expected="each key in one file of the checkpoint only",
+        got=f"{tensor.key} in {known.source} and in {tensor.source}",
+        try_next="remove the files that do not belong to this checkpoint",
+    )
+
+
+def _equal(one: StoredTensor, other: StoredTensor) -> bool:
+    return one.shape == other.shape and np.array_equal(one.read(), other.read())
