@@ -63,7 +63,11 @@ def give(folder: Path, name: str) -> str:
     if found.problem is not None:
         return f"torch: {type(found.problem).__name__}: {str(found.problem).splitlines()[0]}"
     inputs = make_inputs(found.scene(masks=not found.bare))
-    arrays = {key: np.asarray(value) for key, value in inputs.items()}
+    arrays = {key: np.array(value) for key, value in inputs.items()}
+    for mask in (value for key, value in arrays.items() if key.endswith("attention_mask")):
+        # v4's sums over nothing were its own: rows are padded on the right, and none is all padding
+        mask[~mask.any(-1)] = 1
+        mask[:] = -np.sort(-mask, axis=-1)
     floats = {key: value.astype("float32") for key, value in arrays.items() if value.dtype == "f8"}
     where = folder / name
     where.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ variables themselves. Only what v4 wrote is read: values that lie in this very f
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -43,13 +44,15 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
         raise absent_error(path, "file of Transformers v4's TensorFlow classes")
     try:
         found: dict[str, StoredTensor] = {}
-        for name, dataset in _variables(path, h5py.File(path, "r")):
-            keep(found, _stored(path, name, dataset))
+        with h5py.File(path, "r") as file:
+            for name, dataset in _variables(path, file):
+                keep(found, _stored(path, name, dataset))
         return found
     except KeraformError:
         raise
     except Exception as error:  # HDF5 finds out about damage anywhere
         _damaged(path, f"{type(error).__name__}: {error}", error)
+
 
 def _variables(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     """The full names of the variables, and their datasets."""
@@ -58,7 +61,9 @@ def _variables(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     layers = _names(file, "layer_names")
     if layers is None:
         _foreign(path, f"{sorted(file)[:4]} and no layer_names")
-    if TOP_LEVEL in file:  # the model's own, outside of its layers; v4 wrote them and never read them
+    if (
+        TOP_LEVEL in file
+    ):  # the model's own, outside of its layers; v4 wrote them and never read them
         layers.append(TOP_LEVEL)
     for layer in layers:
         inside = _inside(path, file, layer)
@@ -106,18 +111,20 @@ def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
         _refused(path, name, "values in another file")
     if dataset.chunks is not None:
         _refused(path, name, "values in chunks or packed")
-    if dataset.dtype.name not in _DTYPES:
-        _damaged(path, f"{name} of dtype {dataset.dtype}")
-    if dataset.id.get_storage_size() != dataset.nbytes:
-        _damaged(path, f"{name} of shape {dataset.shape} without its values")
+    dtype, shape, offset = dataset.dtype, tuple(dataset.shape), dataset.id.get_offset()
+    if dtype.name not in _DTYPES:
+        _damaged(path, f"{name} of dtype {dtype}")
+    if dataset.id.get_storage_size() != dataset.nbytes or offset is None:
+        _damaged(path, f"{name} of shape {shape} without its values")
 
     def read() -> np.ndarray:
         try:
-            return np.asarray(dataset[()])
+            values = np.memmap(path, dtype, "r", offset, (math.prod(shape),))
         except Exception as error:
             _damaged(path, f"{name}: {error}", error)
+        return np.asarray(values, dtype.newbyteorder("=")).reshape(shape)
 
-    return StoredTensor(name, tuple(dataset.shape), dataset.dtype.name, str(path), read, True)
+    return StoredTensor(name, shape, dtype.name, str(path), read, True)
 
 
 def _damaged(path: Path, what: str, cause: Exception | None = None) -> NoReturn:

@@ -164,7 +164,7 @@ def write_safetensors(
         write_atomically(folder / name, functools.partial(_write_file, tensors=tensors, keys=keys))
     written = [folder / name for name in names]
     if len(shards) > 1:
-        total = sum(_size(tensors[key]) for keys in shards for key in keys)
+        total = sum(tensors[key].nbytes for keys in shards for key in keys)
         index = {
             "metadata": {"total_size": total},
             "weight_map": {k: n for n, keys in zip(names, shards, strict=True) for k in keys},
@@ -205,20 +205,15 @@ def byte_count(size: int | str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def _size(tensor: StoredTensor) -> int:
-    return int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
-
-
 def _shards(tensors: Mapping[str, StoredTensor], limit: int) -> list[list[str]]:
     shards: list[list[str]] = [[]]
     filled = 0
     for key, tensor in tensors.items():
-        size = _size(tensor)
-        if shards[-1] and filled + size > limit:
+        if shards[-1] and filled + tensor.nbytes > limit:
             shards.append([])
             filled = 0
         shards[-1].append(key)
-        filled += size
+        filled += tensor.nbytes
     return shards
 
 

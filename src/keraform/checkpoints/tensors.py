@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +33,11 @@ class StoredTensor:
     source: str
     read: Callable[[], np.ndarray]
     keras2: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the values."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def fitted(self, shape: tuple[int, ...]) -> StoredTensor:
         """The tensor with the axes of size 1 that `shape` has, where that is allowed and all that

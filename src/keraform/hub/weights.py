@@ -43,6 +43,8 @@ SAFETENSORS = Format(WEIGHTS_NAME, INDEX_NAME, read_safetensors)
 TORCH = Format("pytorch_model.bin", "pytorch_model.bin.index.json", read_torch_files)
 KERAS2 = Format("tf_model.h5", "tf_model.h5.index.json", read_keras2)
 _ALL = (SAFETENSORS, TORCH, KERAS2)
+# What is read where it lies beside `tf_model.h5`.
+FIRST_READ = tuple(name for each in (SAFETENSORS, TORCH) for name in (each.whole, each.index))
 
 
 def read_weights(

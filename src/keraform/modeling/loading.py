@@ -13,11 +13,12 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from keraform.checkpoints.conversion import upstream_name
 from keraform.checkpoints.gguf_files import read_gguf, read_gguf_config
+from keraform.checkpoints.keras2_save import KERAS2_NAME, write_keras2
 from keraform.checkpoints.load import load_torch_state, unfilled
-from keraform.checkpoints.safetensors_files import write_safetensors
+from keraform.checkpoints.safetensors_files import byte_count, write_safetensors
 from keraform.checkpoints.save import torch_state
 from keraform.errors import KeraformError
-from keraform.hub import HUB_ARGUMENTS, Repository, read_weights
+from keraform.hub import FIRST_READ, HUB_ARGUMENTS, Repository, read_weights
 from keraform.modeling import initialization
 from keraform.modeling.building import deferred_values, dtype_scope, initialize
 from keraform.modeling.precision import keep_in_float32, resolve_dtype
@@ -115,21 +116,26 @@ class Loading:
             save_directory: A directory; made if need be.
             max_shard_size: The size that no file shall pass.
             save_original_format: Under the names the model's checkpoints are kept in.
-            safe_serialization: Only True.
+            safe_serialization: False for `tf_model.h5`, the file of Transformers v4's TensorFlow
+                classes, which load it; for the classes that v4 had, and in one file only.
             push_to_hub: Only False, for now.
         """
-        _check_save(self, save_directory, safe_serialization, push_to_hub)
+        _check_save(self, save_directory, push_to_hub)
+        if not safe_serialization:
+            _check_keras2(self, Path(save_directory), max_shard_size)
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         config = copy.deepcopy(self.config)
         config.architectures = [upstream_name(type(self))]
         config.dtype = self.dtype_policy.variable_dtype
-        state = torch_state(self, save_original_format)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as unfinished:
             config.save_pretrained(unfinished)
             if self.can_generate():
                 self.generation_config.save_pretrained(unfinished)
-            write_safetensors(folder, state, max_shard_size)
+            if safe_serialization:
+                write_safetensors(folder, torch_state(self, save_original_format), max_shard_size)
+            else:
+                write_keras2(folder / KERAS2_NAME, self)
             for path in Path(unfinished).iterdir():
                 os.replace(path, folder / path.name)
 
@@ -216,19 +222,34 @@ def _load_generation_config(model: Any, source: Repository) -> None:
     )
 
 
-def _check_save(
-    model: Any, folder: str | os.PathLike[str], safe_serialization: bool, push_to_hub: bool
-) -> None:
-    if not safe_serialization or push_to_hub:
-        option = "push_to_hub=True" if push_to_hub else "safe_serialization=False"
+def _check_save(model: Any, folder: str | os.PathLike[str], push_to_hub: bool) -> None:
+    if push_to_hub:
         raise NotImplementedError(
-            f"expected: save_pretrained(directory), which writes safetensors\n"
-            f"got: {option}, which Keraform has not yet\n"
-            f"try: save_pretrained(directory) and `hf upload <id> <directory>`"
+            "expected: save_pretrained(directory), which writes files\n"
+            "got: push_to_hub=True, which Keraform has not yet\n"
+            "try: save_pretrained(directory) and `hf upload <id> <directory>`"
         )
     if Path(folder).is_file():
         raise KeraformError(
             expected=f"a directory for {type(model).__name__}",
             got=f"{folder}, which is a file",
             try_next="save_pretrained(another_directory)",
+        )
+
+
+def _check_keras2(model: Any, folder: Path, max_shard_size: int | str) -> None:
+    """Whether `tf_model.h5` may be all that is saved."""
+    size = sum(tensor.nbytes for tensor in torch_state(model).values())
+    others = [name for name in FIRST_READ if (folder / name).exists()]
+    if size > byte_count(max_shard_size):
+        raise KeraformError(
+            expected=f"weights of at most max_shard_size={max_shard_size!r}: {KERAS2_NAME} is one file",
+            got=f"{size} bytes of {type(model).__name__}",
+            try_next="save_pretrained(directory, safe_serialization=False, max_shard_size=...)",
+        )
+    if others:
+        raise KeraformError(
+            expected=f"a directory in which {KERAS2_NAME} is what from_pretrained reads",
+            got=f"{folder} with {' and '.join(others)}, which would be read instead",
+            try_next="save_pretrained(another_directory, safe_serialization=False)",
         )
