@@ -1,5 +1,5 @@
-"""The files of Transformers v4's TensorFlow classes are read by their names and layouts, and written
-so that they could read them; tests/v4 asks v4 itself.
+"""The files of Transformers v4's TensorFlow classes are read by their names and layouts, and
+written so that they could read them; tests/v4 asks v4 itself.
 """
 
 from __future__ import annotations
@@ -184,9 +184,7 @@ def test_gpt2(tmp_path):
         names |= several(f"transformer/h_._0/{part}", key, kinds)
     values = arrays(keraform.TFGPT2LMHeadModel(config), names)
     convolutions = [name for name in values if "/c_" in name and name.endswith("bias")]
-    values |= {
-        name: values[name][None] for name in convolutions
-    }  # [1, n], as v4's Conv1D kept them
+    values |= {name: values[name][None] for name in convolutions}  # [1, n], as v4's Conv1D had it
     write(tmp_path / H5, values, "tfgpt2lm_head_model")
     model, report = loaded(tmp_path, keraform.TFGPT2LMHeadModel)
     assert not any(report.values())
@@ -308,15 +306,11 @@ def test_what_v4_had_not_is_not_written(bert, tmp_path):
         pass
 
     model, _ = loaded(bert[0], TFBertForCooking)
-    with pytest.raises(
-        KeraformError, match=r"classes that Transformers v4 had(.|\n)*TFBertForCook"
-    ):
+    with pytest.raises(KeraformError, match=r"classes that Transformers v4 had(.|\n)*TFBertForC"):
         write_keras2(tmp_path / "x.h5", model)
     model, _ = loaded(bert[0])
     model.extra = model.add_weight((2,), name="extra")
-    with pytest.raises(
-        KeraformError, match=r"a variable of v4's TFBertModel(.|\n)*got: extra, which"
-    ):
+    with pytest.raises(KeraformError, match=r"a variable of v4's TFBertModel(.|\n)*got: extra,"):
         write_keras2(tmp_path / "x.h5", model)
     assert not (tmp_path / "x.h5").exists()
 

@@ -1,8 +1,8 @@
 """Tiny configurations and inputs for the classes that Transformers v4 had for TensorFlow too.
 
 Run with Keraform's Python: `python tests/v4/given.py FOLDER CLASS ...`. Beside a torch class's
-configuration lie its inputs, the same that `keraform verify` gives it. `T5Model@1` is the class with
-the first further configuration of `VARIANTS`, in which it has other weights.
+configuration lie its inputs, the same that `keraform verify` gives it. `T5Model@1` is the class
+with the first further configuration of `VARIANTS`, in which it has other weights.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def give(folder: Path, name: str) -> str:
 
 
 def _changes(name: str, variant: str) -> dict[str, Any]:
-    """The fields that are not as they fit by themselves, `a.b` for one of an inner configuration."""
+    """The fields that are not as they fit by themselves; `a.b` is one of an inner configuration."""
     needed = (each for start, each in NEEDED.items() if name.startswith(start))
     further = [VARIANTS[name][int(variant) - 1]] if variant else []
     return {key: value for each in (*needed, *further) for key, value in each.items()}

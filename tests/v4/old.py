@@ -2,7 +2,7 @@
 
 Run with a Python that has transformers 4.57.6, tensorflow and tf-keras:
 
-    python tests/v4/old.py make FOLDER [CLASS ...]     writes CLASS/h5, /shards, /safe and /safe-shards
+    python tests/v4/old.py make FOLDER [CLASS ...]     writes CLASS/h5, /shards, /safe, /safe-shards
     python tests/v4/old.py check FOLDER [CLASS ...]    loads CLASS/back, which Keraform has written
 
 One line of JSON a class goes to standard output. Needs nothing of Keraform.

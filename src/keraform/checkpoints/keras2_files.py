@@ -61,9 +61,7 @@ def _variables(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     layers = _names(file, "layer_names")
     if layers is None:
         _foreign(path, f"{sorted(file)[:4]} and no layer_names")
-    if (
-        TOP_LEVEL in file
-    ):  # the model's own, outside of its layers; v4 wrote them and never read them
+    if TOP_LEVEL in file:  # the model's own, outside of its layers
         layers.append(TOP_LEVEL)
     for layer in layers:
         inside = _inside(path, file, layer)

@@ -1,4 +1,4 @@
-"""What the variables of Transformers v4's TensorFlow classes are in PyTorch: their keys, their axes.
+"""What the variables of Transformers v4's TensorFlow classes are in PyTorch: keys and axes.
 
 A variable's name leads through the layers, `tf_bert_model/bert/encoder/layer_._0/output/dense/
 kernel:0`. Its first part is the model and says nothing. `_._` stands where PyTorch has an index,

@@ -37,8 +37,8 @@ class Format:
     read: Callable[[Iterable[Path]], dict[str, StoredTensor]]
 
 
-# The first that a repository has is read, as `transformers` does; what v4's TensorFlow classes wrote
-# comes last, unless it is in safetensors.
+# The first that a repository has is read, as `transformers` does; what v4's TensorFlow classes
+# wrote comes last, unless it is in safetensors.
 SAFETENSORS = Format(WEIGHTS_NAME, INDEX_NAME, read_safetensors)
 TORCH = Format("pytorch_model.bin", "pytorch_model.bin.index.json", read_torch_files)
 KERAS2 = Format("tf_model.h5", "tf_model.h5.index.json", read_keras2)
@@ -54,8 +54,8 @@ def read_weights(
 
     Args:
         source: The directory or repository.
-        use_safetensors: True or False: only that form, or only torch's own files; None: safetensors where
-            there are any, else torch's own files, else those of the old TensorFlow classes.
+        use_safetensors: True or False: only that form, or only torch's own files; None: safetensors
+            where there are any, else torch's own files, else those of the old TensorFlow classes.
         from_tf: Only the files of the old TensorFlow classes (`tf_model.h5`).
 
     Raises:

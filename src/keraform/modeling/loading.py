@@ -243,7 +243,7 @@ def _check_keras2(model: Any, folder: Path, max_shard_size: int | str) -> None:
     others = [name for name in FIRST_READ if (folder / name).exists()]
     if size > byte_count(max_shard_size):
         raise KeraformError(
-            expected=f"weights of at most max_shard_size={max_shard_size!r}: {KERAS2_NAME} is one file",
+            expected=f"at most max_shard_size={max_shard_size!r}, since {KERAS2_NAME} is one file",
             got=f"{size} bytes of {type(model).__name__}",
             try_next="save_pretrained(directory, safe_serialization=False, max_shard_size=...)",
         )
