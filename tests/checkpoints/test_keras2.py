@@ -162,7 +162,7 @@ def test_which_file_wins(bert, caplog):
     with caplog.at_level(logging.WARNING):
         check(loaded(folder, keraform.TFAutoModel)[0], names, other)
     assert "model.safetensors is read, not tf_model.h5 beside it" in caplog.text
-    check(loaded(folder, from_tf=True)[0], names, values)
+    check(loaded(folder, keraform.TFAutoModel, from_tf=True)[0], names, values)
     (folder / H5).unlink()
     with pytest.raises(KeraformError, match=r"expected: tf_model\.h5 in "):
         loaded(folder, from_tf=True)

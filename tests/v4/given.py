@@ -30,7 +30,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Cvt": {"image_size": 32},
     "BlipVisionModel": {"num_channels": 3},
     "BlipModel": {"vision_config.num_channels": 3},
-    "BlipFor": {"vision_config.num_channels": 3},
+    "BlipFor": {"vision_config.num_channels": 3, "text_config.tie_word_embeddings": False},
     "XLMForMultipleChoice": {"initializer_range": 0.02},
     "FlaubertForMultipleChoice": {"initializer_range": 0.02},
     # their heads are weights of their own in any case
@@ -41,12 +41,25 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Mistral": {"sliding_window": None},
 }
 # Further configurations, with which a class has other weights.
+_CROSS = {"is_decoder": True, "add_cross_attention": True}
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "T5Model": ({"feed_forward_proj": "gated-gelu"},),
     "T5EncoderModel": ({"feed_forward_proj": "gated-gelu"},),
     "T5ForConditionalGeneration": (
         {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
     ),
+    "BertLMHeadModel": (_CROSS,),
+    "CamembertForCausalLM": (_CROSS,),
+    "GPT2LMHeadModel": (_CROSS,),
+    "RemBertForCausalLM": (_CROSS,),
+    "RobertaForCausalLM": (_CROSS,),
+    "XLMRobertaForCausalLM": (_CROSS,),
+    "Wav2Vec2Model": ({"feat_extract_norm": "layer", "do_stable_layer_norm": True},),
+    "Wav2Vec2ForCTC": ({"feat_extract_norm": "layer", "do_stable_layer_norm": True},),
+    "HubertModel": ({"feat_extract_norm": "layer", "do_stable_layer_norm": True},),
+    "HubertForCTC": ({"feat_extract_norm": "layer", "do_stable_layer_norm": True},),
+    "OPTModel": ({"word_embed_proj_dim": 12}, {"do_layer_norm_before": False}),
+    "OPTForCausalLM": ({"word_embed_proj_dim": 12}, {"do_layer_norm_before": False}),
 }
 
 

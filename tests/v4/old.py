@@ -2,8 +2,8 @@
 
 Run with a Python that has transformers 4.57.6, tensorflow and tf-keras:
 
-    python tests/v4/old.py make FOLDER [CLASS ...]     writes CLASS/h5, /shards, /safe, /safe-shards
-    python tests/v4/old.py check FOLDER [CLASS ...]    loads CLASS/back, which Keraform has written
+    python tests/v4/old.py make FOLDER CLASS ...     writes CLASS/h5, /shards, /safe, /safe-shards
+    python tests/v4/old.py check FOLDER CLASS ...    loads CLASS/back, which Keraform has written
 
 One line of JSON a class goes to standard output. Needs nothing of Keraform.
 """
@@ -110,7 +110,7 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
 def main() -> None:
     does: dict[str, Callable[[Path, str], dict[str, Any]]] = {"make": make, "check": check}
     command, folder, *names = sys.argv[1:]
-    for name in names or sorted(path.name for path in Path(folder).iterdir() if path.is_dir()):
+    for name in names:
         try:
             said = {"class": name, "problem": "", **does[command](Path(folder), name)}
         except Exception as error:  # one class must not stop the others

@@ -52,9 +52,9 @@ def layers_of(path: Path) -> Layers:
 
 def pattern(name: str, layer: str, ambiguous: bool = False) -> str:
     """A variable's name without the model's and with `*` for each index; not for the last one where
-    PyTorch's keys of two layers differ by that alone.
+    PyTorch's keys of two layers differ by that alone. A name of one part begins with a slash.
     """
-    inner = (name.partition("/")[2] or name).removesuffix(":0")
+    inner = (name.partition("/")[2] or f"/{name}").removesuffix(":0")
     start = layer if inner.startswith(f"{layer}/") else ""
     rest = inner.removeprefix(start)
     last = _LAST_INDEX.search(rest) if ambiguous else None

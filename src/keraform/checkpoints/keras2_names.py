@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from keraform.checkpoints.conversion import upstream_name
 from keraform.checkpoints.tensors import StoredTensor, keep, of_array
 from keraform.runtime.tree import named_layers
 
@@ -36,6 +37,11 @@ _AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}
 _DEPTHWISE_AXES = (1, 2, 0)
 # Variables that v4 had and did not look at, beside those that it did; PyTorch has one for both.
 _UNUSED = {"predictions.bias": "predictions.decoder.bias"}  # ALBERT's head
+# Main layers with other names than PyTorch's prefix: v4 put CLIP's halves into the layer of a whole.
+_MAIN_LAYERS = {
+    "CLIPTextModel": ("clip.text_model",),
+    "CLIPVisionModel": ("clip.vision_model",),
+}
 
 
 def full_name(name: str) -> str:
@@ -55,7 +61,7 @@ def torch_key(name: str) -> str:
     """
     parts = re.sub(r":\d+$", "", name).replace("_._", "/").split("/")
     parts = [part.rpartition("___")[2] for part in parts if part]
-    parts = parts[1:] or parts
+    parts = parts[1:] or parts or [name]
     return ".".join([*parts[:-1], _LAST.get(parts[-1], parts[-1])])
 
 
@@ -117,11 +123,11 @@ def main_layer_names(model: Any) -> dict[str, str]:
     """
     inner = ((f"{path}." if path else "", layer) for path, layer in named_layers(model))
     return {
-        f"{start}{layer.base_model_prefix}.": start
+        f"{start}{name}.": start
         for start, layer in inner
-        if getattr(layer, "_is_pretrained_model", False)
-        and layer.base_model_prefix
-        and layer.base_model is layer
+        if getattr(layer, "_is_pretrained_model", False) and layer.base_model is layer
+        for name in (*_MAIN_LAYERS.get(upstream_name(type(layer)), ()), layer.base_model_prefix)
+        if name
     }
 
 
@@ -140,8 +146,13 @@ def for_model(
     starts = main_layer_names(model)
 
     def here(key: str) -> str:
+        if key in known:
+            return key
+        if "." not in key:  # v4 named some variables without the layers that lead to them
+            ends = [each for each in known if each.endswith(f".{key}")]
+            return ends[0] if len(ends) == 1 else key
         shorter = (now + key[len(old) :] for old, now in starts.items() if key.startswith(old))
-        return key if key in known else next(shorter, key)
+        return next(shorter, key)
 
     found = {here(key): tensor for key, tensor in stored.items()}
     for key in known:  # PyTorch has the bias of a head twice, v4 had it once

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -24,9 +25,9 @@ from keraform.checkpoints.operations import InexpressibleError
 from keraform.checkpoints.renames import PrefixChange
 from keraform.checkpoints.safetensors_files import write_atomically
 from keraform.checkpoints.save import canonical_weights, stored
-from keraform.checkpoints.tensors import StoredTensor
+from keraform.checkpoints.tensors import StoredTensor, of_array
 from keraform.errors import KeraformError
-from keraform.runtime.tree import inverse_axes, named_weights
+from keraform.runtime.tree import inverse_axes, named_layers, named_weights
 
 KERAS2_NAME = "tf_model.h5"
 _ATTRIBUTE_LIMIT = 64_000  # bytes; HDF5 keeps an attribute of up to 64 KiB in an object's header
@@ -78,11 +79,52 @@ def _table() -> dict[str, Any]:
     return json.loads((files("keraform.checkpoints") / "keras2_layers.json").read_text("utf-8"))
 
 
+# Models of any two others: their layers are those that the others have by themselves.
+_COMPOSITES = ("EncoderDecoderModel", "VisionEncoderDecoderModel", "VisionTextDualEncoderModel")
+# What PyTorch computes and v4 kept, by its key here and there.
+_CONSTANTS = {  # Swin's, [n * n] here and [n, n] there
+    "attention.relative_position_bias.relative_position_index": (
+        "attention.self.relative_position_index"
+    ),
+}
+
 Weights = dict[str, tuple[StoredTensor, int]]  # and v4's number of axes where it is known, or 0
 
 
 def _filled(model: Any) -> Iterator[tuple[str, Weights]]:
     """The layers of v4's class, each with the full names of its variables and their values."""
+    name = upstream_name(type(model))
+    state, needed = _state(model)
+    keys = {
+        old + key[len(now) :]: key
+        for old, now in main_layer_names(model).items()
+        for key in state
+        if key.startswith(now)
+    }
+    keys |= {key: key for key in state}
+    for layer, variables in _layers(model):
+        weights: Weights = {}
+        for variable in variables:
+            inner, _, axes = variable.partition(":")
+            for indices, key in _matching(inner, keys):
+                full = f"{_snake_case(name)}/{_with_indices(inner, indices)}:0"
+                full = full.rpartition("//")[2]  # v4 named some variables without the model
+                weights[full] = state[key], int(axes or inner.endswith("/bias"))
+                needed.pop(id(state[key]), None)
+        if weights or not variables:  # else a layer that this configuration does not have
+            yield layer, weights
+    left = [key for key in needed.values() if not _WITHOUT_VARIABLE.search(key)]
+    if left:
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        raise KeraformError(
+            expected=f"a variable of v4's TF{name} for each weight",
+            got=f"{', '.join(left[:3])}{more}, which it had in no configuration that is known",
+            try_next="save_pretrained(directory), which writes safetensors",
+        )
+
+
+def _layers(model: Any) -> list[tuple[str, list[str]]]:
+    """The layers of v4's class of a model, with the names of their variables."""
     name = upstream_name(type(model))
     if name not in _table()["classes"]:
         raise KeraformError(
@@ -92,39 +134,22 @@ def _filled(model: Any) -> Iterator[tuple[str, Weights]]:
             try_next="save_pretrained(directory), which writes safetensors; "
             "keraform.checkpoints.keras2_classes() lists the classes",
         )
-    state = _state(model)
-    keys = {
-        old + key[len(now) :]: key
-        for old, now in main_layer_names(model).items()
-        for key in state
-        if key.startswith(now)
-    }
-    keys |= {key: key for key in state}
-    open_keys = {id(tensor): key for key, tensor in state.items()}
-    for number in _table()["classes"][name]:
-        layer, variables = _table()["layers"][number]
-        weights: Weights = {}
-        for variable in variables:
-            inner, _, axes = variable.partition(":")
-            for indices, key in _matching(inner, keys):
-                full = "/".join([_snake_case(name), _with_indices(inner, indices)]) + ":0"
-                weights[full] = state[key], int(axes or inner.endswith("/bias"))
-                open_keys.pop(id(state[key]), None)
-        yield layer, weights
-    left = [key for key in open_keys.values() if not _WITHOUT_VARIABLE.search(key)]
-    if left:
-        raise KeraformError(
-            expected=f"a variable of v4's TF{name} for each weight",
-            got=f"{', '.join(left[:3])}"
-            + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-            + ", which it had not with any configuration that is known",
-            try_next="save_pretrained(directory), which writes safetensors",
-        )
+    layers = [_table()["layers"][number] for number in _table()["classes"][name]]
+    if name not in _COMPOSITES:
+        return layers
+    parts = {path: each for path, each in named_layers(model) if hasattr(each, "config")}
+    return [
+        (layer, [f"{layer}/{each}" for _, inner in _layers(parts[layer]) for each in inner])
+        if layer in parts
+        else (layer, variables)
+        for layer, variables in layers
+    ]
 
 
 def _matching(inner: str, keys: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str]]:
     """The indices and keys of the weights that a variable's name with `*` stands for."""
     pattern = re.escape(torch_key(f"model/{inner}")).replace(r"\*", r"(\d+)")
+    pattern = rf"(?:.*\.)?{pattern}" if inner.startswith("/") else pattern
     for full, key in keys.items():
         found = re.fullmatch(pattern, full)
         if found:
@@ -136,9 +161,10 @@ def _with_indices(inner: str, indices: tuple[str, ...]) -> str:
     return "".join(part + index for part, index in zip(parts, (*indices, ""), strict=True))
 
 
-def _state(model: Any) -> dict[str, StoredTensor]:
+def _state(model: Any) -> tuple[dict[str, StoredTensor], dict[int, str]]:
     """The weights under the keys of v4's time, and today's where those were others; what is tied
-    stands under each of its keys as the same tensor.
+    stands under each of its keys as the same tensor. Then a key for each tensor that has to be
+    written, by its id.
     """
     tensors = {id(weight.variable): stored(weight) for weight in canonical_weights(model)}
     today = {weight.key: tensors[id(weight.variable)] for weight in named_weights(model)}
@@ -146,13 +172,30 @@ def _state(model: Any) -> dict[str, StoredTensor]:
     try:
         older = revert(today, rules, model.config)
     except InexpressibleError:
-        older = {}
+        older = dict(today)
+    for key in list(older):  # a head's bias stands there twice, and v4 had it once
+        once = key.removesuffix("decoder.bias") + "bias"
+        if key.endswith(".decoder.bias") and once in older:
+            older[once] = older[key]
     state = {**today, **older}
     for key in list(state):  # weight norm
         for new, old in ((".original0", "_g"), (".original1", "_v")):
             if key.endswith(new):
                 state[key.replace(".parametrizations", "").removesuffix(new) + old] = state[key]
-    return state
+    return state | _constants(model), {id(tensor): key for key, tensor in older.items()}
+
+
+def _constants(model: Any) -> dict[str, StoredTensor]:
+    found = {}
+    for path, layer in named_layers(model):
+        for here, there in _CONSTANTS.items():
+            owner, _, name = here.rpartition(".")
+            if path.endswith(owner) and hasattr(layer, name):
+                value = np.asarray(getattr(layer, name)).astype("int32")
+                side = math.isqrt(value.size)
+                key = path.removesuffix(owner) + there
+                found[key] = of_array(key, value.reshape(side, side))
+    return found
 
 
 def _as_keras(name: str, tensor: StoredTensor, axes: int) -> np.ndarray:
