@@ -21,6 +21,7 @@ import transformers
 from keraform.verify.fit import fit
 from keraform.verify.inputs import make_inputs
 
+_UNTIED_TEXT = {"tie_word_embeddings": False, "text_config.tie_word_embeddings": False}
 # What v4's own TensorFlow classes need in a configuration, by what a class's name begins with.
 NEEDED: dict[str, dict[str, Any]] = {
     # each convolution is built for as many channels as it gives
@@ -30,13 +31,15 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Cvt": {"image_size": 32},
     "BlipVisionModel": {"num_channels": 3},
     "BlipModel": {"vision_config.num_channels": 3},
-    "BlipFor": {"vision_config.num_channels": 3, "text_config.tie_word_embeddings": False},
+    "BlipFor": {"vision_config.num_channels": 3},
     "XLMForMultipleChoice": {"initializer_range": 0.02},
     "FlaubertForMultipleChoice": {"initializer_range": 0.02},
     # their heads are weights of their own in any case
     "XGLMForCausalLM": {"tie_word_embeddings": False},
     "MobileBertForMaskedLM": {"tie_word_embeddings": False},
     "MobileBertForPreTraining": {"tie_word_embeddings": False},
+    "BlipForConditional": _UNTIED_TEXT,
+    "BlipForQuestion": _UNTIED_TEXT,
     # the window is not looked at
     "Mistral": {"sliding_window": None},
 }

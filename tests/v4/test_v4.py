@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import transformers
 
+import keraform
 from keraform.checkpoints import keras2_classes
 
 pytestmark = pytest.mark.slow
@@ -37,7 +37,12 @@ OTHER_OUTPUTS = {
     "DeiTForMaskedImageModeling": "v4 left out the last patch and kept the distillation token",
     "LongformerForMultipleChoice": "v4 had no global attention unless it was asked for",
 }
-# What cannot be read, by whose fault.
+# Where v4 does not read what it wrote itself, as far as outputs show it.
+UNREAD_BY_V4 = {
+    "VisionTextDualEncoderModel": "logit_scale, which lies outside of all layers",
+    "Idefics": "the layers of its vision model, which are not there yet when it loads",
+}
+# What cannot be read here, by whose fault.
 UNREAD = {
     "Data2VecVisionForSemanticSegmentation": "transformers 5.23 does not know the old keys of its "
     "pyramid, for PyTorch's checkpoints neither",
@@ -53,7 +58,7 @@ def chosen() -> list[str]:
         return FEW if classes == "few" else classes.split()
     from v4.given import VARIANTS
 
-    known = [name for name in keras2_classes() if hasattr(transformers, name)]
+    known = [name for name in keras2_classes() if f"TF{name}" in dir(keraform)]
     further = [f"{name}@{n}" for name, each in VARIANTS.items() for n in range(1, len(each) + 1)]
     return known + further
 
@@ -103,6 +108,8 @@ def test_both_directions(name, results):
         assert max(read["off"].values()) > TOLERANCE, "it is equal: take it out of OTHER_OUTPUTS"
     else:
         assert max(read["off"].values()) < TOLERANCE, read["off"]
+    if any(name.startswith(start) for start in UNREAD_BY_V4):
+        return
     missing = [key for key in written["missing_keys"] if not _DROPOUT.fullmatch(key)]
     assert not missing and not written["unexpected_keys"] and not written["mismatched_keys"]
     assert max(written["off"].values()) == 0, written["off"]
