@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keraform.checkpoints import keras2_names
 from keraform.checkpoints.conversion import convert, rules_for
 from keraform.checkpoints.report import LoadingReport, alias_error, dtype_error, shape_error
 from keraform.checkpoints.tensors import StoredTensor, in_memory
@@ -44,7 +45,7 @@ def load_torch_state(
     """
     weights = {weight.key: weight for weight in named_weights(model)}
     shapes = {key: torch_shape(weight) for key, weight in weights.items()}
-    stored = in_memory(state)
+    stored = keras2_names.for_model(in_memory(state), model, shapes)
     _run_hooks(model, stored)
     report = LoadingReport()
     if convert_keys:
@@ -55,6 +56,8 @@ def load_torch_state(
     filled: dict[int, str] = {}
     for key, tensor in stored.items():
         weight = weights.get(key)
+        if weight is not None:
+            tensor = tensor.fitted(shapes[key])
         if weight is None:
             report.unexpected_keys.append(tensor.key)
         elif tensor.shape != shapes[key]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from keraform.checkpoints.keras2_files import read_keras2
 from keraform.checkpoints.safetensors_files import (
     INDEX_NAME,
     WEIGHTS_NAME,
@@ -36,26 +37,33 @@ class Format:
     read: Callable[[Iterable[Path]], dict[str, StoredTensor]]
 
 
-# The first that a repository has is read, as `transformers` does.
+# The first that a repository has is read, as `transformers` does; what v4's TensorFlow classes
+# wrote comes last, unless it is in safetensors.
 SAFETENSORS = Format(WEIGHTS_NAME, INDEX_NAME, read_safetensors)
 TORCH = Format("pytorch_model.bin", "pytorch_model.bin.index.json", read_torch_files)
-_KERAS2_NAMES = ("tf_model.h5", "tf_model.h5.index.json")
+KERAS2 = Format("tf_model.h5", "tf_model.h5.index.json", read_keras2)
+_ALL = (SAFETENSORS, TORCH, KERAS2)
+# What is read where it lies beside `tf_model.h5`.
+FIRST_READ = tuple(name for each in (SAFETENSORS, TORCH) for name in (each.whole, each.index))
 
 
 def read_weights(
-    source: Repository, use_safetensors: bool | None = None
+    source: Repository, use_safetensors: bool | None = None, from_tf: bool = False
 ) -> dict[str, StoredTensor]:
     """The tensors of a checkpoint, by key; values are read on demand.
 
     Args:
         source: The directory or repository.
-        use_safetensors: True or False: only that form; None: safetensors where there are any, else
-            torch's own files.
+        use_safetensors: True or False: only that form, or only torch's own files; None: safetensors
+            where there are any, else torch's own files, else those of the old TensorFlow classes.
+        from_tf: Only the files of the old TensorFlow classes (`tf_model.h5`).
 
     Raises:
         KeraformError: There are no weights, or only in a form that is not read; a damaged file.
     """
-    forms = {None: (SAFETENSORS, TORCH), True: (SAFETENSORS,), False: (TORCH,)}[use_safetensors]
+    forms = {None: _ALL, True: (SAFETENSORS,), False: (TORCH,)}[use_safetensors]
+    if from_tf:
+        forms = (KERAS2,)
     for form in forms:
         paths, index = _files(source, form)
         if paths:
@@ -119,9 +127,8 @@ def _say_what_wins(source: Repository, form: Format) -> None:
     """Of a directory with several forms, which counts: they may hold different weights."""
     if not source.is_local:
         return
-    names = [name for each in (SAFETENSORS, TORCH) for name in (each.whole, each.index)]
-    others = [each for each in (*names, *_KERAS2_NAMES) if source.find(each) is not None]
-    others = [each for each in others if each not in (form.whole, form.index)]
+    names = [name for each in _ALL if each is not form for name in (each.whole, each.index)]
+    others = [each for each in names if source.find(each) is not None]
     if others:
         logger.warning(
             "%s: %s is read, not %s beside it", source.name, form.whole, " and ".join(others)
@@ -129,15 +136,12 @@ def _say_what_wins(source: Repository, form: Format) -> None:
 
 
 def _no_weights(source: Repository, forms: tuple[Format, ...]) -> KeraformError:
-    others = [each.whole for each in (SAFETENSORS, TORCH) if each not in forms]
-    found = next(
-        (name for name in (*others, *_KERAS2_NAMES) if source.find(name) is not None), None
-    )
-    kind = "weights of the old TensorFlow classes" if found in _KERAS2_NAMES else "another form"
+    others = [each.whole for each in _ALL if each not in forms]
+    found = next((name for name in others if source.find(name) is not None), None)
     return KeraformError(
         expected=" or ".join(each.whole for each in forms) + f" in {source.name}",
-        got=f"{found}: {kind}" if found else "no weights file",
-        try_next="from_pretrained(...) without use_safetensors"
-        if found in others
+        got=f"{found}: another form" if found else "no weights file",
+        try_next="from_pretrained(...) without use_safetensors and from_tf"
+        if found
         else "a checkpoint that transformers saved, or from_config for random weights",
     )

@@ -40,10 +40,12 @@ class Loading:
         dtype: Any = None,
         use_safetensors: bool | None = None,
         from_pt: bool = True,
+        from_tf: bool = False,
         gguf_file: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """A model with the weights of a PyTorch checkpoint.
+        """A model with the weights of a PyTorch checkpoint, or of one that Transformers v4's
+        TensorFlow classes wrote.
 
         Args:
             pretrained_model_name_or_path: A directory, or an id on the Hub.
@@ -55,7 +57,8 @@ class Loading:
             dtype: None for Keras's dtype policy, "auto" for the checkpoint's, or a name.
             use_safetensors: True or False: only safetensors, or only torch's own files
                 (pytorch_model.bin, of which nothing is executed); None: the first there are.
-            from_pt: Accepted; checkpoints always are PyTorch's.
+            from_pt: Accepted; what a checkpoint is, its files say.
+            from_tf: Only `tf_model.h5`, the old TensorFlow classes' own file, whatever lies beside.
             gguf_file: The name of a GGUF file there, which is read in place of the checkpoint's
                 other files.
             **kwargs: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
@@ -78,7 +81,7 @@ class Loading:
         if gguf is not None and config is None:
             config, kwargs = config_of_gguf(gguf, kwargs, cls.config_class)  # type: ignore[attr-defined]
         config, kwargs = load_config(cls, source, config, kwargs)
-        stored = read_weights(source, use_safetensors) if gguf is None else {}
+        stored = read_weights(source, use_safetensors, from_tf) if gguf is None else {}
         policy = resolve_dtype(dtype, config, stored)
         made = Bounded(stored, 0 if gguf is None else gguf.stat().st_size)
         file = gguf or source.folder / _CONFIG
