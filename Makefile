@@ -5,6 +5,8 @@
 TORCH ?= torch==2.13.0
 VENV ?= .venv
 NEWEST := .venv-newest
+V4 := .venv-v4
+CLASSES ?= few
 WORKERS ?= 2
 # The types that CI proves each time, whether their ports have changed or not: one of each kind of model.
 CORE := bert albert deberta-v2 gpt2 llama qwen3 t5 bart mixtral mamba falcon_mamba xlnet vit swin convnext \
@@ -26,7 +28,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-models test-newest lint types contracts check golden facts support \
+.PHONY: help install demo test test-models test-newest test-v4 lint types contracts check golden facts support \
         proofs detector clean
 
 help:  ## this list
@@ -48,6 +50,11 @@ test-newest:  ## the default test suite with the newest transformers, in an envi
 	@$(NEWEST)/bin/python -m pip --disable-pip-version-check -qq install --upgrade transformers
 	@$(NEWEST)/bin/python -c 'import transformers; print("transformers", transformers.__version__)'
 	@$(MAKE) --no-print-directory test VENV=$(NEWEST)
+
+test-v4: $(READY)  ## old TensorFlow files with Transformers v4 itself, in an environment of its own (CLASSES=all: an hour)
+	@test -x $(V4)/bin/python || $(PYTHON) -m venv $(V4)
+	@$(V4)/bin/python -m pip --disable-pip-version-check -qq install 'transformers==4.57.6' 'tensorflow==2.20.*' tf-keras tensorflow-probability
+	KERAFORM_V4_PYTHON=$(V4)/bin/python KERAFORM_V4_CLASSES="$(CLASSES)" $(BIN)/python -m pytest -m slow tests/v4
 
 lint: $(READY)  ## ruff: rules and layout
 	$(BIN)/ruff check .
@@ -79,7 +86,7 @@ detector: $(READY)  ## seed faults into good ports and publish how many are foun
 	$(BIN)/python -m tests.mutations.score --workers $(WORKERS)
 
 clean:  ## remove the environment and what the tools keep
-	rm -rf $(VENV) $(NEWEST) build dist demo-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(NEWEST) $(V4) build dist demo-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src tests docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig
 
 from keraform.auto.registry import ported_class
+from keraform.auto.repositories import configuration, is_allowed, ported, reference_in
 from keraform.auto.tables import AutoTable, auto_tables
 from keraform.errors import KeraformError
 from keraform.hub import HUB_ARGUMENTS, Repository
-from keraform.modeling.loading import config_of_gguf, require_config
+from keraform.modeling.limits import blaming
+from keraform.modeling.loading import config_of_gguf, read_config
 from keraform.modeling.wrapping import main_layer_class
 
 # Arguments of loading whose names configurations have too, or that they would read.
@@ -43,18 +45,21 @@ class AutoClass:
         Args:
             pretrained_model_name_or_path: A directory, or an id on the Hub.
             *args: Of the class's `from_pretrained`.
-            **kwargs: Of the class's `from_pretrained`.
+            **kwargs: Of the class's `from_pretrained`; `trust_remote_code` (True: code that lies in
+                the repository is translated and used) and `code_revision` (of that code).
 
         Raises:
-            KeraformError: No configuration, an unknown type, or a type without this task.
+            KeraformError: No configuration, an unknown type, or a type without this task; or code
+                in the repository that was not allowed by `trust_remote_code=True`.
         """
-        kwargs.pop("trust_remote_code", None)
+        trust = Trust(kwargs.pop("trust_remote_code", None), kwargs.pop("code_revision", None))
         config = kwargs.pop("config", None)
+        hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
         if not isinstance(config, PreTrainedConfig):
-            hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
             source = Repository.of(config or pretrained_model_name_or_path, **hub)
-            config, kwargs = _read_config(source, kwargs, hub)
-        model_class, config = cls.class_for(config)
+            config, kwargs = _read_config(source, kwargs, hub, trust)
+        name = os.fspath(pretrained_model_name_or_path)
+        model_class, config = cls._class_for(config, name, hub, trust)
         return model_class.from_pretrained(
             pretrained_model_name_or_path, *args, config=config, **kwargs
         )
@@ -65,11 +70,23 @@ class AutoClass:
 
         Args:
             config: The configuration.
-            **kwargs: Of the class.
+            **kwargs: Of the class; `trust_remote_code` and `code_revision` as in `from_pretrained`.
         """
-        kwargs.pop("trust_remote_code", None)
-        model_class, config = cls.class_for(config)
+        trust = Trust(kwargs.pop("trust_remote_code", None), kwargs.pop("code_revision", None))
+        model_class, config = cls._class_for(config, config.name_or_path, {}, trust)
         return model_class.from_config(config, **kwargs)
+
+    @classmethod
+    def _class_for(
+        cls, config: PreTrainedConfig, name: str, hub: dict[str, Any], trust: Trust
+    ) -> tuple[type, PreTrainedConfig]:
+        """As `class_for`, with regard to code in the repository."""
+        auto_map, auto_class = getattr(config, "auto_map", None), cls.__name__.removeprefix("TF")
+        reference = reference_in(auto_map, auto_class, name, hub, trust.code_revision)
+        has_own = _by_type(cls.table, config) is not None
+        if reference is not None and is_allowed(reference, trust.allowed, has_own, name):
+            return ported(reference), config
+        return cls.class_for(config)
 
     @classmethod
     def class_for(cls, config: PreTrainedConfig) -> tuple[type, PreTrainedConfig]:
@@ -85,8 +102,16 @@ class AutoClass:
         return model_class, config
 
 
+@dataclass(frozen=True)
+class Trust:
+    """What a user said of code in the repository."""
+
+    allowed: bool | None
+    code_revision: str | None
+
+
 def _read_config(
-    source: Repository, kwargs: dict[str, Any], hub: dict[str, Any]
+    source: Repository, kwargs: dict[str, Any], hub: dict[str, Any], trust: Trust
 ) -> tuple[PreTrainedConfig, dict[str, Any]]:
     """The configuration with fields overridden by keywords, and the keywords that are left."""
     from transformers import CONFIG_MAPPING
@@ -96,22 +121,25 @@ def _read_config(
     if loading.get("gguf_file") is not None:
         config, unused = config_of_gguf(source.require(loading["gguf_file"]), rest)
         return config, {**hub, **loading, **unused}
-    path = require_config(source)
-    try:
-        model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except ValueError as error:
-        raise KeraformError(
-            expected=f"JSON in {path}", got=str(error), try_next="save the configuration again"
-        ) from error
-    if model_type not in CONFIG_MAPPING:
+    path, fields = read_config(source)
+    model_type = fields.get("model_type")
+    is_known = isinstance(model_type, str) and model_type in CONFIG_MAPPING
+    auto_map = fields.get("auto_map")
+    reference = reference_in(auto_map, "AutoConfig", source.name, hub, trust.code_revision)
+    if reference is not None and is_allowed(reference, trust.allowed, is_known, source.name):
+        options = {**source.options, **rest}
+        config, unused = configuration(reference, source.name, trust.code_revision, **options)
+        return config, {**hub, **loading, **unused}
+    if not is_known:
         raise KeraformError(
             expected=f"a model_type that the installed transformers knows, in {path}",
-            got=f"model_type {model_type!r}",
+            got=f"model_type {model_type!r}"[:200],
             try_next="keraform status, or a newer transformers (pip install -U transformers)",
         )
-    config, unused = CONFIG_MAPPING[model_type].from_pretrained(
-        source.name, return_unused_kwargs=True, **source.options, **rest
-    )
+    with blaming(path, "a configuration"):
+        config, unused = CONFIG_MAPPING[model_type].from_pretrained(
+            source.name, return_unused_kwargs=True, **source.options, **rest
+        )
     return config, {**hub, **loading, **unused}
 
 

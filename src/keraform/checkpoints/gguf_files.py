@@ -6,19 +6,22 @@ configuration, and its tensors get PyTorch's keys, by the tables of `transformer
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from keraform.checkpoints.report import absent_error
+from keraform.checkpoints.report import absent_error, damaged_error
 from keraform.checkpoints.tensors import StoredTensor
 from keraform.errors import KeraformError
 from keraform.runtime.tree import named_weights
+
+_MOST_PARTS = 2**22  # values of fields and descriptions of tensors; vocabularies have 2**21
 
 
 def read_gguf_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -47,15 +50,56 @@ def read_gguf(path: str | os.PathLike[str], model: Any) -> dict[str, StoredTenso
         KeraformError: As for `read_gguf_config`.
     """
     with _upstream(Path(path)) as upstream:
-        from gguf import GGUFReader
-
-        reader = GGUFReader(str(path))
+        reader = _reader_class()(str(path))
+        _check_places(reader)
         architecture = upstream.read_field(reader, "general.architecture")[0]
         known = upstream.TENSOR_PROCESSORS.get(architecture, upstream.TensorProcessor)
         processor = known(config=model.config.to_dict())
         keys = upstream.get_gguf_hf_weights_map(_names_of(model), processor)
         tensors = [_stored(each, processor, keys, path) for each in reader.tensors]
     return {tensor.key: tensor for tensor in tensors}
+
+
+@functools.cache
+def _reader_class() -> type:
+    """The `gguf` package's reader, which takes counts and lengths as a file states them, with an
+    eye on the file's end and on how much it collects.
+    """
+    import gguf
+
+    class Reader(gguf.GGUFReader):  # type: ignore[misc]
+        _parts = 0
+
+        def _get(
+            self, offset: int, dtype: Any, count: int = 1, override_order: str | None = None
+        ) -> np.ndarray:
+            self._parts += 1
+            if self._parts > _MOST_PARTS:
+                raise ValueError(f"more than {_MOST_PARTS} values that are no tensors")
+            number = np.dtype(dtype)
+            start, end = int(offset), int(offset) + int(count) * number.itemsize
+            if end > self.data.size:
+                raise ValueError(f"{int(count)} values at {start}, where the file has no more")
+            ordered = number.newbyteorder(override_order or self.byte_order)
+            return np.asarray(self.data)[start:end].view(ordered)  # slices of memmaps are slow
+
+        def _get_field_parts(self, offset: int, kind: int) -> Any:
+            if kind == gguf.GGUFValueType.ARRAY:
+                length = int(self._get(offset + 4, np.uint64)[0])
+                if length > min(_MOST_PARTS, self.data.size):
+                    raise ValueError(f"an array of {length} values at {int(offset)}")
+            return super()._get_field_parts(offset, kind)
+
+    return Reader
+
+
+def _check_places(reader: Any) -> None:
+    """Two tensors in one place, or one in the file's head, would be read as they lie."""
+    end = int(reader.data_offset)
+    for tensor in sorted(reader.tensors, key=lambda each: (each.data_offset, each.n_bytes)):
+        if tensor.data_offset < end:
+            raise ValueError(f"{tensor.name} begins at {tensor.data_offset}, before {end}")
+        end = tensor.data_offset + tensor.n_bytes
 
 
 def _names_of(model: Any) -> Any:
@@ -100,7 +144,7 @@ def _upstream(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise absent_error(path, "GGUF file")
     try:
-        import gguf  # noqa: F401
+        import gguf
     except ImportError as error:
         raise KeraformError(
             expected=f"the package gguf, which reads {path.name}",
@@ -109,17 +153,24 @@ def _upstream(path: Path) -> Iterator[Any]:
         ) from error
     from transformers import modeling_gguf_pytorch_utils as upstream
 
-    asks: Callable[[], bool] = upstream.is_torch_available
-    upstream.is_torch_available = lambda: True
+    careful = _replaced(gguf, GGUFReader=_reader_class())
     try:
-        yield upstream
+        with careful, _replaced(upstream, is_torch_available=lambda: True):
+            yield upstream
     except KeraformError:
         raise
     except Exception as error:  # a damaged file may fail anywhere
-        raise KeraformError(
-            expected="a complete GGUF file of an architecture that transformers knows",
-            got=f"{path} ({path.stat().st_size} bytes): {type(error).__name__}: {error}",
-            try_next="download it again, or the checkpoint of the same model in safetensors",
-        ) from error
+        what = f"{type(error).__name__}: {error}"
+        form = "complete GGUF file of an architecture that transformers knows"
+        raise damaged_error(path, form, what) from error
+
+
+@contextmanager
+def _replaced(module: ModuleType, **names: Any) -> Iterator[None]:
+    """Lets a module have something else under its names."""
+    before = {name: vars(module)[name] for name in names}
+    vars(module).update(names)
+    try:
+        yield
     finally:
-        upstream.is_torch_available = asks
+        vars(module).update(before)

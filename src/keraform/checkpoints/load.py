@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keraform.checkpoints import keras2_names
 from keraform.checkpoints.conversion import convert, rules_for
-from keraform.checkpoints.report import LoadingReport, alias_error, shape_error
+from keraform.checkpoints.report import LoadingReport, alias_error, dtype_error, shape_error
 from keraform.checkpoints.tensors import StoredTensor, in_memory
 from keraform.runtime.filling import settle, torch_shape
 from keraform.runtime.tree import TorchWeight, named_layers, named_weights
@@ -39,11 +40,12 @@ def load_torch_state(
         variables that still need values.
 
     Raises:
-        KeraformError: A tensor of another shape, or a tied weight with two values.
+        KeraformError: A tensor of another shape, integers for a weight that is trained, or a tied
+            weight with two values.
     """
     weights = {weight.key: weight for weight in named_weights(model)}
     shapes = {key: torch_shape(weight) for key, weight in weights.items()}
-    stored = in_memory(state)
+    stored = keras2_names.for_model(in_memory(state), model, shapes)
     _run_hooks(model, stored)
     report = LoadingReport()
     if convert_keys:
@@ -54,12 +56,16 @@ def load_torch_state(
     filled: dict[int, str] = {}
     for key, tensor in stored.items():
         weight = weights.get(key)
+        if weight is not None:
+            tensor = tensor.fitted(shapes[key])
         if weight is None:
             report.unexpected_keys.append(tensor.key)
         elif tensor.shape != shapes[key]:
             if not ignore_mismatched_sizes:
                 raise shape_error(key, tensor.source, tensor.shape, shapes[key])
             report.mismatched_keys.append((key, tensor.shape, shapes[key]))
+        elif weight.variable.trainable and not keras.backend.is_float_dtype(tensor.dtype):
+            raise dtype_error(key, tensor.source, tensor.dtype, weight.variable._dtype)
         elif id(weight.variable) in filled:
             _check_alias(weight, tensor, filled[id(weight.variable)], stored)
         else:

@@ -96,6 +96,46 @@ def absent_error(path: Path, form: str) -> KeraformError:
     )
 
 
+def damaged_error(path: Path, form: str, what: object) -> KeraformError:
+    """The error for a file that is not what its name says.
+
+    Args:
+        path: The file.
+        form: What it should be, such as "complete safetensors file".
+        what: What is wrong with it.
+    """
+    return KeraformError(
+        expected=f"a {form}",
+        got=f"{path} ({_bytes_of(path)} bytes), which cannot be read: {what_it_is(path) or what}",
+        try_next="download it again, with from_pretrained(..., force_download=True)",
+    )
+
+
+def what_it_is(path: Path) -> str | None:
+    """What a file is that should be something else, where its first bytes tell.
+
+    Args:
+        path: The file.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(200)
+    except OSError:
+        return None
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "a pointer of Git LFS; the file itself was not downloaded (git lfs pull)"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "an HTML page, perhaps of a site that wanted a login"
+    return None if start else "an empty file"
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def shape_error(
     key: str, file: str, given: tuple[int, ...], wanted: tuple[int, ...]
 ) -> KeraformError:
@@ -112,6 +152,22 @@ def shape_error(
         got=f"shape {tuple(given)} in {file}",
         try_next="the checkpoint's own config.json, or ignore_mismatched_sizes=True to leave this "
         "weight new and random",
+    )
+
+
+def dtype_error(key: str, file: str, given: str, wanted: str) -> KeraformError:
+    """The error for integers where a weight is trained: quantised ones mean nothing by themselves.
+
+    Args:
+        key: The weight.
+        file: Where the tensor lies.
+        given: The tensor's dtype.
+        wanted: The weight's dtype.
+    """
+    return KeraformError(
+        expected=f"{key} in floating point, for {wanted}",
+        got=f"{given} in {file}, as quantised checkpoints have it",
+        try_next="the checkpoint that was not quantised",
     )
 
 

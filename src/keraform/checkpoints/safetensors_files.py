@@ -12,7 +12,10 @@ import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
 import numpy as np
 
 from keraform.checkpoints.atomic import as_open_makes, replaced_together
-from keraform.checkpoints.report import absent_error
+from keraform.checkpoints.json_files import read_object
+from keraform.checkpoints.keras2_names import by_torch_keys, full_name
+from keraform.checkpoints.report import absent_error, damaged_error
+from keraform.checkpoints.safetensors_header import check_header
 from keraform.checkpoints.tensors import StoredTensor, read_files
 from keraform.errors import KeraformError
 
@@ -50,6 +53,8 @@ _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 def read_safetensors(paths: Iterable[str | os.PathLike[str]]) -> dict[str, StoredTensor]:
     """The tensors of one or more files, by key; values are read from the mapped file on demand.
+    Files of Transformers v4's TensorFlow classes have other names and layouts; their tensors come
+    under PyTorch's keys and in its layout, too.
 
     Args:
         paths: The files; a key may stand in one of them only.
@@ -57,24 +62,23 @@ def read_safetensors(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Store
     Raises:
         KeraformError: A file that is cut off, damaged or absent, or a key that stands twice.
     """
-    return read_files(paths, _read_file)
+    found = read_files(paths, _read_file)
+    return by_torch_keys(found) if any(each.keras2 for each in found.values()) else found
 
 
 def _read_file(path: Path) -> dict[str, StoredTensor]:
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        raise absent_error(path, "safetensors file")
     try:
+        check_header(path)
         handle = safe_open(path, framework="numpy")
         keys = list(handle.keys())
-    except FileNotFoundError:
-        raise absent_error(path, "safetensors file") from None
-    except (SafetensorError, OSError) as error:
-        size = path.stat().st_size if path.exists() else 0
-        raise KeraformError(
-            expected="a complete safetensors file",
-            got=f"{path} ({size} bytes), which cannot be read: {error}",
-            try_next="download it again, with from_pretrained(..., force_download=True)",
-        ) from error
+    except (SafetensorError, OSError, MemoryError, ValueError, RecursionError) as error:
+        raise damaged_error(path, "complete safetensors file", error) from error
+
+    keras2 = (handle.metadata() or {}).get("format") == "tf"
 
     def tensor(key: str) -> StoredTensor:
         view = handle.get_slice(key)
@@ -86,7 +90,12 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
                 try_next="save the checkpoint in float32, float16 or bfloat16",
             )
         return StoredTensor(
-            key, tuple(view.get_shape()), dtype, str(path), lambda: handle.get_tensor(key)
+            full_name(key) if keras2 else key,
+            tuple(view.get_shape()),
+            dtype,
+            str(path),
+            lambda: handle.get_tensor(key),
+            keras2,
         )
 
     return {key: tensor(key) for key in keys}
@@ -97,15 +106,19 @@ def read_index(path: str | os.PathLike[str]) -> dict[str, str]:
 
     Args:
         path: The file, such as `model.safetensors.index.json`.
+
+    Raises:
+        KeraformError: It is not JSON, or has no such map.
     """
-    try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8"))["weight_map"])
-    except (ValueError, KeyError, TypeError) as error:
+    found = read_object(Path(path)).get("weight_map")
+    valid = isinstance(found, dict) and all(isinstance(name, str) for name in found.values())
+    if not found or not valid:
         raise KeraformError(
             expected='an index with a "weight_map" from key to file name',
-            got=f"{path}: {type(error).__name__}: {error}",
+            got=f"{path}, whose weight_map is {str(found)[:200]}",
             try_next="download the checkpoint again, or save it again with save_pretrained",
-        ) from error
+        )
+    return found
 
 
 def write_safetensors(
@@ -148,7 +161,7 @@ def write_shards(
     if len(shards) == 1:
         return names
     index = {
-        "metadata": {"total_size": sum(_size(tensor) for tensor in tensors.values())},
+        "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
         "weight_map": {k: n for n, keys in zip(names, shards, strict=True) for k in keys},
     }
     text = json.dumps(index, indent=2, sort_keys=True) + "\n"
@@ -197,18 +210,13 @@ def byte_count(size: int | str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def _size(tensor: StoredTensor) -> int:
-    return int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
-
-
 def _shards(tensors: Mapping[str, StoredTensor], limit: int) -> list[list[str]]:
     shards: list[list[str]] = [[]]
     filled = 0
     for key, tensor in tensors.items():
-        size = _size(tensor)
-        if shards[-1] and filled + size > limit:
+        if shards[-1] and filled + tensor.nbytes > limit:
             shards.append([])
             filled = 0
         shards[-1].append(key)
-        filled += size
+        filled += tensor.nbytes
     return shards

@@ -23,7 +23,7 @@ def torch_state(model: Any, original_format: bool = True) -> dict[str, StoredTen
     """
     ignored = set(model._keys_to_ignore_on_save or ())
     state = {
-        weight.key: _stored(weight)
+        weight.key: stored(weight)
         for weight in canonical_weights(model)
         if weight.key not in ignored
     }
@@ -50,7 +50,13 @@ def canonical_weights(model: Any) -> list[TorchWeight]:
     return list(entries.values())
 
 
-def _stored(weight: TorchWeight) -> StoredTensor:
+def stored(weight: TorchWeight) -> StoredTensor:
+    """A weight of a model as a tensor of a checkpoint, in PyTorch's layout.
+
+    Args:
+        weight: The weight.
+    """
+
     def read() -> np.ndarray:
         # keras.ops.convert_to_numpy warns on TensorFlow for variables and for bfloat16
         array = np.asarray(weight.variable)

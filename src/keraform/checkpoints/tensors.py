@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ class StoredTensor:
         dtype: The dtype's name, as NumPy (with ml_dtypes) spells it.
         source: The file it lies in, for messages.
         read: Gives the values.
+        keras2: Whether a TensorFlow class of Transformers v4 wrote it. Axes of size 1 may then be
+            taken out or put in, which moves no value, and what layers share lies there for each.
     """
 
     key: str
@@ -29,6 +32,27 @@ class StoredTensor:
     dtype: str
     source: str
     read: Callable[[], np.ndarray]
+    keras2: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the values."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def fitted(self, shape: tuple[int, ...]) -> StoredTensor:
+        """The tensor with the axes of size 1 that `shape` has, where that is allowed and all that
+        they differ in; else itself.
+
+        Args:
+            shape: The shape that is wanted.
+        """
+        if self.shape == shape or not self.keras2 or _units_out(self.shape) != _units_out(shape):
+            return self
+        return replace(self, shape=shape, read=lambda: self.read().reshape(shape))
+
+
+def _units_out(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def in_memory(state: Mapping[str, np.ndarray | StoredTensor]) -> dict[str, StoredTensor]:
@@ -63,12 +87,31 @@ def read_files(
     """
     found: dict[str, StoredTensor] = {}
     for path in map(Path, paths):
-        for key, tensor in read_file(path).items():
-            if key in found:
-                raise KeraformError(
-                    expected="each key in one file of the checkpoint only",
-                    got=f"{key} in {found[key].source} and in {path}",
-                    try_next="remove the files that do not belong to this checkpoint",
-                )
-            found[key] = tensor
+        for tensor in read_file(path).values():
+            keep(found, tensor)
     return found
+
+
+def keep(found: dict[str, StoredTensor], tensor: StoredTensor) -> None:
+    """Puts a tensor among others, by its key.
+
+    Args:
+        found: The others.
+        tensor: The tensor.
+
+    Raises:
+        KeraformError: There is another of that key. Of Transformers v4's TensorFlow classes only
+            one that differs is another.
+    """
+    known = found.setdefault(tensor.key, tensor)
+    if known is tensor or (tensor.keras2 and _equal(known, tensor)):
+        return
+    raise KeraformError(
+        expected="each key in one file of the checkpoint only",
+        got=f"{tensor.key} in {known.source} and in {tensor.source}",
+        try_next="remove the files that do not belong to this checkpoint",
+    )
+
+
+def _equal(one: StoredTensor, other: StoredTensor) -> bool:
+    return one.shape == other.shape and np.array_equal(one.read(), other.read())

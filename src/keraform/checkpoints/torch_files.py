@@ -12,6 +12,8 @@ from __future__ import annotations
 import io
 import logging
 import math
+import mmap
+import operator
 import os
 import pickle
 import pickletools
@@ -21,12 +23,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr  # of what a pickle gives, the whole may have no end
 from typing import Any, BinaryIO, NoReturn
 
 import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
 import numpy as np
 
-from keraform.checkpoints.report import absent_error
+from keraform.checkpoints.report import absent_error, damaged_error
 from keraform.checkpoints.tensors import StoredTensor, read_files
 from keraform.errors import KeraformError
 
@@ -34,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # of the older format
 _PROTOCOL = 1001
+_MOST_OPERATIONS = 5_000_000  # of one pickle; that of 70,000 tensors has as many
+_LARGEST_PICKLE = 2**28  # bytes
+_MOST_AXES = 64  # as NumPy has it
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a zip archive's entry: signature, lengths of names
 
 _STORAGES = {
@@ -55,14 +61,17 @@ _DTYPES = frozenset(
     "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool "
     "complex64 complex128 float8_e4m3fn float8_e5m2".split()
 )
-# What a pickle of tensors consists of. The others import by number, or call constructors.
+# What a pickle of tensors consists of. The others import by number, call constructors, or repeat
+# what was last.
 _OPERATIONS = frozenset(
-    "MARK STOP POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT "
+    "MARK STOP POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT "
     "BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINBYTES "
     "SHORT_BINBYTES TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 LIST EMPTY_LIST APPEND APPENDS DICT "
     "EMPTY_DICT SETITEM SETITEMS PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET MEMOIZE GLOBAL "
     "STACK_GLOBAL REDUCE BUILD BINPERSID PROTO FRAME".split()
 )
+_PUTS = frozenset(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"))
+_GETS = frozenset(("GET", "BINGET", "LONG_BINGET"))
 
 
 def read_torch_files(paths: Iterable[str | os.PathLike[str]]) -> dict[str, StoredTensor]:
@@ -84,19 +93,15 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
         raise absent_error(path, "file of torch's")
     try:
         state = _Archive(path).load() if zipfile.is_zipfile(path) else _load_older(path)
+        return _tensors(path, state)
     except KeraformError:
         raise
     except Exception as error:  # a damaged pickle may fail in any of its operations
-        _damaged(path, f"{type(error).__name__}: {error}", error)
-    return _tensors(path, state)
+        _damaged(path, f"{type(error).__name__}: {error}"[:500], error)
 
 
 def _damaged(path: Path, what: str, cause: Exception | None = None) -> NoReturn:
-    raise KeraformError(
-        expected="a complete file that torch has saved",
-        got=f"{path} ({path.stat().st_size} bytes), which cannot be read: {what}",
-        try_next="download it again, with from_pretrained(..., force_download=True)",
-    ) from cause
+    raise damaged_error(path, "complete file that torch has saved", what) from cause
 
 
 def _refused(path: Path, what: str) -> NoReturn:
@@ -116,7 +121,7 @@ def _tensors(path: Path, state: Any) -> dict[str, StoredTensor]:
         if isinstance(value, _Tensor):
             found[str(key)] = value.stored(str(key), path)
         elif isinstance(value, Mapping) and any(isinstance(e, _Tensor) for e in value.values()):
-            _refused(path, f"tensors below {key!r}, as a training's checkpoint has them,")
+            _refused(path, f"tensors below {repr(key)}, as a training's checkpoint has them,")
         else:
             others.append(str(key))
     if others:
@@ -145,8 +150,9 @@ class _Tensor:
 
     def __post_init__(self) -> None:
         numbers = (self.offset, *self.size, *self.stride)
-        if len(self.size) != len(self.stride) or any(type(n) is not int or n < 0 for n in numbers):
-            raise ValueError(f"a tensor of size {self.size} and stride {self.stride}")
+        valid = len(self.size) == len(self.stride) <= _MOST_AXES
+        if not valid or any(type(n) is not int or not 0 <= n < 2**48 for n in numbers):
+            raise ValueError(f"a tensor of size {repr(self.size)} and stride {repr(self.stride)}")
         if 0 in self.size:
             return
         last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
@@ -193,8 +199,13 @@ def _rebuild_as(
 ) -> _Tensor:  # fmt: skip
     """`torch._utils._rebuild_tensor_v3`, for dtypes that have no storages of their own."""
     if not isinstance(storage, _Storage) or dtype not in _DTYPES:
-        raise ValueError(f"a tensor in {storage!r} of dtype {dtype!r}")
+        raise ValueError(f"a tensor in {repr(storage)} of dtype {repr(dtype)}")
     return _Tensor(storage, dtype, offset, tuple(size), tuple(stride))
+
+
+def _size(numbers: Any) -> tuple[int, ...]:
+    """`torch.Size`: numbers alone, since the hash of nested tuples may take for ever."""
+    return tuple(map(operator.index, numbers))
 
 
 def _rebuild_parameter(data: Any, *rest: Any) -> Any:
@@ -219,7 +230,7 @@ class _Function:
 
 _CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "Size"): tuple,
+    ("torch", "Size"): _size,
     ("torch._utils", "_rebuild_tensor"): _rebuild,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_as,
@@ -273,22 +284,47 @@ def _unpickle(path: Path, file: BinaryIO, storages: Callable[[Any], _Storage]) -
 
 
 def _check_operations(path: Path, file: BinaryIO) -> None:
-    """Looks at each operation of a pickle without running it.
+    """Looks at each operation of a pickle without running it; of the stack, it knows the kinds.
 
     Raises:
-        KeraformError: One of them is not needed for tensors, or remembers something at a place so
-            far off that all memory would go.
+        KeraformError: One of them is not needed for tensors; or it remembers something at a place
+            so far off that all memory would go, or uses a tuple again, of which keys can be made
+            whose hash takes for ever; or there are too many.
     """
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
     for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
-        if operation.name not in _OPERATIONS:
-            _refused(path, f"a pickle with the operation {operation.name}")
-        puts = operation.name in ("PUT", "BINPUT", "LONG_BINPUT")
-        if puts and not 0 <= int(argument or 0) <= count:
-            _damaged(path, f"a pickle that remembers at {argument}")
+        name = operation.name
+        if name not in _OPERATIONS:
+            _refused(path, f"a pickle with the operation {name}")
+        if count > _MOST_OPERATIONS:
+            _refused(path, f"a pickle of more than {_MOST_OPERATIONS} operations")
+        if name in _PUTS:
+            place = len(memo) if name == "MEMOIZE" else int(argument or 0)
+            if not 0 <= place <= count:
+                _damaged(path, f"a pickle that remembers at {argument}")
+            memo[place] = stack[-1]
+        elif name in _GETS and memo[int(argument or 0)] is pickletools.pytuple:
+            _refused(path, "a pickle that uses a tuple twice")
+        else:
+            _move(stack, operation)
+
+
+def _move(stack: list[Any], operation: pickletools.OpcodeInfo) -> None:
+    """What an operation does to the stack."""
+    taken = operation.stack_before
+    if pickletools.markobject in taken:
+        while stack.pop() is not pickletools.markobject:
+            pass
+        taken = taken[: taken.index(pickletools.markobject)]
+    if len(taken) > len(stack):
+        raise ValueError(f"{operation.name} on an empty stack")
+    del stack[len(stack) - len(taken) :]
+    stack += operation.stack_after
 
 
 def _no_storages(pid: Any) -> _Storage:
-    raise ValueError(f"a storage {pid!r} before the tensors")
+    raise ValueError(f"a storage {repr(pid)} before the tensors")
 
 
 def _described(pid: Any) -> tuple[str, str, int, Any]:
@@ -296,7 +332,7 @@ def _described(pid: Any) -> tuple[str, str, int, Any]:
     kind, dtype, key, _, count, *view = pid
     valid = kind == "storage" and dtype in _DTYPES and isinstance(key, str)
     if not valid or type(count) is not int or count < 0:
-        raise ValueError(f"a storage {pid!r}")
+        raise ValueError(f"a storage {repr(pid)}")
     return dtype, key, count, view[0] if view else None
 
 
@@ -311,6 +347,8 @@ class _Archive:
         self._by_name = dict(zip(names, self._entries, strict=True))
         if len(self._by_name) < len(names):
             _damaged(path, "two entries of one name")
+        if any(".." in name.split("/") or name.startswith("/") for name in names):
+            _refused(path, "entries that lead out of a directory")
         pickles = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
             _refused(path, f"an archive of {len(names)} files, none of them torch's data.pkl,")
@@ -318,13 +356,19 @@ class _Archive:
         if f"{self._folder}constants.pkl" in self._by_name:
             _refused(path, "a TorchScript program")
         self._bytes = np.memmap(path, np.uint8, "r")
+        order = sorted(self._entries, key=lambda entry: entry.header_offset)
+        starts = [*(entry.header_offset for entry in order[1:]), self._bytes.size]
+        self._ends = {entry.filename: end for entry, end in zip(order, starts, strict=True)}
 
     def load(self) -> Any:
         """What was saved."""
         order = f"{self._folder}byteorder"
         if order in self._by_name and bytes(self._entry(order)) != b"little":
             _refused(self._path, "numbers with their high byte first")
-        text = io.BytesIO(bytes(self._entry(f"{self._folder}data.pkl")))
+        program = self._entry(f"{self._folder}data.pkl")
+        if program.size > _LARGEST_PICKLE:
+            _refused(self._path, f"a pickle of {program.size} bytes")
+        text = io.BytesIO(bytes(program))
         return _unpickle(self._path, text, self._storage)
 
     def _storage(self, pid: Any) -> _Storage:
@@ -344,15 +388,26 @@ class _Archive:
         header = self._bytes[entry.header_offset : entry.header_offset + _LOCAL_HEADER.size]
         signature, name_length, extra_length = _LOCAL_HEADER.unpack(bytes(header))
         start = entry.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+        if start + entry.file_size > self._ends[name]:
+            raise ValueError(f"{name} overlaps the entry behind it")
         data = self._bytes[start : start + entry.file_size]
         if signature != b"PK\x03\x04" or data.size != entry.file_size:
             raise ValueError(f"{name} does not lie where the archive says")
         return data
 
 
+def _mapped(path: Path) -> Any:
+    """The beginning of a file, in which its pickles are, as an open file."""
+    with path.open("rb") as file:
+        length = min(path.stat().st_size, _LARGEST_PICKLE)
+        return mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
+
+
 def _load_older(path: Path) -> Any:
     """What was saved by a torch before 1.6: pickles, and behind them the storages."""
-    mapped = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+    if not path.stat().st_size:
+        _damaged(path, "an empty file")
+    mapped = np.memmap(path, np.uint8, "r")
     found: dict[str, _Storage] = {}
     places: dict[str, int] = {}  # where a storage's numbers begin; known after the last pickle
 
@@ -371,10 +426,10 @@ def _load_older(path: Path) -> Any:
             raise ValueError(f"two storages {key}")
         return known
 
-    with path.open("rb") as file:
-        if file.read(2) == b"PK":
-            _damaged(path, "a zip archive without its end")
-        file.seek(0)
+    if bytes(mapped[:2]) == b"PK":
+        _damaged(path, "a zip archive without its end")
+    # the pickles are in front; what they read is bounded, whatever lengths they state
+    with _mapped(path) as file:
         if _unpickle(path, file, _no_storages) != _MAGIC:
             _damaged(path, "neither a zip archive nor torch's older format")
         if _unpickle(path, file, _no_storages) != _PROTOCOL:
@@ -384,7 +439,7 @@ def _load_older(path: Path) -> Any:
         state = _unpickle(path, file, storage)
         keys = _unpickle(path, file, _no_storages)
         position = file.tell()
-    if sorted(keys) != sorted(found):
+    if not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(found):
         raise ValueError("storages that are named and not there, or there and not named")
     for key in keys:
         stated = int.from_bytes(mapped[position : position + 8].tobytes(), "little", signed=True)

@@ -15,6 +15,7 @@ from keraform.cli import console, types
 from keraform.errors import KeraformError
 
 PROVED, TRANSLATES, REFUSED = "proved", "translates, not proved", "refused"
+OWN = "code of its own, not proved"
 NOT_PROVED = "`keraform matrix` has no result for it in this release"
 
 
@@ -125,6 +126,8 @@ def of_directory(path: Path, quiet: bool = False) -> dict[str, Any]:
         KeraformError: There is no readable config.json, or its type is unknown.
     """
     config = _config(path)
+    if config["model_type"] not in types.folders() and isinstance(config.get("auto_map"), dict):
+        return _of_own_code(path, config)
     named = [f"TF{name}" for name in config.get("architectures") or []]
     record = of_type(config["model_type"], quiet, frozenset(named))
     parts = {
@@ -135,6 +138,25 @@ def of_directory(path: Path, quiet: bool = False) -> dict[str, Any]:
         and part["model_type"] != config["model_type"]
     }
     return record | {"target": str(path), "architectures": named, "parts": parts}
+
+
+def _of_own_code(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint whose modeling code lies beside it: nothing of it is published."""
+    files = sorted({f"{str(each).split('.')[0]}.py" for each in config["auto_map"].values()})
+    return {
+        "target": str(path),
+        "type": config["model_type"],
+        "state": OWN,
+        "supported": True,
+        "proved": False,
+        "why": f"{', '.join(files)}; translated where trust_remote_code=True allows it",
+        "refusals": [],
+        "versions": support.versions(support.table()),
+        "classes": [],
+        "upstream": [],
+        "architectures": [f"TF{name}" for name in config.get("architectures") or []],
+        "parts": {},
+    }
 
 
 def _modules(model_type: str) -> list[str]:
@@ -245,6 +267,8 @@ def _next(record: dict[str, Any]) -> str:
     """What to do about it."""
     if record["state"] == PROVED:
         return f"keraform verify {record['target']}"
+    if record["state"] == OWN:
+        return f"read that code, then keraform verify {record['target']} --trust-remote-code"
     if record["state"] == REFUSED:
         return (
             f"keraform port {record['type']} --out DIR, which marks each refused line, to be "

@@ -49,6 +49,10 @@ def verify(
         str, typer.Option("--rungs", metavar="1-10", help="Such as 1-5 or 4,7.")
     ] = "1-10",
     backend: Annotated[str, typer.Option("--backend", help="tensorflow or jax.")] = "tensorflow",
+    trust: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="Run and translate code that lies in DIR."),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="F.html", help="Write one page about it all.")
     ] = None,
@@ -70,7 +74,7 @@ def verify(
         from keraform.verify import ladder  # noqa: F401  (imports Keras and torch)
         from keraform.verify.targets import Target
     class_names = (class_name,) if class_name else ()
-    asked_for = Target(target, class_names, arguments, inputs)
+    asked_for = Target(target, class_names, arguments, inputs, trust)
     result = run(asked_for, asked, quiet=as_json)
     if as_json:
         console.print_json(result.to_json())

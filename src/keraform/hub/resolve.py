@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keraform.checkpoints.atomic import is_promised
 from keraform.errors import KeraformError
 
 HUB_ARGUMENTS = (
@@ -61,11 +63,11 @@ class Repository:
             file: The file's name.
 
         Raises:
-            KeraformError: The repository cannot be reached or does not exist.
+            KeraformError: The repository cannot be reached or does not exist; or what has the name
+                is a directory, a pipe, a device, a broken link, or not to be read.
         """
         if self.is_local:
-            path = self.folder / file
-            return path if path.is_file() else None
+            return _regular(self.folder / file)
         self._check_name()
         from transformers.utils.hub import cached_file
 
@@ -123,3 +125,29 @@ class Repository:
                 got=f"{self.name}: {kind}",
                 try_next="the path of the directory that save_pretrained wrote",
             )
+
+
+def _regular(path: Path) -> Path | None:
+    """A file that can be read; opening a pipe or a device might never end. Links are followed,
+    since the Hub's cache consists of them.
+    """
+    try:
+        if not os.path.lexists(path) or (is_promised(path) and not path.exists()):
+            return None
+        mode = path.stat().st_mode
+        got = next((name for name, test in _KINDS.items() if test(mode)), None)
+        if got is None and not os.access(path, os.R_OK, effective_ids=True):
+            got = "a file that you may not read"
+    except OSError as error:
+        got = error.strerror or str(error)
+    if got is not None:
+        raise KeraformError(expected=f"a file at {path}", got=got, try_next=f"ls -l {path}")
+    return path
+
+
+_KINDS = {
+    "a directory": stat.S_ISDIR,
+    "a pipe": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+}

@@ -19,13 +19,18 @@ def is_deferred() -> bool:
 
 
 @contextlib.contextmanager
-def deferred_values() -> Iterator[list[keras.Variable]]:
+def deferred_values(
+    made: list[keras.Variable] | None = None,
+) -> Iterator[list[keras.Variable]]:
     """Variables made inside get no values; they are in the list that the context gives.
 
     Whoever opens this has to give each of them a value (`set_value`, `initialize`).
+
+    Args:
+        made: The list; a new one when None.
     """
     before = global_state.get_global_attribute(_PENDING)
-    made: list[keras.Variable] = []
+    made = [] if made is None else made
     global_state.set_global_attribute(_PENDING, made)
     token = _deferred.set(True)
     try:

@@ -11,11 +11,13 @@ import keras
 from transformers import AutoConfig, PreTrainedConfig
 
 from keraform.checkpoints.gguf_files import read_gguf, read_gguf_config
+from keraform.checkpoints.json_files import read_object
 from keraform.checkpoints.load import load_torch_state, unfilled
 from keraform.errors import KeraformError
 from keraform.hub import HUB_ARGUMENTS, Repository, read_weights
 from keraform.modeling import initialization
 from keraform.modeling.building import deferred_values, dtype_scope, initialize
+from keraform.modeling.limits import Bounded, blaming, check_sizes
 from keraform.modeling.precision import keep_in_float32, resolve_dtype
 from keraform.modeling.proved import warn_when_unproved
 
@@ -38,10 +40,12 @@ class Loading:
         dtype: Any = None,
         use_safetensors: bool | None = None,
         from_pt: bool = True,
+        from_tf: bool = False,
         gguf_file: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """A model with the weights of a PyTorch checkpoint.
+        """A model with the weights of a PyTorch checkpoint, or of one that Transformers v4's
+        TensorFlow classes wrote.
 
         Args:
             pretrained_model_name_or_path: A directory, or an id on the Hub.
@@ -53,7 +57,8 @@ class Loading:
             dtype: None for Keras's dtype policy, "auto" for the checkpoint's, or a name.
             use_safetensors: True or False: only safetensors, or only torch's own files
                 (pytorch_model.bin, of which nothing is executed); None: the first there are.
-            from_pt: Accepted; checkpoints always are PyTorch's.
+            from_pt: Accepted; what a checkpoint is, its files say.
+            from_tf: Only `tf_model.h5`, the old TensorFlow classes' own file, whatever lies beside.
             gguf_file: The name of a GGUF file there, which is read in place of the checkpoint's
                 other files.
             **kwargs: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
@@ -76,9 +81,11 @@ class Loading:
         if gguf is not None and config is None:
             config, kwargs = config_of_gguf(gguf, kwargs, cls.config_class)  # type: ignore[attr-defined]
         config, kwargs = load_config(cls, source, config, kwargs)
-        stored = read_weights(source, use_safetensors) if gguf is None else {}
+        stored = read_weights(source, use_safetensors, from_tf) if gguf is None else {}
         policy = resolve_dtype(dtype, config, stored)
-        with dtype_scope(policy), deferred_values():
+        made = Bounded(stored, 0 if gguf is None else gguf.stat().st_size)
+        file = gguf or source.folder / _CONFIG
+        with dtype_scope(policy), deferred_values(made), blaming(file, f"a {cls.__name__}"):
             model: Any = cls(config, *args, **kwargs, **keras_name)  # type: ignore[call-arg]
         keep_in_float32(model)
         stored = stored if gguf is None else read_gguf(gguf, model)
@@ -118,10 +125,11 @@ def load_config(
         return config, kwargs
     if config is not None:
         source = Repository.of(config, **source.options)
-    require_config(source)
-    return (cls.config_class or AutoConfig).from_pretrained(
-        source.name, return_unused_kwargs=True, **source.options, **kwargs
-    )
+    path, _ = read_config(source)
+    with blaming(path, "a configuration"):
+        return (cls.config_class or AutoConfig).from_pretrained(
+            source.name, return_unused_kwargs=True, **source.options, **kwargs
+        )
 
 
 def config_of_gguf(
@@ -138,19 +146,28 @@ def config_of_gguf(
     from transformers import CONFIG_MAPPING
 
     fields = read_gguf_config(path)
-    config_class = config_class or CONFIG_MAPPING[fields["model_type"]]
-    return config_class.from_dict(fields, return_unused_kwargs=True, **kwargs)
+    check_sizes(fields, path)
+    with blaming(path, "a configuration"):
+        config_class = config_class or CONFIG_MAPPING[fields["model_type"]]
+        return config_class.from_dict(fields, return_unused_kwargs=True, **kwargs)
 
 
-def require_config(source: Repository) -> Path:
-    """The path of config.json.
+def read_config(source: Repository) -> tuple[Path, dict[str, Any]]:
+    """The path of config.json, and what it says.
 
     Args:
         source: A checkpoint.
 
     Raises:
-        KeraformError: There is none.
+        KeraformError: There is none; or it is no JSON object, or has sizes that no model has.
     """
+    path = _require_config(source)
+    fields = read_object(path)
+    check_sizes(fields, path)
+    return path, fields
+
+
+def _require_config(source: Repository) -> Path:
     path = source.find(_CONFIG)
     if path is None:
         raise KeraformError(
@@ -175,11 +192,15 @@ def _load_generation_config(model: Any, source: Repository) -> None:
     if not model.can_generate():
         return
     options = {**source.options}
-    if source.find(_GENERATION) is None:
-        if source.find(_CONFIG) is None:
-            return
+    path = source.find(_GENERATION)
+    if path is None:
+        path = source.find(_CONFIG)
         options |= {"config_file_name": _CONFIG, "_from_model_config": True}
-    with contextlib.suppress(NotImplementedError):  # configurations that tell nothing of it
+    if path is None:
+        return
+    read_object(path)
+    # configurations that tell nothing of generation are not implemented
+    with blaming(path, "a configuration of generation"), contextlib.suppress(NotImplementedError):
         model.generation_config = model.generation_config_class.from_pretrained(
             source.name, **options
         )

@@ -6,6 +6,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
 import keras
@@ -58,6 +59,9 @@ class PreTrainedModel(Loading, Saving, Sharing, Serializable, EmbeddingAccess):
     main_input_name: ClassVar[str] = "input_ids"
     input_modalities: ClassVar[Any] = "text"
     model_tags: list[str] | None = None
+    # of a class whose code lies in a repository: the Auto class that names it, and its files
+    _auto_class: ClassVar[str | None] = None
+    _code_files: ClassVar[tuple[Path, ...]] = ()
 
     _tied_weights_keys: ClassVar[dict[str, str] | None] = None
     _keys_to_ignore_on_load_missing: Any = None

@@ -24,7 +24,8 @@ def package_of(cls: type) -> str:
         cls: A model or layer class.
     """
     module = cls.__module__
-    return ".".join(module.split(".")[:3]) if module.startswith(_PORTS) else module
+    parts = module.split(".")
+    return ".".join(parts[: max(3, len(parts) - 1)]) if module.startswith(_PORTS) else module
 
 
 class Serializable:

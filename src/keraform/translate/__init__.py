@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keraform.translate.cache import digest_of
-    from keraform.translate.importer import modeling_modules, port_name
+    from keraform.translate.importer import modeling_modules
     from keraform.translate.linemap import LineMap, MappedStatement, map_module, map_source
     from keraform.translate.ports import port, port_module, translate_source, translation
     from keraform.translate.report import Translation
+    from keraform.translate.source import port_name
 
 _WHERE = {
     "LineMap": "linemap",
@@ -21,7 +22,7 @@ _WHERE = {
     "modeling_modules": "importer",
     "port": "ports",
     "port_module": "ports",
-    "port_name": "importer",
+    "port_name": "source",
     "translate_source": "ports",
     "translation": "ports",
 }

@@ -16,7 +16,12 @@ from keraform.translate.rules.modules import layer_class
 from keraform.translate.rules.seams import FLASH_ATTENTION, SHARED_MODULES
 from keraform.translate.rules.torch_names import canonical
 from keraform.translate.scope import ClassInfo
-from keraform.translate.source import absolute_module, read_module
+from keraform.translate.source import (
+    REPOSITORIES,
+    absolute_module,
+    module_path,
+    read_module,
+)
 
 LAYER_BASES = frozenset(
     {
@@ -237,9 +242,10 @@ def _is_component(info: ClassInfo, constructors: dict[str, str]) -> bool:
 def _upstream_class(origin: str) -> ClassInfo | None:
     """A class of another upstream modeling file, when a base class comes from there."""
     module, _, name = origin.rpartition(".")
-    if not module.startswith("transformers.") or not name[:1].isupper():
+    is_repositorys = module.startswith(f"{REPOSITORIES}.") and module_path(module) is not None
+    if not (module.startswith("transformers.") or is_repositorys) or not name[:1].isupper():
         return None
-    known = ".modeling_" in module or module in SHARED_MODULES
+    known = ".modeling_" in module or module in SHARED_MODULES or is_repositorys
     if not known or module in ("transformers.modeling_utils", "transformers.modeling_outputs"):
         return None
     return analyse_module(module).classes.get(name)

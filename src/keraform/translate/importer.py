@@ -13,24 +13,28 @@ from importlib.util import spec_from_file_location, spec_from_loader
 from types import CodeType, ModuleType
 
 from keraform.translate.rules.seams import SHARED_MODULES
-from keraform.translate.source import module_path, transformers_root
-
-PACKAGE = "keraform.models"
+from keraform.translate.source import (
+    PACKAGE,
+    REPOSITORIES,
+    imported_name,
+    is_repository,
+    module_path,
+    port_name,
+    transformers_root,
+    uses_torch,
+)
 
 
 def upstream_name(name: str) -> str | None:
     """`keraform.models.bert.modeling_bert` mirrors `transformers.models.bert.modeling_bert`."""
     parts = name.removeprefix(PACKAGE + ".").split(".")
+    if parts[0] == REPOSITORIES:
+        return ".".join(parts) if module_path(".".join(parts)) is not None else None
     for candidate in (["transformers", "models", *parts], ["transformers", *parts]):
         path = module_path(".".join(candidate))
         if path is not None and path.name != "__init__.py":
             return ".".join(candidate)
     return None
-
-
-def port_name(upstream: str) -> str:
-    """`transformers.models.bert.modeling_bert` gives `keraform.models.bert.modeling_bert`."""
-    return PACKAGE + upstream.removeprefix("transformers").replace(".models.", ".", 1)
 
 
 def modeling_modules(folder: str) -> list[str]:
@@ -67,6 +71,23 @@ class MemoryLoader(Loader):
         code: CodeType = compile(self.code, self.filename, "exec")
         module.__file__ = self.filename
         exec(code, module.__dict__)
+
+
+class AliasLoader(Loader):
+    """Gives a module that is imported as it is, under the name that ports know it by."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """The module itself."""
+        module = importlib.import_module(self.name)
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has been run; what it knows of itself stays."""
+        module.__spec__ = self.spec
 
 
 class FolderLoader(Loader):
@@ -127,9 +148,13 @@ class PortFinder(MetaPathFinder):
         parts = fullname.removeprefix(PACKAGE + ".").split(".")
         if len(parts) == 1 and _is_folder(parts[0]):
             return spec_from_loader(fullname, FolderLoader(parts[0]), is_package=True)
+        if parts[0] == REPOSITORIES and is_repository(".".join(parts)):
+            return ModuleSpec(fullname, None, is_package=True)
         upstream = upstream_name(fullname)
         if upstream is None:
             return None
+        if parts[0] == REPOSITORIES and not uses_torch(upstream):
+            return spec_from_loader(fullname, AliasLoader(imported_name(upstream)))
         from keraform.translate.ports import port
 
         made = port(upstream)

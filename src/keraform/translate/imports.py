@@ -29,7 +29,13 @@ from keraform.translate.rules.seams import (
     SEAM_NAMES,
     SHARED_MODULES,
 )
-from keraform.translate.source import home, module_path, uses_torch
+from keraform.translate.source import (
+    REPOSITORIES,
+    home,
+    module_path,
+    port_name,
+    uses_torch,
+)
 
 MASK = Kind("tensor", "mask", 4, optional=True)  # of booleans where two of them meet
 CALL_KINDS: dict[str, Kind] = {
@@ -127,6 +133,8 @@ class ImportTable:
                 f"import.{module}", f"`{name}` comes from a package that ports do not know"
             )
         kind = CONFIG if name.endswith("Config") else PY if name in ("logging", "math") else UNKNOWN
+        if module.startswith(f"{REPOSITORIES}."):
+            module = port_name(module)
         return self.need_as(module, name, local), kind
 
     def use_seam(self, local: str, origin: str) -> tuple[str, Kind] | None:
@@ -155,10 +163,9 @@ class ImportTable:
     def use_port(self, local: str, module: str, name: str) -> tuple[str, Kind]:
         """A name of another upstream module that is translated too."""
         shared = re.fullmatch(SHARED_MODULES.get(module, ""), name)
-        if not module.startswith("transformers.models.") and not shared:
+        if not module.startswith(("transformers.models.", f"{REPOSITORIES}.")) and not shared:
             raise Refusal(f"import.{name}", f"the runtime has no counterpart of {module}.{name}")
-        path = module.removeprefix("transformers").replace(".models.", ".", 1)
-        port = f"keraform.models{path}"
+        port = port_name(module)
         if name[0].isupper() and not name.isupper():
             return self.need(port, self.component_name(module, name)), Kind("class")
         return self.need_as(port, name, local), FUNCTION

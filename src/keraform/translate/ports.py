@@ -15,7 +15,7 @@ def banner(source: Source) -> str:
     """The comment that says where a generated file comes from."""
     command = (
         f"keraform port {source.module.split('.')[2]}"
-        if source.module.count(".") > 2
+        if source.module.startswith("transformers.models.")
         else "keraform port"
     )
     return (

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import importlib.metadata
 import importlib.util
+import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -30,6 +31,48 @@ class Source:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+PACKAGE = "keraform.models"
+REPOSITORIES = "transformers_modules"  # Transformers' package for the code of repositories
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """The code of a repository: its package's name for Python, and its folder."""
+
+    package: str
+    folder: Path
+
+
+_ALLOWED: dict[str, Repository] = {}
+
+
+def allow(package: str, folder: Path) -> str:
+    """Lets the code of a repository be translated, as its user has allowed.
+
+    Args:
+        package: `transformers_modules.<repository>.<hash>`, as `transformers` names it.
+        folder: where its files lie.
+
+    Returns:
+        The package's name in ports, of which each part can stand in an import statement.
+    """
+    parts = package.split(".")
+    name = ".".join(part if part.isidentifier() else f"_{part}" for part in parts)
+    _ALLOWED[name] = Repository(package, folder)
+    return name
+
+
+def imported_name(module: str) -> str:
+    """The name under which Python imports a repository's module itself."""
+    package, _, name = module.rpartition(".")
+    return f"{_ALLOWED[package].package}.{name}"
+
+
+def is_repository(package: str) -> bool:
+    """Whether a package is, or holds, one that was allowed."""
+    return any(f"{known}.".startswith(f"{package}.") for known in _ALLOWED)
+
+
 @lru_cache(maxsize=1)
 def transformers_root() -> Path:
     """The folder of the installed `transformers`, found without importing it."""
@@ -50,8 +93,12 @@ def transformers_version() -> str:
 
 
 def module_path(module: str) -> Path | None:
-    """The file of `transformers.x.y`, or None when there is no such module."""
+    """The file of `transformers.x.y`, or of a repository's module; None when there is none."""
     parts = module.split(".")
+    if parts[0] == REPOSITORIES:
+        repository = _ALLOWED.get(".".join(parts[:-1]))
+        path = None if repository is None else repository.folder / f"{parts[-1]}.py"
+        return path if path is not None and path.is_file() else None
     if parts[0] != "transformers":
         return None
     base = transformers_root().joinpath(*parts[1:])
@@ -59,6 +106,13 @@ def module_path(module: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
+
+
+def port_name(upstream: str) -> str:
+    """`transformers.models.bert.modeling_bert` gives `keraform.models.bert.modeling_bert`."""
+    if upstream.startswith(f"{REPOSITORIES}."):
+        return f"{PACKAGE}.{upstream}"
+    return PACKAGE + upstream.removeprefix("transformers").replace(".models.", ".", 1)
 
 
 def read_module(module: str) -> Source:
@@ -70,20 +124,26 @@ def read_module(module: str) -> Source:
             f"got {module!r}, "
             "which has no source file; `keraform status` lists the model types of this release"
         )
+    text = path.read_text(encoding="utf-8")
+    if module.startswith(f"{REPOSITORIES}."):
+        return Source(module, module.replace(".", "/") + ".py", text, "a repository's code")
     relative = path.relative_to(transformers_root().parent).as_posix()
-    return Source(
-        module, relative, path.read_text(encoding="utf-8"), f"transformers {transformers_version()}"
-    )
+    return Source(module, relative, text, f"transformers {transformers_version()}")
+
+
+_CONFIGURATION = re.compile(r"^class \w+\([^)]*Config\b", re.MULTILINE)
 
 
 @cache
 def uses_torch(module: str) -> bool:
     """Whether an upstream module needs torch when it is imported (so that a port cannot simply
-    import it).
+    import it). Of a repository's modules only those of configurations are imported.
     """
     path = module_path(module)
     if path is None or path.name == "__init__.py":
         return False
+    if module.startswith(f"{REPOSITORIES}.") and not _CONFIGURATION.search(path.read_text("utf-8")):
+        return True
     return any(
         line.startswith(("import torch", "from torch"))
         for line in path.read_text("utf-8").splitlines()

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from keraform.verify.eager import eager
 from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
 from keraform.verify.kind_assertions import kinds_of_module
 from keraform.verify.port import LoadReport
+from keraform.verify.repositories import references_in, repository_cases
 from keraform.verify.rungs.kept import weights_of
 from keraform.verify.targets import (
     RECORDED,
@@ -35,21 +38,32 @@ SENTENCES = (
 )
 
 
-def directory_cases(folder: Path) -> list[Case]:
-    """The classes that the checkpoint's config names; the base model where it names none."""
+def directory_cases(folder: Path, trust: bool = False) -> list[Case]:
+    """The classes that the checkpoint's config names; the base model where it names none.
+
+    Args:
+        folder: The directory.
+        trust: Whether code that lies there may run.
+    """
     if not (folder / "config.json").is_file():
         raise KeraformError(
             expected="a directory with config.json",
             got=str(folder),
             try_next=f"ls {folder}",
         )
+    references = references_in(folder)
+    if references:
+        return repository_cases(folder, references, trust, partial(_case, folder))
     config = AutoConfig.from_pretrained(folder)
     names = config.architectures or [transformers.AutoModel._model_mapping[type(config)].__name__]
     return [_case(folder, config, getattr(transformers, name)) for name in names]
 
 
-def _case(folder: Path, config: Any, torch_class: type) -> Case:
+def _case(
+    folder: Path, config: Any, torch_class: type, find_port: Callable[[], type] | None = None
+) -> Case:
     module = torch_class.__module__
+    find_port = find_port or partial(port_class, module, torch_class.__name__)
 
     def make_twin() -> Twin:
         model = torch_class.from_pretrained(
@@ -60,7 +74,7 @@ def _case(folder: Path, config: Any, torch_class: type) -> Case:
 
     def make_port() -> Any:
         policy = keras.config.dtype_policy().name
-        return port_class(module, torch_class.__name__).from_pretrained(folder, dtype=policy)
+        return find_port().from_pretrained(folder, dtype=policy)
 
     return Case(
         name=f"TF{torch_class.__name__}",
@@ -121,7 +135,7 @@ def text_inputs(
     if "input_ids" not in names:
         return None
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         encoded = tokenizer(list(SENTENCES[:count]), padding=True, return_tensors="np")
     except (OSError, ValueError, KeyError):
         return None  # no tokenizer, or one that has no padding token

@@ -41,12 +41,14 @@ class Target:
         class_names: only these classes; all when empty.
         init: constructor arguments of a torch file's class, as expressions in that file's names.
         inputs: `F.npz` or `module:function`, for a torch file.
+        trust: whether code that lies in the directory may run.
     """
 
     name: str
     class_names: tuple[str, ...] = ()
     init: dict[str, str] = field(default_factory=dict)
     inputs: str | None = None
+    trust: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The target for another process."""
@@ -72,7 +74,7 @@ def cases_of(target: Target) -> list[Case]:
         port = read_port(Path(target.name))
         cases = file_cases(target) if port is None else port_file_cases(port)
     elif Path(target.name).is_dir():
-        cases = directory_cases(Path(target.name))
+        cases = directory_cases(Path(target.name), target.trust)
     elif target.name in CONFIG_MAPPING:
         cases = type_cases(target.name)
     else:

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any
 
 from keraform.verify.findings import Place
-from keraform.verify.instrument import source_path
 from keraform.verify.live_code import live_functions
 from keraform.verify.localising.alignment import Lines
 from keraform.verify.localising.recorder import Recorder, source_text
@@ -34,12 +33,13 @@ def origin_of(file: str) -> Origin | None:
     """The origin of a file that is a port of an upstream module; None for any other file."""
     from keraform.translate.importer import PACKAGE, upstream_name
     from keraform.translate.linemap import map_module
+    from keraform.translate.source import module_path
 
     for name, module in list(sys.modules.items()):
         if name.startswith(PACKAGE + ".") and getattr(module, "__file__", None) == file:
             upstream = upstream_name(name)
             if upstream is not None:
-                return Origin(str(source_path(upstream)), map_module(upstream))
+                return Origin(str(module_path(upstream)), map_module(upstream))
     return None
 
 

@@ -1,0 +1,1 @@
+"""Damaged and malicious files: what they would do, and that they do not."""

@@ -1,0 +1,1 @@
+"""Old TensorFlow files, with Transformers v4 itself."""
