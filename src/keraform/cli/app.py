@@ -14,6 +14,7 @@ from keraform.cli.facts import facts
 from keraform.cli.localise import localise
 from keraform.cli.matrix import matrix
 from keraform.cli.port import port
+from keraform.cli.pt_to_tf import pt_to_tf
 from keraform.cli.source import source
 from keraform.cli.status import status
 from keraform.cli.stubs import stubs
@@ -23,7 +24,7 @@ from keraform.version import __version__
 
 # In the order in which a newcomer meets them.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    status, source, port, verify, localise, trace, compare, facts, stubs, matrix,
+    status, source, port, verify, localise, trace, compare, pt_to_tf, facts, stubs, matrix,
 )  # fmt: skip
 
 app = typer.Typer(

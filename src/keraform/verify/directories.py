@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import torch
 import transformers
 from transformers import AutoConfig
 
+from keraform.auto import class_modules
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case, Variant
+from keraform.verify.classes import config_class_of
 from keraform.verify.eager import eager
 from keraform.verify.inputs import make_inputs, resized_inputs, scene_of
 from keraform.verify.kind_assertions import kinds_of_module
@@ -45,18 +48,65 @@ def directory_cases(folder: Path, trust: bool = False) -> list[Case]:
         folder: The directory.
         trust: Whether code that lies there may run.
     """
+    _require_config(folder)
+    references = references_in(folder)
+    if references:
+        return repository_cases(folder, references, trust, partial(_case, folder))
+    config = _config(folder)
+    names = config.architectures or [transformers.AutoModel._model_mapping[type(config)].__name__]
+    return [_case(folder, config, _torch_class(name.removeprefix("TF"))) for name in names]
+
+
+def directory_case(folder: Path, class_name: str | None = None) -> Case:
+    """A checkpoint's case for one class: the named one, or the first that its config names.
+
+    Raises:
+        KeraformError: there is no config, no such class, or one of another model type.
+    """
+    if class_name is None:
+        return directory_cases(folder)[0]
+    _require_config(folder)
+    config, torch_class = _config(folder), _torch_class(class_name.removeprefix("TF"))
+    wanted = config_class_of(torch_class)
+    if not isinstance(config, wanted):
+        raise KeraformError(
+            expected=f"a checkpoint of {torch_class.__name__}, with a {wanted.__name__}",
+            got=f"{folder}: {type(config).__name__} (model_type {config.model_type!r})",
+            try_next=f"keraform status {config.model_type}, which lists its classes",
+        )
+    return _case(folder, config, torch_class)
+
+
+def _require_config(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise KeraformError(
             expected="a directory with config.json",
             got=str(folder),
             try_next=f"ls {folder}",
         )
-    references = references_in(folder)
-    if references:
-        return repository_cases(folder, references, trust, partial(_case, folder))
-    config = AutoConfig.from_pretrained(folder)
-    names = config.architectures or [transformers.AutoModel._model_mapping[type(config)].__name__]
-    return [_case(folder, config, getattr(transformers, name)) for name in names]
+
+
+def _config(folder: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise KeraformError(
+            expected=f"a config.json of a model type that transformers knows, in {folder}",
+            got=" ".join(str(error).split())[:300],
+            try_next=f"keraform status {folder}",
+        ) from error
+
+
+def _torch_class(name: str) -> type:
+    found = getattr(transformers, name, None)
+    if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
+        near = difflib.get_close_matches(name, class_modules(), n=3)
+        raise KeraformError(
+            expected="a model class of the installed transformers",
+            got=repr(name),
+            try_next=" or ".join(near) or "keraform status TYPE, which lists a type's classes",
+        )
+    return found
 
 
 def _case(
@@ -66,9 +116,10 @@ def _case(
     find_port = find_port or partial(port_class, module, torch_class.__name__)
 
     def make_twin() -> Twin:
-        model = torch_class.from_pretrained(
-            folder, attn_implementation="eager", dtype=torch.float32
+        model, info = torch_class.from_pretrained(
+            folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
         )
+        _require_all(info["missing_keys"], folder, torch_class.__name__)
         state = {key: value.detach().numpy() for key, value in model.state_dict().items()}
         return Twin(lambda: torch_class(eager(config)), state)
 
@@ -89,6 +140,17 @@ def _case(
         torch_class=torch_class,
         reads_itself=True,
     )
+
+
+def _require_all(missing: Iterable[str], folder: Path, name: str) -> None:
+    """What a checkpoint lacks is new random numbers on either side, which equal nothing."""
+    keys = sorted(missing)
+    if keys:
+        raise KeraformError(
+            expected=f"every weight of {name} in {folder}",
+            got=f"a checkpoint without {len(keys)} of them: {', '.join(keys[:3])}",
+            try_next="another class, such as the base model; or save what was trained from it",
+        )
 
 
 def same_weights(model: Any, state: State) -> LoadReport:

@@ -46,7 +46,7 @@ def compiled(case: Case, report: ClassReport) -> str:
         try:
             return _compiled(case, model, shapes)
         except Exception as error:
-            deciding = _deciding(first)
+            deciding = deciding_inputs(first)
             if not deciding or isinstance(error, MemoryError):
                 raise
         remark = f"rung 7: the values of {' and '.join(deciding)} are constants of the graph"
@@ -77,7 +77,7 @@ def _positions(model: Any, inputs: Inputs) -> Inputs:
     return found
 
 
-def _deciding(inputs: Inputs) -> tuple[str, ...]:
+def deciding_inputs(inputs: Inputs) -> tuple[str, ...]:
     """The inputs whose values, not only their shapes, may decide how large something is."""
     return tuple(
         name
@@ -95,7 +95,7 @@ def _graph(case: Case, model: Any, shapes: list[Inputs], constant: tuple[str, ..
     import tensorflow as tf
 
     signature = {
-        name: tf.TensorSpec(_open_shape(name, shapes), value.dtype)
+        name: tf.TensorSpec(open_shape(name, shapes), value.dtype)
         for name, value in shapes[0].items()
         if name not in constant
     }
@@ -127,7 +127,7 @@ def _divided(inputs: Inputs, constant: tuple[str, ...]) -> tuple[Inputs, Inputs]
     return traced, {name: ops.convert_to_numpy(inputs[name]) for name in constant}
 
 
-def _open_shape(name: str, shapes: list[Inputs]) -> list[int | None]:
+def open_shape(name: str, shapes: list[Inputs]) -> list[int | None]:
     """The shape that covers all given ones: None where they differ."""
     sizes = zip(*(inputs[name].shape for inputs in shapes), strict=True)
     return [axis[0] if len(set(axis)) == 1 and len(axis) > 1 else None for axis in sizes]

@@ -90,7 +90,7 @@ def _differently_trained(pair: Pair) -> Iterator[Difference]:
 
 def _evaluate(pair: Pair, variant: Variant) -> bool:
     """Whether the port computes the loss at all; if so, the outputs are compared."""
-    with _configured(pair, variant.config):
+    with configured(variant.config, pair.torch, pair.keras):
         theirs = twin.run_model(pair.torch, variant.inputs, DTYPE, True)
         try:
             ours = ports.run_model(pair.keras, variant.inputs, DTYPE, True)
@@ -104,12 +104,12 @@ def _evaluate(pair: Pair, variant: Variant) -> bool:
 
 def _train(pair: Pair, variant: Variant, where: str, weights_of: WeightsOf) -> Gradients:
     """One training pass on each side; gives the port's gradients."""
-    with _configured(pair, variant.config):
+    with configured(variant.config, pair.torch, pair.keras):
         theirs, weights = torch_pass(pair.torch, variant, weights_of)
         ours = keras_pass(pair.keras, variant, weights)
     pair.note("loss", where, list(compare_outputs(theirs.outputs, ours.outputs)))
     gradients = _without_zeros(theirs.gradients, ours.gradients)
-    pair.note("gradient", where, list(_gradients(theirs.gradients, gradients)))
+    pair.note("gradient", where, list(gradient_differences(theirs.gradients, gradients)))
     return gradients
 
 
@@ -123,7 +123,7 @@ def _without_zeros(theirs: Gradients, ours: Gradients) -> Gradients:
     }
 
 
-def _gradients(theirs: Gradients, ours: Gradients) -> Iterator[Difference]:
+def gradient_differences(theirs: Gradients, ours: Gradients) -> Iterator[Difference]:
     """Parameters in the order of the backward pass, so that the first is nearest to the cause."""
     for key in reversed(list(theirs)):
         if key in ours:
@@ -154,9 +154,11 @@ def _differences(theirs: State, ours: State, keys: list[str]) -> Iterator[Differ
 
 
 @contextmanager
-def _configured(pair: Pair, fields: Mapping[str, Any]) -> Iterator[None]:
-    """Both configs with these fields; losses keep what they guessed there, so it is put back."""
-    configs = [side.config for side in (pair.torch, pair.keras)] if fields else []
+def configured(fields: Mapping[str, Any], *sides: Any) -> Iterator[None]:
+    """The models' configs with these fields; losses keep what they guessed there, so it is put
+    back.
+    """
+    configs = [side.config for side in sides] if fields else []
     before = [{name: getattr(config, name) for name in fields} for config in configs]
     for config in configs:
         vars(config).update(fields)

@@ -1,0 +1,1 @@
+"""Conversion: a checkpoint in another framework's files, and the proof that nothing has changed."""

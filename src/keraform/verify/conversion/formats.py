@@ -1,0 +1,111 @@
+"""The forms that a converted model is written in, and how each is read back and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keraform.errors import KeraformError
+from keraform.verify.cases import Case, Variant
+from keraform.verify.conversion.differences import DTYPE, Original
+from keraform.verify.conversion.result import Measure
+from keraform.verify.inputs import Inputs, required_names
+from keraform.verify.rungs.compiled import open_shape
+from keraform.verify.targets import port_class
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form that a model is written in.
+
+    Args:
+        name: Of the file or folder, in the checkpoint's directory.
+        write: Writes the model of a case to a path.
+        compare: Measures what lies there against torch's original.
+    """
+
+    name: str
+    write: Callable[[Case, Any, Path], None]
+    compare: Callable[[Original, Path], list[Measure]]
+
+
+def _write_keras2(case: Case, model: Any, path: Path) -> None:
+    from keraform.checkpoints.keras2_files import write_keras2  # type: ignore[attr-defined]
+
+    model.config.save_pretrained(path.parent)  # which from_pretrained reads beside it
+    write_keras2(path, model)
+
+
+def _compare_keras2(original: Original, path: Path) -> list[Measure]:
+    torch_class: Any = original.case.torch_class
+    cls: Any = port_class(torch_class.__module__, torch_class.__name__)
+    return original.compare(lambda: cls.from_pretrained(path.parent, from_tf=True))
+
+
+def _write_keras(case: Case, model: Any, path: Path) -> None:
+    model.save(path)
+
+
+def _compare_keras(original: Original, path: Path) -> list[Measure]:
+    return original.compare(lambda: keras.saving.load_model(path))
+
+
+# What a SavedModel's signature gives are tensors by name: no tuples of them.
+SERVED = {"output_hidden_states": False, "output_attentions": False}
+
+
+def _write_saved_model(case: Case, model: Any, path: Path) -> None:
+    vars(model.config).update(SERVED)
+    wanted = {*model.input_signature, *required_names(case.torch_class.forward)}  # type: ignore[union-attr]
+    shapes = _two_sizes(case, wanted)
+    specs = {
+        name: keras.InputSpec(
+            shape=open_shape(name, shapes),
+            dtype=DTYPE if value.dtype.kind == "f" else str(value.dtype),
+            name=name,
+        )
+        for name, value in shapes[0].items()
+    }
+    try:
+        model.export(path, input_signature=[specs], verbose=False)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise KeraformError(
+            expected=f"a {case.name} that runs as a graph with open sizes",
+            got=" ".join(str(error).split())[:400],
+            try_next="--format keras, and keraform verify DIR --rungs 7 for what rung 7 says of it",
+        ) from error
+
+
+def _two_sizes(case: Case, names: set[str]) -> list[Inputs]:
+    """The inputs of these names, in two sizes where a class takes two."""
+    given = (case.variants[0].inputs, case.resized())
+    return [
+        {name: value for name, value in inputs.items() if name in names}
+        for inputs in given
+        if inputs is not None
+    ]
+
+
+def _compare_saved_model(original: Original, path: Path) -> list[Measure]:
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    names = set(served.structured_input_signature[1])
+    return [
+        measure
+        for size, inputs in enumerate(_two_sizes(original.case, names))
+        for measure in original.compare_served(
+            lambda given: served(**given), Variant(f"served {size}", inputs, SERVED)
+        )
+    ]
+
+
+FORMATS: dict[str, Format] = {
+    "h5": Format("tf_model.h5", _write_keras2, _compare_keras2),
+    "keras": Format("model.keras", _write_keras, _compare_keras),
+    "saved_model": Format("saved_model/1", _write_saved_model, _compare_saved_model),
+}
