@@ -18,13 +18,15 @@ from keraform.cli.pt_to_tf import pt_to_tf
 from keraform.cli.source import source
 from keraform.cli.status import status
 from keraform.cli.stubs import stubs
+from keraform.cli.tf_to_pt import tf_to_pt
 from keraform.cli.trace import trace
 from keraform.cli.verify import verify
 from keraform.version import __version__
 
 # In the order in which a newcomer meets them.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    status, source, port, verify, localise, trace, compare, pt_to_tf, facts, stubs, matrix,
+    status, source, port, verify, localise, trace, compare, pt_to_tf, tf_to_pt, facts, stubs,
+    matrix,
 )  # fmt: skip
 
 app = typer.Typer(

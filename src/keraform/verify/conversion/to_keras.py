@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from keraform.errors import KeraformError
-from keraform.hub.weights import SAFETENSORS, TORCH
 from keraform.verify.conversion.differences import Original
 from keraform.verify.conversion.formats import Format
+from keraform.verify.conversion.places import put, written_whole
 from keraform.verify.conversion.result import MAX_ERROR, Conversion, Step
+from keraform.verify.conversion.sources import torch_weights
 from keraform.verify.directories import directory_case
 from keraform.verify.port import keras_precision
 from keraform.verify.quiet import quiet
@@ -46,7 +41,7 @@ def convert(
     Raises:
         KeraformError: No checkpoint of PyTorch's, an unknown class, a place that cannot be written.
     """
-    name = read_as_it_is(folder)
+    name = torch_weights(folder)
     with quiet():
         case = directory_case(folder, class_name)
         result = Conversion(source, case.name, max_error)
@@ -77,55 +72,3 @@ def convert(
                 return result
             result.written = put(unfinished, target)
     return result
-
-
-def read_as_it_is(folder: Path) -> str:
-    """The name of the file of PyTorch's weights.
-
-    Raises:
-        KeraformError: There is none.
-    """
-    names = [each for form in (SAFETENSORS, TORCH) for each in (form.whole, form.index)]
-    found = next((name for name in names if (folder / name).is_file()), None)
-    if found is None:
-        others = sorted(path.name for path in folder.glob("*.h5"))
-        raise KeraformError(
-            expected=f"PyTorch's weights in {folder}: {' or '.join(names)}",
-            got=", ".join(others) or "none of them",
-            try_next=f"keraform tf-to-pt {folder}" if others else f"ls {folder}",
-        )
-    return found
-
-
-@contextmanager
-def written_whole(out: Path, name: str) -> Iterator[Path]:
-    """A path to write to, in a folder beside the target that is gone in the end.
-
-    Raises:
-        KeraformError: There is no place to write, or not enough.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".converting-") as folder:
-            path = Path(folder) / name
-            path.parent.mkdir(exist_ok=True)
-            yield path
-    except OSError as error:
-        raise KeraformError(
-            expected=f"a place for {name} in {out}",
-            got=f"{error.strerror or error}",
-            try_next="--local-dir with another directory",
-        ) from error
-
-
-def put(unfinished: Path, target: Path) -> Path:
-    """Move what was written to its place; a folder that is there makes room first."""
-    target.parent.mkdir(exist_ok=True)
-    if target.is_dir():
-        old = unfinished.with_name("old")
-        os.replace(target, old)
-        os.replace(unfinished, target)
-        shutil.rmtree(old)
-    else:
-        os.replace(unfinished, target)
-    return target
