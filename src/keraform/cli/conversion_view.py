@@ -25,7 +25,10 @@ def show(result: Conversion, out: Console) -> None:
 
     before, after = worst_of_groups(result.before), worst_of_groups(result.after or [])
     table = Table("", "before", "after", "farthest off", box=None)
-    table.title = f"{result.class_name}: largest difference from torch, float32"
+    table.title = (
+        f"{result.class_name}: largest difference from torch; loss and gradients in float64, "
+        "the rest in float32"
+    )
     for group in (each for each in GROUPS if each in {**before, **after}):
         pair = before.get(group), after.get(group)
         worst = max(filter(None, pair), key=lambda each: each.error)

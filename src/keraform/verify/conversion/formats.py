@@ -14,7 +14,9 @@ from keraform.verify.cases import Case, Variant
 from keraform.verify.conversion.differences import DTYPE, Original
 from keraform.verify.conversion.result import Measure
 from keraform.verify.inputs import Inputs, required_names
+from keraform.verify.port import keras_precision, load_state
 from keraform.verify.rungs.compiled import open_shape
+from keraform.verify.rungs.kept import weights_of
 from keraform.verify.targets import port_class
 
 
@@ -51,7 +53,19 @@ def _write_keras(case: Case, model: Any, path: Path) -> None:
 
 
 def _compare_keras(original: Original, path: Path) -> list[Measure]:
-    return original.compare(lambda: keras.saving.load_model(path))
+    with keras_precision(DTYPE, lift=False):
+        model = keras.saving.load_model(path)
+    return original.compare(lambda: _in_precision(model))
+
+
+def _in_precision(model: Any) -> Any:
+    """The model, or its like in the precision that is asked for: a file has one of its own."""
+    dtype = keras.config.dtype_policy().name
+    if model.dtype_policy.name == dtype:
+        return model
+    other = type(model).from_config({**model.get_config(), "dtype": dtype})
+    load_state(other, weights_of(model)).check()
+    return other
 
 
 # What a SavedModel's signature gives are tensors by name: no tuples of them.

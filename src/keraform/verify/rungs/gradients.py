@@ -66,15 +66,13 @@ def surrogate(outputs: Leaves) -> Weights:
     return found
 
 
-def torch_pass(
-    model: nn.Module, variant: Variant, weights_of: WeightsOf, dtype: str = DTYPE
-) -> tuple[Pass, Weights]:
-    """A training pass of a twin that was built in `dtype`, in float64 with casts lifted."""
+def torch_pass(model: nn.Module, variant: Variant, weights_of: WeightsOf) -> tuple[Pass, Weights]:
+    """A training pass of a twin that was built in float64 with casts lifted."""
     model.zero_grad(set_to_none=True)
     model.train()
     try:
-        with torch_precision(dtype, lift=dtype == DTYPE), torch_noise():
-            inputs = torch_values(dict(variant.inputs), getattr(torch, dtype))
+        with torch_precision(DTYPE, lift=True), torch_noise():
+            inputs = torch_values(dict(variant.inputs), torch.float64)
             values = leaves(model(**inputs), lambda value: _if(torch.is_tensor(value), value))
             outputs = leaves(values, read_torch)
             weights = weights_of(outputs)
@@ -98,12 +96,12 @@ def _torch_gradient(parameter: nn.Parameter) -> np.ndarray | None:
     return None if parameter.grad is None else parameter.grad.detach().numpy().copy()
 
 
-def keras_pass(model: Any, variant: Variant, weights: Weights, dtype: str = DTYPE) -> Pass:
-    """A training pass of a port that was built in `dtype`, in float64 with casts lifted."""
+def keras_pass(model: Any, variant: Variant, weights: Weights) -> Pass:
+    """A training pass of a port that was built in float64 with casts lifted."""
     entries = trained(model)
     variables = [entry.variable for entry in entries]
-    with keras_precision(dtype, lift=dtype == DTYPE), keras_noise():
-        inputs = keras_values(dict(variant.inputs), dtype)
+    with keras_precision(DTYPE, lift=True), keras_noise():
+        inputs = keras_values(dict(variant.inputs), DTYPE)
 
         def forward() -> tuple[Any, dict[str, Any]]:
             output = model(**inputs, training=True)
@@ -126,7 +124,7 @@ def trained(model: Any) -> list[TorchWeight]:
 
 
 def _total(values: Mapping[str, Any], weights: Weights) -> Any:
-    total = ops.zeros((), keras.config.floatx())
+    total = ops.zeros((), DTYPE)
     for name, weight in weights.items():
         value = values.get(name)
         if value is not None and tuple(value.shape) == weight.shape:  # else its own difference
