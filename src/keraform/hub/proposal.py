@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, constants, snapshot_download
+from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token, snapshot_download
 from huggingface_hub.errors import HTTPError
 
 from keraform.errors import KeraformError
@@ -76,20 +76,22 @@ def propose(
     return done.pr_url or done.commit_url
 
 
-def require_online(repo_id: str) -> None:
+def require_access(repo_id: str) -> None:
     """Says before the work that its result could not be sent.
 
     Args:
         repo_id: The repository.
 
     Raises:
-        KeraformError: HF_HUB_OFFLINE is set.
+        KeraformError: HF_HUB_OFFLINE is set, or nobody is logged in.
     """
-    if constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE or get_token() is None:
         raise KeraformError(
-            expected=f"a connection to the Hub, to write to {repo_id}",
-            got="HF_HUB_OFFLINE=1",
-            try_next="--no-pr with --local-dir D, which writes to a directory alone",
+            expected=f"a connection to the Hub and an account there, to write to {repo_id}",
+            got="HF_HUB_OFFLINE=1" if constants.HF_HUB_OFFLINE else "no token",
+            try_next="--no-pr with --local-dir D, which sends nothing"
+            if constants.HF_HUB_OFFLINE
+            else "hf auth login, or --no-pr with --local-dir D, which sends nothing",
         )
 
 

@@ -68,7 +68,7 @@ class Repository:
         """
         if self.is_local:
             return _regular(self.folder / file)
-        self._check_name()
+        self.check_name()
         from transformers.utils.hub import cached_file
 
         try:
@@ -116,7 +116,12 @@ class Repository:
             )
         return path
 
-    def _check_name(self) -> None:
+    def check_name(self) -> None:
+        """Says what is wrong with a name that can only be a path, and is no directory's.
+
+        Raises:
+            KeraformError: It cannot be an id on the Hub.
+        """
         looks_like_path = self.name.startswith((".", "/", "~")) or self.name.count("/") > 1
         if looks_like_path or os.path.isfile(self.name):
             kind = "a file" if os.path.isfile(self.name) else "no such directory"

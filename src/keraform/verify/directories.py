@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -190,8 +191,8 @@ def _resized(folder: Path, torch_class: type, config: Any) -> Any:
 def text_inputs(
     folder: Path, torch_class: type, config: Any, count: int = 3
 ) -> dict[str, np.ndarray] | None:
-    """Sentences through the checkpoint's tokenizer, padded; None where there is none or the model
-    reads no text.
+    """Sentences through the checkpoint's tokenizer, padded; None where there is none, where it
+    knows no words (which Transformers makes of a config alone), or the model reads no text.
     """
     names = scene_of(torch_class, config).names
     if "input_ids" not in names:
@@ -201,6 +202,9 @@ def text_inputs(
         encoded = tokenizer(list(SENTENCES[:count]), padding=True, return_tensors="np")
     except (OSError, ValueError, KeyError):
         return None  # no tokenizer, or one that has no padding token
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or math.inf
+    if len(tokenizer) <= len(tokenizer.all_special_ids) or encoded["input_ids"].shape[1] > longest:
+        return None
     inputs = {name: np.asarray(encoded[name]).astype("int64") for name in encoded if name in names}
     if "decoder_input_ids" in names:
         inputs["decoder_input_ids"] = inputs["input_ids"][:, :5]

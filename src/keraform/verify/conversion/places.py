@@ -12,9 +12,27 @@ from pathlib import Path
 from keraform.errors import KeraformError
 
 
+def require_place(out: Path) -> None:
+    """Says before the work that its result could not be written.
+
+    Args:
+        out: A directory, which need not be there yet.
+
+    Raises:
+        KeraformError: It cannot be made, or not be written to.
+    """
+    there = next(each for each in (out.absolute(), *out.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise _no_place(out, f"{there}: {'no right to write' if there.is_dir() else 'a file'}")
+
+
 @contextmanager
 def written_whole(out: Path, name: str) -> Iterator[Path]:
     """A path to write to, in a folder beside the target that is gone in the end.
+
+    Args:
+        out: The directory of the target; made if need be.
+        name: The target's name there.
 
     Raises:
         KeraformError: There is no place to write, or not enough.
@@ -26,15 +44,27 @@ def written_whole(out: Path, name: str) -> Iterator[Path]:
             path.parent.mkdir(exist_ok=True)
             yield path
     except OSError as error:
-        raise KeraformError(
-            expected=f"a place for {name} in {out}",
-            got=f"{error.strerror or error}",
-            try_next=f"df -h {out}, or another directory",
-        ) from error
+        raise _no_place(out, error.strerror or str(error)) from error
+
+
+def _no_place(out: Path, problem: str) -> KeraformError:
+    return KeraformError(
+        expected=f"a directory to write to: {out}",
+        got=problem,
+        try_next=f"df -h {out}, or another directory",
+    )
 
 
 def put(unfinished: Path, target: Path) -> Path:
-    """Move what was written to its place; a folder that is there makes room first."""
+    """Moves what was written to its place; a folder that is there makes room first.
+
+    Args:
+        unfinished: What was written.
+        target: Its place, on the same file system.
+
+    Returns:
+        The target.
+    """
     target.parent.mkdir(exist_ok=True)
     if target.is_dir():
         old = unfinished.with_name("old")

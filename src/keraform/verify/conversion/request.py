@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keraform.errors import KeraformError
 from keraform.hub import Repository
-from keraform.hub.proposal import fetch, propose, require_online
+from keraform.hub.proposal import fetch, propose, require_access
 from keraform.verify.conversion.formats import FORMATS, Format
 from keraform.verify.conversion.result import MAX_ERROR, Conversion, Step, worst_of_groups
 from keraform.verify.conversion.to_keras import convert
@@ -71,6 +71,8 @@ class Request:
             if result.written is not None and self._offers:
                 step(f"offering {form.name} to {self.model_name}", 2, 3)
                 result.url = self._propose(result, out, form)
+                if self.local_dir is None:
+                    result.written = None  # it is there now, and here no more
         return result
 
     @property
@@ -84,6 +86,8 @@ class Request:
                 got=f"--push with the directory {self.model_name}",
                 try_next=f"--model-name ID --local-dir {self.model_name} --push",
             )
+        if not self.is_directory:
+            Repository.of(self.model_name).check_name()
         if not self.is_directory and self.to == NOWHERE and self.local_dir is None:
             raise KeraformError(
                 expected="a place for what is written: a pull request, or --local-dir",
@@ -91,7 +95,7 @@ class Request:
                 try_next="--no-pr --local-dir D",
             )
         if self._offers:
-            require_online(self.model_name)
+            require_access(self.model_name)
 
     @contextmanager
     def _places(self, form: Format) -> Iterator[tuple[Path, Path]]:
@@ -102,7 +106,6 @@ class Request:
         elif own is not None and (own / CONFIG).is_file():
             yield own, own
         else:
-            Repository.of(self.model_name).require(CONFIG)
             folder = fetch(self.model_name, form.name, own)
             with tempfile.TemporaryDirectory(prefix="keraform-") as elsewhere:
                 yield folder, own or Path(elsewhere)

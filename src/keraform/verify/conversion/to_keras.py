@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keraform.hub import Repository
+from keraform.modeling.loading import require_config
 from keraform.verify.conversion.differences import Original
 from keraform.verify.conversion.formats import Format
-from keraform.verify.conversion.places import put, written_whole
+from keraform.verify.conversion.places import put, require_place, written_whole
 from keraform.verify.conversion.result import MAX_ERROR, Conversion, Step
 from keraform.verify.conversion.sources import torch_weights
 from keraform.verify.directories import directory_case
@@ -41,7 +43,10 @@ def convert(
     Raises:
         KeraformError: No checkpoint of PyTorch's, an unknown class, a place that cannot be written.
     """
+    require_config(Repository.of(folder))
     name = torch_weights(folder)
+    if form is not None:
+        require_place(out)
     with quiet():
         case = directory_case(folder, class_name)
         result = Conversion(source, case.name, max_error)

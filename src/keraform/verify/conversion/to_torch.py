@@ -14,7 +14,7 @@ from keraform.errors import KeraformError
 from keraform.hub import Repository
 from keraform.hub.weights import KERAS2, SAFETENSORS
 from keraform.modeling.loading import require_config
-from keraform.verify.conversion.places import written_whole
+from keraform.verify.conversion.places import require_place, written_whole
 from keraform.verify.conversion.result import MAX_ERROR, Conversion, Measure, Step
 from keraform.verify.conversion.sources import tensorflow_weights
 from keraform.verify.quiet import quiet
@@ -50,6 +50,7 @@ def convert_to_torch(
     """
     require_config(Repository.of(folder))
     name = tensorflow_weights(folder)
+    require_place(out)
     _require_room(folder, out, name, anew)
     with quiet():
         cls = _class_of(folder, class_name)

@@ -1,0 +1,269 @@
+"""`keraform pt-to-tf` and `tf-to-pt`: what is measured, found, written, sent, and refused."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+import transformers
+from huggingface_hub import HfApi
+from typer.testing import CliRunner, Result
+
+import keraform
+from hub.state import Hub
+from keraform.cli import console
+from keraform.cli.app import app
+from keraform.errors import KeraformError
+from keraform.hub.proposal import propose
+from keraform.verify.conversion import formats, places
+from keraform.verify.conversion.request import describe
+from keraform.verify.conversion.result import GROUPS, Conversion
+from modeling import mini_bert
+
+NAME = "somebody/tiny"
+KEY = "bert.encoder.layer.0.output.dense.weight"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that torch saved: one layer, no weight at its first value."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    model = transformers.BertForSequenceClassification(mini_bert.tiny_config(num_hidden_layers=1))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.save_pretrained(folder)
+    (folder / "tokenizer_notes.txt").write_text("carried along", "utf-8")
+    return folder
+
+
+@pytest.fixture
+def checkpoint(tiny: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may write to."""
+    return Path(shutil.copytree(tiny, tmp_path / "checkpoint"))
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+
+
+def convert(name: Any, *arguments: Any) -> tuple[int, dict[str, Any]]:
+    """The exit code and the record of a conversion that was not refused."""
+    result = run("pt-to-tf", "--model-name", name, "--json", *arguments)
+    assert result.exit_code in (console.CLEAN, console.FOUND), result.output
+    return result.exit_code, json.loads(result.stdout)
+
+
+def listing(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_a_keras_file_is_compared_before_and_after_and_kept(checkpoint: Path) -> None:
+    before = listing(checkpoint)
+    code, record = convert(checkpoint, "--format", "keras")
+    assert code == console.CLEAN and record["beyond"] == []
+    for stage in ("before", "after"):
+        assert set(record[stage]) == set(GROUPS)
+        assert record[stage]["weights"]["error"] == 0.0
+        assert 0.0 < record[stage]["hidden states"]["error"] < 1e-5
+        assert 0.0 < record[stage]["gradients"]["error"] < 1e-12
+    assert "Keraform reads model.safetensors as it is" in record["notes"][0]
+    written = checkpoint / "model.keras"
+    assert record["written"] == str(written)
+    assert listing(checkpoint) == {*before, "model.keras"}
+    model = keras.saving.load_model(written)
+    ids = np.array([[1, 5, 7, 2]])
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(checkpoint)
+    wanted = theirs(torch.tensor(ids)).logits.detach().numpy()
+    assert abs(np.asarray(model(ids).logits) - wanted).max() < 1e-5
+    # what is there is compared, and not touched
+    spoil(model).save(written)
+    time = written.stat().st_mtime_ns
+    code, record = convert(checkpoint, "--format", "keras")
+    assert code == console.FOUND and record["written"] is None
+    assert record["before"]["weights"]["error"] == 0.0 < record["after"]["weights"]["error"]
+    assert "--new-weights writes it again" in record["notes"][1]
+    assert written.stat().st_mtime_ns == time
+
+
+def test_a_saved_model_serves_other_sizes(checkpoint: Path) -> None:
+    import tensorflow as tf
+
+    code, record = convert(checkpoint, "--format", "saved_model")
+    assert code == console.CLEAN and set(record["after"]) == {"outputs"}
+    assert 0.0 < record["after"]["outputs"]["error"] < 1e-5
+    serve = tf.saved_model.load(str(checkpoint / "saved_model" / "1")).signatures["serving_default"]
+    sizes = {tuple(spec.shape) for spec in serve.structured_input_signature[1].values()}
+    assert sizes == {(None, None)}
+
+
+def test_what_is_written_again_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with places.written_whole(tmp_path / "out", "saved_model/1") as unfinished:
+            unfinished.mkdir()
+            (unfinished / content).write_text(content, "utf-8")
+            assert places.put(unfinished, tmp_path / "out" / "saved_model" / "1").is_dir()
+        found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+        assert found == [Path("out", "saved_model", "1", content)]
+
+
+def spoil(model: Any) -> Any:
+    """One wrong weight."""
+    dense = model.bert.encoder.layer[0].output.dense
+    dense.kernel.assign(dense.kernel * 1.5)
+    return model
+
+
+def test_a_wrong_weight_is_found_and_nothing_is_written(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = keraform.TFBertForSequenceClassification.from_pretrained
+    monkeypatch.setattr(
+        keraform.TFBertForSequenceClassification,
+        "from_pretrained",
+        lambda *args, **kwargs: spoil(load(*args, **kwargs)),
+    )
+    before = listing(checkpoint)
+    code, record = convert(checkpoint, "--format", "keras")
+    assert code == console.FOUND and record["after"] is None and record["written"] is None
+    found = {(each["group"], each["tensor"]) for each in record["beyond"]}
+    assert ("weights", KEY) in found and ("outputs", "logits") in found
+    assert {group for group, _ in found} == {*GROUPS} - {"attentions"}
+    assert ("hidden states", "hidden_states.1") in found
+    assert ("hidden states", "hidden_states.0") not in found
+    assert listing(checkpoint) == before
+    result = run("pt-to-tf", "--model-name", checkpoint, "--format", "keras", "--max-error", "9")
+    assert result.exit_code == console.FOUND
+    assert f"weights: {KEY}" in result.stdout and "outputs: logits" not in result.stdout
+    assert f"keraform localise {checkpoint}" in result.stdout
+
+
+def test_what_goes_wrong_in_writing_is_found_in_what_was_read_back(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = formats.FORMATS["keras"]
+    bad = replace(good, write=lambda case, model, path: good.write(case, spoil(model), path))
+    monkeypatch.setitem(formats.FORMATS, "keras", bad)
+    before = listing(checkpoint)
+    code, record = convert(checkpoint, "--format", "keras")
+    assert code == console.FOUND and record["written"] is None
+    assert record["before"]["weights"]["error"] == 0.0
+    assert KEY in {each["tensor"] for each in record["beyond"]}
+    assert listing(checkpoint) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model-name", "{tmp}/none"], "no such directory"),
+        (["--model-name", "{tmp}"], "config.json"),
+        (["--model-name", "{bare}"], "PyTorch's weights"),
+        (["--model-name", "{tiny}", "--override-model-class", "BertForAll"], "BertFor"),
+        (["--model-name", "{tiny}", "--override-model-class", "GPT2Model"], "a GPT2Config"),
+        (
+            ["--model-name", "{tiny}", "--override-model-class", "TFBertForMaskedLM"],
+            "every weight of BertForMaskedLM",
+        ),
+        (["--model-name", "{tiny}", "--format", "onnx"], "--format onnx"),
+        (["--model-name", "{tiny}", "--no-pr", "--push"], "got: both"),
+        (["--model-name", "{tiny}", "--push"], "an id on the Hub, to push to"),
+        (["--model-name", "a/b"], "HF_HUB_OFFLINE=1"),
+        (["--model-name", "a/b", "--no-pr"], "--no-pr --local-dir D"),
+        (["--model-name", "a/b", "--no-pr", "--local-dir", "{bare}/x"], "'a/b' on the Hub"),
+        (
+            ["--model-name", "{tiny}", "--format", "keras", "--local-dir", "{tmp}/file/x"],
+            "{tmp}/file: a file",
+        ),
+    ],
+)
+def test_mistakes_end_with_2_and_words(
+    tiny: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(tiny / "config.json", bare)
+    given = [each.format(tiny=tiny, tmp=tmp_path, bare=bare) for each in arguments]
+    result = run("pt-to-tf", *given)
+    assert result.exit_code == console.USAGE, result.output
+    assert words.format(tmp=tmp_path) in result.output and "try: " in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_full_disk_leaves_nothing(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(case: Any, model: Any, path: Path) -> None:
+        path.write_text("half", "utf-8")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bad = replace(formats.FORMATS["keras"], write=full)
+    monkeypatch.setitem(formats.FORMATS, "keras", bad)
+    before = listing(checkpoint)
+    result = run("pt-to-tf", "--model-name", checkpoint, "--format", "keras")
+    assert result.exit_code == console.USAGE and "No space left on device" in result.output
+    assert listing(checkpoint) == before
+
+
+def test_torch_is_asked_for(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    hidden: Callable[..., Any] = lambda name: None if name == "torch" else find(name)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", hidden)
+    result = run("pt-to-tf", "--model-name", tiny)
+    assert result.exit_code == console.USAGE and 'pip install "keraform[verify]"' in result.output
+
+
+def test_on_the_hub_a_pull_request_says_what_was_measured(
+    tiny: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.put_folder(NAME, tiny)
+    refused = run("pt-to-tf", "--model-name", NAME, "--format", "keras")
+    assert refused.exit_code == console.USAGE and "hf auth login" in refused.output
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    said, commit = [], HfApi.create_commit
+
+    def listening(*args: Any, **kwargs: Any) -> Any:
+        said.append(kwargs["commit_description"])
+        return commit(*args, **kwargs)
+
+    monkeypatch.setattr(HfApi, "create_commit", listening)
+    code, record = convert(
+        NAME, "--format", "keras", "--extra-commit-description", "For our course."
+    )
+    assert code == console.CLEAN and record["url"].endswith("/discussions/1")
+    offered = hub.files(NAME, "refs/pr/1")
+    assert offered.keys() - hub.files(NAME).keys() == {"model.keras"}
+    assert record["written"] is None
+    assert "| gradients |" in said[0] and "For our course." in said[0]
+
+
+def test_files_are_pushed_or_the_reason_is_told(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("a", "utf-8")
+    hub.put(NAME, {"config.json": b"{}"})
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    propose(NAME, {"x/a": tmp_path / "a"}, "Add a", "b", create_pr=False)
+    assert hub.files(NAME)["x/a"] == b"a"
+    hub.put("other/tiny", {"config.json": b"{}"})
+    with pytest.raises(KeraformError, match=r"the right to write to it\ngot: .*403"):
+        propose("other/tiny", {"a": tmp_path / "a"}, "Add a", "b", create_pr=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({}, ""), ({"max_error": 1e-3}, "It was set from 5e-05.")],
+)
+def test_a_larger_limit_is_told(change: dict[str, float], words: str) -> None:
+    told = describe(replace(Conversion("a/b", "TFBertModel", 5e-5), **change), "For our course.")
+    assert words in told and ("It was set" in told) == bool(words)
+    assert told.endswith("For our course.")
