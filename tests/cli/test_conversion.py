@@ -11,20 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
 import torch
 import transformers
 from huggingface_hub import HfApi
+from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner, Result
 
 import keraform
 from hub.state import Hub
+from keraform.checkpoints.keras2_save import keras2_classes
 from keraform.cli import console
 from keraform.cli.app import app
-from keraform.errors import KeraformError
-from keraform.hub.proposal import propose
 from keraform.verify.conversion import formats, places
 from keraform.verify.conversion.request import describe
 from keraform.verify.conversion.result import GROUPS, Conversion
@@ -44,7 +45,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     model.save_pretrained(folder)
-    (folder / "tokenizer_notes.txt").write_text("carried along", "utf-8")
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n", "utf-8")
     return folder
 
 
@@ -246,19 +247,6 @@ def test_on_the_hub_a_pull_request_says_what_was_measured(
     assert "| gradients |" in said[0] and "For our course." in said[0]
 
 
-def test_files_are_pushed_or_the_reason_is_told(
-    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "a").write_text("a", "utf-8")
-    hub.put(NAME, {"config.json": b"{}"})
-    monkeypatch.setenv("HF_TOKEN", "hf_writer")
-    propose(NAME, {"x/a": tmp_path / "a"}, "Add a", "b", create_pr=False)
-    assert hub.files(NAME)["x/a"] == b"a"
-    hub.put("other/tiny", {"config.json": b"{}"})
-    with pytest.raises(KeraformError, match=r"the right to write to it\ngot: .*403"):
-        propose("other/tiny", {"a": tmp_path / "a"}, "Add a", "b", create_pr=False)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [({}, ""), ({"max_error": 1e-3}, "It was set from 5e-05.")],
@@ -267,3 +255,77 @@ def test_a_larger_limit_is_told(change: dict[str, float], words: str) -> None:
     told = describe(replace(Conversion("a/b", "TFBertModel", 5e-5), **change), "For our course.")
     assert words in told and ("It was set" in told) == bool(words)
     assert told.endswith("For our course.")
+
+
+def test_old_files_are_written_by_default_and_converted_back(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    code, record = convert(checkpoint)
+    assert code == console.CLEAN and record["beyond"] == []
+    assert record["written"] == str(checkpoint / "tf_model.h5")
+    assert record["after"]["weights"]["error"] == 0.0 and set(record["after"]) == set(GROUPS)
+    original = checkpoint / "model.safetensors"
+    kept = original.rename(tmp_path / "kept.safetensors")
+    result = run("tf-to-pt", checkpoint, "--out", tmp_path / "back")
+    assert result.exit_code == console.CLEAN, result.output
+    assert listing(tmp_path / "back") == {"config.json", "model.safetensors", "vocab.txt"}
+    assert_same_tensors(kept, tmp_path / "back" / "model.safetensors")
+    write_old_safetensors(checkpoint / "tf_model.h5", original)
+    refused = run("pt-to-tf", "--model-name", checkpoint)
+    assert refused.exit_code == console.USAGE
+    assert f"try: keraform tf-to-pt {checkpoint}" in refused.output
+    (checkpoint / "tf_model.h5").unlink()
+    refused = run("tf-to-pt", checkpoint)
+    assert refused.exit_code == console.USAGE and "--out with another directory" in refused.output
+    result = run("tf-to-pt", checkpoint, "--out", tmp_path / "again", "--json")
+    assert result.exit_code == console.CLEAN, result.output
+    assert json.loads(result.stdout)["after"]["hidden states"]["error"] < 1e-5
+    assert_same_tensors(kept, tmp_path / "again" / "model.safetensors")
+
+
+def assert_same_tensors(one: Path, other: Path) -> None:
+    before, after = load_file(one), load_file(other)
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        assert value.tobytes() == after[key].tobytes(), key
+
+
+def write_old_safetensors(h5: Path, safe: Path) -> None:
+    """The tensors of `tf_model.h5` as v4 wrote them with `safe_serialization=True`."""
+    found = {}
+    with h5py.File(h5) as file:
+        file.visititems(
+            lambda name, each: found.update({name: each[()]}) if hasattr(each, "dtype") else None
+        )
+    named = {name.partition(":")[0].split("/", 2)[2]: value for name, value in found.items()}
+    save_file(named, safe, metadata={"format": "tf"})
+
+
+def test_a_class_that_v4_had_not_is_compared_alone(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "BertModel" in keras2_classes() and "ModernBertModel" not in keras2_classes()
+    monkeypatch.setattr(formats, "keras2_classes", lambda: ["BertModel"])
+    before = listing(tiny)
+    code, record = convert(tiny)
+    assert code == console.CLEAN and record["written"] is None and record["after"] is None
+    assert "Transformers v4 had no TFBertForSequenceClassification" in record["notes"][1]
+    assert listing(tiny) == before
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], "config.json in"),
+        (["config.json"], "got: none of them"),
+        (["config.json", "model.safetensors"], "model.safetensors, which is PyTorch's already"),
+    ],
+)
+def test_what_is_no_old_checkpoint(
+    tiny: Path, tmp_path: Path, files: list[str], words: str
+) -> None:
+    for name in files:
+        shutil.copy(tiny / name, tmp_path)
+    result = run("tf-to-pt", tmp_path)
+    assert result.exit_code == console.USAGE and words in result.output
+    assert "try: " in result.output and len(listing(tmp_path)) == len(files)

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keraform.checkpoints.keras2_save import keras2_classes, write_keras2
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case, Variant
 from keraform.verify.conversion.differences import DTYPE, Original
@@ -35,9 +36,12 @@ class Format:
     compare: Callable[[Original, Path], list[Measure]]
 
 
-def _write_keras2(case: Case, model: Any, path: Path) -> None:
-    from keraform.checkpoints.keras2_files import write_keras2  # type: ignore[attr-defined]
+def had_keras2(case: Case) -> bool:
+    """Whether Transformers v4 had the class for TensorFlow."""
+    return case.name.removeprefix("TF") in keras2_classes()
 
+
+def _write_keras2(case: Case, model: Any, path: Path) -> None:
     model.config.save_pretrained(path.parent)  # which from_pretrained reads beside it
     write_keras2(path, model)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from keraform.errors import KeraformError
 from keraform.hub import Repository
-from keraform.hub.proposal import fetch, propose, require_access
-from keraform.verify.conversion.formats import FORMATS, Format
+from keraform.hub.push import Target
+from keraform.hub.snapshot import fetch, require_access
+from keraform.verify.conversion.formats import FORMATS
 from keraform.verify.conversion.result import MAX_ERROR, Conversion, Step, worst_of_groups
 from keraform.verify.conversion.to_keras import convert
 from keraform.verify.report import number
@@ -62,15 +64,15 @@ class Request:
             KeraformError: See `convert`; a repository that cannot be read or written to.
         """
         self._check()
-        form = FORMATS[self.format or "h5"]
-        with self._places(form) as (folder, out):
+        with self._places() as (folder, out):
             result = convert(
-                self.model_name, folder, out, form,
+                self.model_name, folder, out, self.format,
                 self.class_name, self.max_error, self.new_weights, step,
             )  # fmt: skip
             if result.written is not None and self._offers:
-                step(f"offering {form.name} to {self.model_name}", 2, 3)
-                result.url = self._propose(result, out, form)
+                step(f"offering it to {self.model_name}", 2, 3)
+                name = result.written.relative_to(out).as_posix()
+                result.url = self._offer(result, result.written, name)
                 if self.local_dir is None:
                     result.written = None  # it is there now, and here no more
         return result
@@ -98,7 +100,7 @@ class Request:
             require_access(self.model_name)
 
     @contextmanager
-    def _places(self, form: Format) -> Iterator[tuple[Path, Path]]:
+    def _places(self) -> Iterator[tuple[Path, Path]]:
         """The checkpoint's directory, and the one to write to."""
         own = self.local_dir
         if self.is_directory:
@@ -106,22 +108,23 @@ class Request:
         elif own is not None and (own / CONFIG).is_file():
             yield own, own
         else:
-            folder = fetch(self.model_name, form.name, own)
+            folder = fetch(self.model_name, FORMATS[self.format or "h5"].name, own)
             with tempfile.TemporaryDirectory(prefix="keraform-") as elsewhere:
                 yield folder, own or Path(elsewhere)
 
-    def _propose(self, result: Conversion, out: Path, form: Format) -> str:
-        assert result.written is not None
-        written = result.written
-        files = [each for each in written.rglob("*") if each.is_file()] or [written]
-        verb = "Update" if self.new_weights else "Add"
-        return propose(
-            self.model_name,
-            {each.relative_to(out).as_posix(): each for each in sorted(files)},
-            f"{verb} {form.name}, converted from the PyTorch weights",
-            describe(result, self.description),
-            create_pr=self.to == PULL_REQUEST,
-        )
+    def _offer(self, result: Conversion, written: Path, name: str) -> str:
+        """Commits what was written, under its name; the address of the pull request or commit."""
+        with tempfile.TemporaryDirectory(prefix="keraform-") as alone:
+            copy = Path(alone) / name
+            copy.parent.mkdir(exist_ok=True)
+            (shutil.copytree if written.is_dir() else shutil.copyfile)(written, copy)
+            target = Target(self.model_name, create_pr=self.to == PULL_REQUEST)
+            done = target.commit(
+                Path(alone),
+                f"{'Update' if self.new_weights else 'Add'} {name}, from the PyTorch weights",
+                describe(result, self.description),
+            )
+        return done.pr_url or done.commit_url
 
 
 def describe(result: Conversion, more: str = "") -> str:

@@ -19,9 +19,10 @@ def torch_weights(folder: Path) -> str:
     Raises:
         KeraformError: There are none.
     """
-    old = _tensorflow_weights(folder)
-    found = next((name for name in _names(SAFETENSORS, TORCH) if (folder / name).is_file()), None)
-    if found is None or found == old:
+    names = [name for name in _names(SAFETENSORS, TORCH) if (folder / name).is_file()]
+    found = next((name for name in names if not _has_old_names(folder, name)), None)
+    if found is None:
+        old = _tensorflow_weights(folder)
         raise KeraformError(
             expected=f"PyTorch's weights in {folder}: {' or '.join(_names(SAFETENSORS, TORCH))}",
             got=f"{old}, of the old TensorFlow classes" if old else "none of them",
@@ -59,8 +60,8 @@ def _tensorflow_weights(folder: Path) -> str | None:
 
 
 def _has_old_names(folder: Path, name: str) -> bool:
-    """Whether safetensors, whole or in shards, are what v4's TensorFlow classes wrote."""
-    if not (folder / name).is_file():
+    """Whether a file, or the shards of an index, are safetensors of v4's TensorFlow classes."""
+    if name not in _names(SAFETENSORS) or not (folder / name).is_file():
         return False
     stem = SAFETENSORS.whole.removesuffix(".safetensors")
     shards = [folder / name] if name == SAFETENSORS.whole else folder.glob(f"{stem}-*.safetensors")

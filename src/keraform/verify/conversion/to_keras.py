@@ -7,7 +7,7 @@ from pathlib import Path
 from keraform.hub import Repository
 from keraform.modeling.loading import require_config
 from keraform.verify.conversion.differences import Original
-from keraform.verify.conversion.formats import Format
+from keraform.verify.conversion.formats import FORMATS, had_keras2
 from keraform.verify.conversion.places import put, require_place, written_whole
 from keraform.verify.conversion.result import MAX_ERROR, Conversion, Step
 from keraform.verify.conversion.sources import torch_weights
@@ -20,7 +20,7 @@ def convert(
     source: str,
     folder: Path,
     out: Path,
-    form: Format | None,
+    form: str | None = None,
     class_name: str | None = None,
     max_error: float = MAX_ERROR,
     anew: bool = False,
@@ -34,7 +34,8 @@ def convert(
         source: What the checkpoint is called: a directory, or an id on the Hub.
         folder: Its directory.
         out: Where to write.
-        form: What to write; None for nothing.
+        form: What to write, a key of FORMATS; None for `tf_model.h5` where Transformers v4 had the
+            class, and else for nothing.
         class_name: The class; the first that the config names when None.
         max_error: How far a tensor may be off.
         anew: Write although there is such a file; else that one is compared.
@@ -45,10 +46,11 @@ def convert(
     """
     require_config(Repository.of(folder))
     name = torch_weights(folder)
-    if form is not None:
-        require_place(out)
     with quiet():
         case = directory_case(folder, class_name)
+        chosen = FORMATS[form or "h5"] if form or had_keras2(case) else None
+        if chosen is not None:
+            require_place(out)
         result = Conversion(source, case.name, max_error)
         original = Original(case, max_error)
         step(f"comparing {case.name} with torch", 0, 3)
@@ -59,21 +61,28 @@ def convert(
             f"no conversion is needed to use it: Keraform reads {name} as it is, with "
             f"keraform.{case.name}.from_pretrained({source!r})"
         )
-        if form is None:
+        if chosen is None:
+            result.notes.append(
+                f"Transformers v4 had no {case.name}, so that there is no tf_model.h5 of it and "
+                "nothing was written; --format keras or --format saved_model writes others"
+            )
             return result
-        target = out / form.name
+        target = out / chosen.name
         if target.exists() and not anew:
             step(f"comparing {target} with torch", 1, 3)
-            result.after = form.compare(original, target)
+            result.after = chosen.compare(original, target)
             result.notes.append(f"{target} was there, and is kept; --new-weights writes it again")
             return result
-        with written_whole(out, form.name) as unfinished:
-            step(f"writing {form.name}", 1, 3)
+        with written_whole(out, chosen.name) as unfinished:
+            step(f"writing {chosen.name}", 1, 3)
             with keras_precision("float32", lift=False):
-                form.write(case, case.make_port(), unfinished)
-            step(f"reading {form.name} back and comparing", 2, 3)
-            result.after = form.compare(original, unfinished)
+                chosen.write(case, case.make_port(), unfinished)
+            step(f"reading {chosen.name} back and comparing", 2, 3)
+            result.after = chosen.compare(original, unfinished)
             if result.beyond:
                 return result
+            config = unfinished.with_name("config.json")
+            if config.exists() and not (out / config.name).exists():
+                put(config, out / config.name)
             result.written = put(unfinished, target)
     return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,6 @@ from keraform.verify.conversion.places import require_place, written_whole
 from keraform.verify.conversion.result import MAX_ERROR, Conversion, Measure, Step
 from keraform.verify.conversion.sources import tensorflow_weights
 from keraform.verify.quiet import quiet
-
-# Weights of whatever framework, which are not carried along.
-_WEIGHTS = (".h5", ".safetensors", ".bin", ".msgpack", ".ot", ".gguf", ".keras", ".onnx", ".ckpt")
 
 
 def convert_to_torch(
@@ -67,7 +63,6 @@ def convert_to_torch(
             if result.beyond:
                 return result
             model.save_pretrained(out)
-            _carry(folder, out)
         result.written = out
     return result
 
@@ -132,13 +127,3 @@ def _in_torch(
 
     original = Original(directory_case(written, cls.__name__), max_error)
     return original.compare(lambda: cls.from_pretrained(folder, **options))
-
-
-def _carry(folder: Path, out: Path) -> None:
-    """Tokenizers, processors and what else lies beside the weights, where it is not there yet."""
-    for path in folder.iterdir():
-        target = out / path.name
-        if target.exists() or path.name.startswith(".") or path.name.endswith(".index.json"):
-            continue
-        if path.is_file() and not path.name.endswith(_WEIGHTS):
-            shutil.copy2(path, target)

@@ -1,12 +1,11 @@
-"""A repository's checkpoint fetched whole, and files offered to it, as a pull request or a push."""
+"""A repository's checkpoint, fetched whole for those who work on directories."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token, snapshot_download
+from huggingface_hub import constants, get_token, snapshot_download
 from huggingface_hub.errors import HTTPError
 
 from keraform.errors import KeraformError
@@ -30,13 +29,19 @@ def fetch(repo_id: str, also: str, local_dir: Path | None = None) -> Path:
     Raises:
         KeraformError: The repository cannot be reached, or nobody has such a one.
     """
-    with _explained(repo_id, "read it"):
+    try:
         folder = Path(snapshot_download(repo_id, ignore_patterns=[*_WEIGHTS], local_dir=local_dir))
         for form in (SAFETENSORS, TORCH):
             patterns = [*_names(form), also, f"{also}/**"]
             snapshot_download(repo_id, allow_patterns=patterns, local_dir=local_dir)
             if any((folder / name).exists() for name in (form.whole, form.index)):
-                break
+                return folder
+    except (HTTPError, OSError, ValueError) as error:
+        raise KeraformError(
+            expected=f"a directory, or a repository {repo_id!r} on the Hub that you may read",
+            got=next(iter(str(error).strip().splitlines()), type(error).__name__),
+            try_next="hf auth whoami, which says who you are there, or the path of a directory",
+        ) from error
     return folder
 
 
@@ -44,36 +49,6 @@ def _names(form: Format) -> Iterator[str]:
     """The names of a format's files, as patterns."""
     stem, _, ending = form.whole.rpartition(".")
     yield from (form.whole, form.index, f"{stem}-*.{ending}")
-
-
-def propose(
-    repo_id: str, files: Mapping[str, Path], message: str, description: str, create_pr: bool = True
-) -> str:
-    """Commits files to a repository.
-
-    Args:
-        repo_id: The repository.
-        files: What to add, by the path that it shall have there.
-        message: The commit's first line.
-        description: The rest.
-        create_pr: As a pull request, not to `main`.
-
-    Returns:
-        The address of the pull request or commit.
-
-    Raises:
-        KeraformError: Not logged in, no right to write, no connection.
-    """
-    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
-    with _explained(repo_id, "write to it"):
-        done = HfApi().create_commit(
-            repo_id,
-            operations,
-            commit_message=message,
-            commit_description=description,
-            create_pr=create_pr,
-        )
-    return done.pr_url or done.commit_url
 
 
 def require_access(repo_id: str) -> None:
@@ -93,15 +68,3 @@ def require_access(repo_id: str) -> None:
             if constants.HF_HUB_OFFLINE
             else "hf auth login, or --no-pr with --local-dir D, which sends nothing",
         )
-
-
-@contextmanager
-def _explained(repo_id: str, aim: str) -> Iterator[None]:
-    try:
-        yield
-    except (HTTPError, OSError, ValueError) as error:
-        raise KeraformError(
-            expected=f"a repository {repo_id!r} on the Hub, and the right to {aim}",
-            got=next(iter(str(error).strip().splitlines()), type(error).__name__),
-            try_next="hf auth whoami, which says who you are there, or the path of a directory",
-        ) from error
