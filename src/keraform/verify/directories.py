@@ -41,6 +41,10 @@ SENTENCES = (
     "Numbers such as 3.14 and odd words like 'floccinaucinihilipilification' are cut into pieces.",
 )
 
+# A tokenizer without a vocabulary, which Transformers makes of a config alone, gives fewer
+# different tokens of them.
+KNOWN = 10
+
 
 def directory_cases(folder: Path, trust: bool = False) -> list[Case]:
     """The classes that the checkpoint's config names; the base model where it names none.
@@ -191,8 +195,8 @@ def _resized(folder: Path, torch_class: type, config: Any) -> Any:
 def text_inputs(
     folder: Path, torch_class: type, config: Any, count: int = 3
 ) -> dict[str, np.ndarray] | None:
-    """Sentences through the checkpoint's tokenizer, padded; None where there is none, where it
-    knows no words (which Transformers makes of a config alone), or the model reads no text.
+    """Sentences through the checkpoint's tokenizer, padded; None where there is none that knows
+    words, where they are too long, or the model reads no text.
     """
     names = scene_of(torch_class, config).names
     if "input_ids" not in names:
@@ -203,7 +207,8 @@ def text_inputs(
     except (OSError, ValueError, KeyError):
         return None  # no tokenizer, or one that has no padding token
     longest = getattr(config.get_text_config(), "max_position_embeddings", None) or math.inf
-    if len(tokenizer) <= len(tokenizer.all_special_ids) or encoded["input_ids"].shape[1] > longest:
+    ids = encoded["input_ids"]
+    if np.unique(ids).size < KNOWN or ids.shape[1] > longest:
         return None
     inputs = {name: np.asarray(encoded[name]).astype("int64") for name in encoded if name in names}
     if "decoder_input_ids" in names:

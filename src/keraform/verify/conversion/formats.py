@@ -15,6 +15,7 @@ from keraform.verify.cases import Case, Variant
 from keraform.verify.conversion.differences import DTYPE, Original
 from keraform.verify.conversion.result import Measure
 from keraform.verify.inputs import Inputs, required_names
+from keraform.verify.leaves import leaves
 from keraform.verify.port import keras_precision, load_state
 from keraform.verify.rungs.compiled import open_shape
 from keraform.verify.rungs.kept import weights_of
@@ -72,12 +73,7 @@ def _in_precision(model: Any) -> Any:
     return other
 
 
-# What a SavedModel's signature gives are tensors by name: no tuples of them.
-SERVED = {"output_hidden_states": False, "output_attentions": False}
-
-
 def _write_saved_model(case: Case, model: Any, path: Path) -> None:
-    vars(model.config).update(SERVED)
     wanted = {*model.input_signature, *required_names(case.torch_class.forward)}  # type: ignore[union-attr]
     shapes = _two_sizes(case, wanted)
     specs = {
@@ -88,14 +84,22 @@ def _write_saved_model(case: Case, model: Any, path: Path) -> None:
         )
         for name, value in shapes[0].items()
     }
+    archive = keras.export.ExportArchive()
+    archive.track(model)
     try:
-        model.export(path, input_signature=[specs], verbose=False)
-    except (TypeError, ValueError, NotImplementedError) as error:
+        archive.add_endpoint("serve", lambda inputs: _tensors(model(**inputs)), [specs])
+    except (AttributeError, TypeError, ValueError, NotImplementedError) as error:
         raise KeraformError(
             expected=f"a {case.name} that runs as a graph with open sizes",
             got=" ".join(str(error).split())[:400],
-            try_next="--format keras, and keraform verify DIR --rungs 7 for what rung 7 says of it",
+            try_next="--format keras, or keraform verify DIR --rungs 7, which says more",
         ) from error
+    archive.write_out(path, verbose=False)
+
+
+def _tensors(outputs: Any) -> dict[str, Any]:
+    """The tensors of an output by dotted names, as a signature can give them; no caches."""
+    return leaves(outputs, lambda value: value if keras.ops.is_tensor(value) else None)
 
 
 def _two_sizes(case: Case, names: set[str]) -> list[Inputs]:
@@ -117,7 +121,7 @@ def _compare_saved_model(original: Original, path: Path) -> list[Measure]:
         measure
         for size, inputs in enumerate(_two_sizes(original.case, names))
         for measure in original.compare_served(
-            lambda given: served(**given), Variant(f"served {size}", inputs, SERVED)
+            lambda given: served(**given), Variant(f"served {size}", inputs)
         )
     ]
 
