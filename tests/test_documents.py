@@ -36,5 +36,5 @@ def test_every_command_of_the_readme_exists(repository: Path) -> None:
     from keraform.cli.app import COMMANDS
 
     text = (repository / "README.md").read_text("utf-8")
-    named = set(re.findall(r"`keraform ([a-z]+)", text))
-    assert named == {command.__name__ for command in COMMANDS}
+    named = set(re.findall(r"`keraform ([a-z-]+)", text))
+    assert named == {command.__name__.replace("_", "-") for command in COMMANDS}
