@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -26,6 +27,7 @@ from hub.state import Hub
 from keraform.checkpoints.keras2_save import keras2_classes
 from keraform.cli import console
 from keraform.cli.app import app
+from keraform.errors import KeraformError
 from keraform.verify.conversion import formats, places
 from keraform.verify.conversion.request import describe
 from keraform.verify.conversion.result import GROUPS, Conversion
@@ -213,6 +215,15 @@ def test_a_full_disk_leaves_nothing(checkpoint: Path, monkeypatch: pytest.Monkey
     result = run("pt-to-tf", "--model-name", checkpoint, "--format", "keras")
     assert result.exit_code == console.USAGE and "No space left on device" in result.output
     assert listing(checkpoint) == before
+
+
+def test_room_is_asked_for_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda path: SimpleNamespace(free=9_999))
+    words = "9,999 bytes free, where 1,049,576 are needed"
+    with pytest.raises(KeraformError, match=words), places.written_whole(tmp_path, "a", 1000):
+        raise AssertionError("it went on")
 
 
 def test_torch_is_asked_for(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from keraform.errors import KeraformError
 
+OVERHEAD = 1 << 20  # bytes of a file that are not weights: names, a graph
+
 
 def require_place(out: Path) -> None:
     """Says before the work that its result could not be written.
@@ -27,18 +29,23 @@ def require_place(out: Path) -> None:
 
 
 @contextmanager
-def written_whole(out: Path, name: str) -> Iterator[Path]:
+def written_whole(out: Path, name: str, size: int = 0) -> Iterator[Path]:
     """A path to write to, in a folder beside the target that is gone in the end.
 
     Args:
         out: The directory of the target; made if need be.
         name: The target's name there.
+        size: The bytes of the weights that will be written; HDF5 ends the process where a disk is
+            full, so that is asked before.
 
     Raises:
         KeraformError: There is no place to write, or not enough.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        free, needed = shutil.disk_usage(out).free, size + OVERHEAD
+        if free < needed:
+            raise _no_place(out, f"{free:,} bytes free, where {needed:,} are needed")
         with tempfile.TemporaryDirectory(dir=out, prefix=".converting-") as folder:
             path = Path(folder) / name
             path.parent.mkdir(exist_ok=True)

@@ -73,7 +73,8 @@ def convert(
             result.after = chosen.compare(original, target)
             result.notes.append(f"{target} was there, and is kept; --new-weights writes it again")
             return result
-        with written_whole(out, chosen.name) as unfinished:
+        size = sum(value.nbytes for value in case.state.values())
+        with written_whole(out, chosen.name, size) as unfinished:
             step(f"writing {chosen.name}", 1, 3)
             with keras_precision("float32", lift=False):
                 chosen.write(case, case.make_port(), unfinished)
