@@ -29,7 +29,7 @@ from keraform.cli import console
 from keraform.cli.app import app
 from keraform.errors import KeraformError
 from keraform.verify.conversion import formats, places
-from keraform.verify.conversion.request import describe
+from keraform.verify.conversion.request import MAIN, Request, describe
 from keraform.verify.conversion.result import GROUPS, Conversion
 from modeling import mini_bert
 
@@ -93,11 +93,17 @@ def test_a_keras_file_is_compared_before_and_after_and_kept(checkpoint: Path) ->
     # what is there is compared, and not touched
     spoil(model).save(written)
     time = written.stat().st_mtime_ns
-    code, record = convert(checkpoint, "--format", "keras")
-    assert code == console.FOUND and record["written"] is None
-    assert record["before"]["weights"]["error"] == 0.0 < record["after"]["weights"]["error"]
-    assert "--new-weights writes it again" in record["notes"][1]
+    asked = ["pt-to-tf", "--model-name", checkpoint, "--format", "keras"]
+    result = run(*asked, "--max-error", "9")
+    assert result.exit_code == console.FOUND
+    assert f"weights: {KEY}" in result.stdout and "outputs: logits" not in result.stdout
+    assert "--new-weights writes it again" in result.stdout
+    assert f"keraform localise {checkpoint}" in result.stdout
     assert written.stat().st_mtime_ns == time
+    written.write_text("no zip", "utf-8")
+    refused = run(*asked)
+    assert refused.exit_code == console.USAGE
+    assert "expected: a model.keras that can be read" in refused.output
 
 
 def test_a_saved_model_serves_other_sizes(checkpoint: Path) -> None:
@@ -146,10 +152,6 @@ def test_a_wrong_weight_is_found_and_nothing_is_written(
     assert ("hidden states", "hidden_states.1") in found
     assert ("hidden states", "hidden_states.0") not in found
     assert listing(checkpoint) == before
-    result = run("pt-to-tf", "--model-name", checkpoint, "--format", "keras", "--max-error", "9")
-    assert result.exit_code == console.FOUND
-    assert f"weights: {KEY}" in result.stdout and "outputs: logits" not in result.stdout
-    assert f"keraform localise {checkpoint}" in result.stdout
 
 
 def test_what_goes_wrong_in_writing_is_found_in_what_was_read_back(
@@ -224,6 +226,9 @@ def test_room_is_asked_for_before_anything_is_written(
     words = "9,999 bytes free, where 1,049,576 are needed"
     with pytest.raises(KeraformError, match=words), places.written_whole(tmp_path, "a", 1000):
         raise AssertionError("it went on")
+    with pytest.raises(KeraformError), places.written_whole(tmp_path / "new", "a", 1000):
+        raise AssertionError("it went on")
+    assert not list(tmp_path.iterdir())
 
 
 def test_torch_is_asked_for(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +261,21 @@ def test_on_the_hub_a_pull_request_says_what_was_measured(
     assert offered.keys() - hub.files(NAME).keys() == {"model.keras"}
     assert record["written"] is None
     assert "| gradients |" in said[0] and "For our course." in said[0]
+
+
+def test_files_and_folders_are_pushed_to_main(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.put(NAME, {"config.json": b"{}"})
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    (tmp_path / "out" / "saved_model" / "1").mkdir(parents=True)
+    (tmp_path / "out" / "saved_model" / "1" / "a").write_text("a", "utf-8")
+    (tmp_path / "out" / "tf_model.h5").write_text("h5", "utf-8")
+    request, result = Request(NAME, to=MAIN), Conversion(NAME, "TFBertModel", 5e-5)
+    for name in ("saved_model/1", "tf_model.h5"):
+        assert "/commit/" in request.offer(result, tmp_path / "out" / name, name)
+    assert hub.files(NAME).keys() >= {"config.json", "saved_model/1/a", "tf_model.h5"}
+    assert not [ref for ref in hub.repos["model", NAME].refs if "pr" in ref]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keraform.errors import KeraformError
@@ -41,6 +41,7 @@ def written_whole(out: Path, name: str, size: int = 0) -> Iterator[Path]:
     Raises:
         KeraformError: There is no place to write, or not enough.
     """
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         free, needed = shutil.disk_usage(out).free, size + OVERHEAD
@@ -52,6 +53,10 @@ def written_whole(out: Path, name: str, size: int = 0) -> Iterator[Path]:
             yield path
     except OSError as error:
         raise _no_place(out, error.strerror or str(error)) from error
+    finally:
+        if made:
+            with suppress(OSError):  # something is in it
+                out.rmdir()
 
 
 def _no_place(out: Path, problem: str) -> KeraformError:

@@ -72,7 +72,7 @@ class Request:
             if result.written is not None and self._offers:
                 step(f"offering it to {self.model_name}", 2, 3)
                 name = result.written.relative_to(out).as_posix()
-                result.url = self._offer(result, result.written, name)
+                result.url = self.offer(result, result.written, name)
                 if self.local_dir is None:
                     result.written = None  # it is there now, and here no more
         return result
@@ -112,8 +112,17 @@ class Request:
             with tempfile.TemporaryDirectory(prefix="keraform-") as elsewhere:
                 yield folder, own or Path(elsewhere)
 
-    def _offer(self, result: Conversion, written: Path, name: str) -> str:
-        """Commits what was written, under its name; the address of the pull request or commit."""
+    def offer(self, result: Conversion, written: Path, name: str) -> str:
+        """Commit what was written to the repository.
+
+        Args:
+            result: What was measured.
+            written: The file or folder.
+            name: Its path in the repository.
+
+        Returns:
+            The address of the pull request or commit.
+        """
         with tempfile.TemporaryDirectory(prefix="keraform-") as alone:
             copy = Path(alone) / name
             copy.parent.mkdir(exist_ok=True)
@@ -146,8 +155,8 @@ def describe(result: Conversion, more: str = "") -> str:
     lines = [
         f"{result.class_name} converted by `keraform pt-to-tf` (Keraform {__version__}).",
         "",
-        "Largest difference from PyTorch on the same inputs, in float32, relative to the larger "
-        "of 1 and the tensor's root mean square:",
+        "Largest difference from PyTorch on the same inputs, relative to the larger of 1 and the "
+        "tensor's root mean square (loss and gradients in float64, the rest in float32):",
         "",
         "| | PyTorch's weights loaded | the file read back |",
         "|---|---|---|",

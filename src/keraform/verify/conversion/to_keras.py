@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keraform.errors import KeraformError
 from keraform.hub import Repository
 from keraform.modeling.loading import require_config
 from keraform.verify.conversion.differences import Original
-from keraform.verify.conversion.formats import FORMATS, had_keras2
+from keraform.verify.conversion.formats import FORMATS, Format, had_keras2
 from keraform.verify.conversion.places import put, require_place, written_whole
-from keraform.verify.conversion.result import MAX_ERROR, Conversion, Step
+from keraform.verify.conversion.result import MAX_ERROR, Conversion, Measure, Step
 from keraform.verify.conversion.sources import torch_weights
 from keraform.verify.directories import directory_case
 from keraform.verify.port import keras_precision
@@ -54,7 +55,7 @@ def convert(
         result = Conversion(source, case.name, max_error)
         original = Original(case, max_error)
         step(f"comparing {case.name} with torch", 0, 3)
-        result.before = original.compare(case.make_port)
+        result.before = _compared(original)
         if result.beyond:
             return result
         result.notes.append(
@@ -70,7 +71,7 @@ def convert(
         target = out / chosen.name
         if target.exists() and not anew:
             step(f"comparing {target} with torch", 1, 3)
-            result.after = chosen.compare(original, target)
+            result.after = _kept(original, chosen, target)
             result.notes.append(f"{target} was there, and is kept; --new-weights writes it again")
             return result
         size = sum(value.nbytes for value in case.state.values())
@@ -87,3 +88,26 @@ def convert(
                 put(config, out / config.name)
             result.written = put(unfinished, target)
     return result
+
+
+def _compared(original: Original) -> list[Measure]:
+    case = original.case
+    try:
+        return original.compare(case.make_port)
+    except NotImplementedError as error:
+        raise KeraformError(
+            expected=f"a {case.name} of which nothing was refused by the translator",
+            got=" ".join(str(error).split())[:400],
+            try_next=f"keraform verify DIR --class {case.name} --rungs 1",
+        ) from error
+
+
+def _kept(original: Original, chosen: Format, target: Path) -> list[Measure]:
+    try:
+        return chosen.compare(original, target)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise KeraformError(
+            expected=f"a {chosen.name} that can be read",
+            got=f"{target}: {' '.join(str(error).split())[:300]}",
+            try_next="--new-weights, which writes it again",
+        ) from error
