@@ -17,11 +17,11 @@ runner = CliRunner()
 
 
 def test_every_command_has_help_with_an_example_and_the_next_command() -> None:
-    for command in COMMANDS:
-        result = runner.invoke(app, [command.__name__, "--help"])
-        assert result.exit_code == console.CLEAN, command.__name__
-        assert "Example: " in result.output, command.__name__
-        assert "Next: " in result.output, command.__name__
+    for name in (each.__name__.replace("_", "-") for each in COMMANDS):
+        result = runner.invoke(app, [name, "--help"])
+        assert result.exit_code == console.CLEAN, name
+        assert "Example: " in result.output, name
+        assert "Next: " in result.output, name
 
 
 @pytest.mark.parametrize(

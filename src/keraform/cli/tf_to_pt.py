@@ -43,7 +43,7 @@ def tf_to_pt(
     installed, transformers loads them and all that it gives is compared with what Keraform gives
     of the old weights. Ends with 1, and writes nothing, when a tensor is too far off.
 
-    Example: keraform tf-to-pt path/to/old/checkpoint --out path/to/new.
+    Example: keraform tf-to-pt path/to/old --out path/to/new.
     Next: keraform verify path/to/new
     """
     choose_backend("tensorflow")
