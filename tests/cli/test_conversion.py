@@ -232,9 +232,7 @@ def test_room_is_asked_for_before_anything_is_written(
 
 
 def test_torch_is_asked_for(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    hidden: Callable[..., Any] = lambda name: None if name == "torch" else find(name)  # noqa: E731
-    monkeypatch.setattr(importlib.util, "find_spec", hidden)
+    hide_torch(monkeypatch)
     result = run("pt-to-tf", "--model-name", tiny)
     assert result.exit_code == console.USAGE and 'pip install "keraform[verify]"' in result.output
 
@@ -288,8 +286,14 @@ def test_a_larger_limit_is_told(change: dict[str, float], words: str) -> None:
     assert told.endswith("For our course.")
 
 
+def hide_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    hidden: Callable[..., Any] = lambda name: None if name == "torch" else find(name)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", hidden)
+
+
 def test_old_files_are_written_by_default_and_converted_back(
-    checkpoint: Path, tmp_path: Path
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, record = convert(checkpoint)
     assert code == console.CLEAN and record["beyond"] == []
@@ -312,6 +316,10 @@ def test_old_files_are_written_by_default_and_converted_back(
     assert result.exit_code == console.CLEAN, result.output
     assert json.loads(result.stdout)["after"]["hidden states"]["error"] < 1e-5
     assert_same_tensors(kept, tmp_path / "again" / "model.safetensors")
+    hide_torch(monkeypatch)
+    result = run("tf-to-pt", checkpoint, "--out", tmp_path / "alone")
+    assert result.exit_code == console.CLEAN and "nothing was compared" in result.stdout
+    assert_same_tensors(kept, tmp_path / "alone" / "model.safetensors")
 
 
 def assert_same_tensors(one: Path, other: Path) -> None:
