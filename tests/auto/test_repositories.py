@@ -21,17 +21,6 @@ IDS = np.array([[3, 8, 5, 30], [1, 2, 0, 0]])
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def modules(tmp_path_factory):
-    """Transformers keeps copies of code in a folder, for this module one of its own."""
-    from transformers import dynamic_module_utils
-
-    before = dynamic_module_utils.HF_MODULES_CACHE
-    dynamic_module_utils.HF_MODULES_CACHE = str(tmp_path_factory.mktemp("modules"))
-    yield
-    dynamic_module_utils.HF_MODULES_CACHE = before
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The repository with the weights of a torch model, random to the last bias."""
