@@ -233,7 +233,7 @@ def test_revisions_on_the_hub(folder, cache):
     assert not np.array_equal(second, wanted)
     pinned = load(trust_remote_code=True, code_revision="v2")
     np.testing.assert_array_equal(pinned, second)
-    with pytest.raises(KeraformError, match="configuration_tiny.py of some-body/tiny.1"):
+    with pytest.raises(KeraformError, match=r"configuration_tiny\.py of some-body/tiny\.1"):
         load()
 
 
