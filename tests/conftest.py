@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives the session a cache of ports of its own, shared by its workers."""
-    if "KERAFORM_CACHE" not in os.environ:
-        directory = tempfile.mkdtemp(prefix="keraform-tests-")
-        os.environ["KERAFORM_CACHE"] = directory
-        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    """Gives the session a cache of ports of its own, shared by its workers, and a folder in which
+    Transformers keeps code of repositories.
+    """
+    for name in ("KERAFORM_CACHE", "HF_MODULES_CACHE"):
+        if name not in os.environ:
+            directory = tempfile.mkdtemp(prefix="keraform-tests-")
+            os.environ[name] = directory
+            config.add_cleanup(partial(shutil.rmtree, directory, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from keraform.checkpoints import read_torch_files
-from keraform.checkpoints.torch_files import _OPERATIONS
+from keraform.checkpoints.pickles import OPERATIONS as ALLOWED
 
 PROTO, MARK, STOP = b"\x80\x02", b"(", b"."
 MAGIC = PROTO + b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19" + STOP
@@ -126,7 +126,7 @@ def test_every_operation_behind_an_import(path, refuses, canary, write, operatio
     code = record.code.encode("latin-1") + argument
     write(path, PROTO + stack + code + b"t" + b"R" + STOP)
     refuses(lambda: read_torch_files([path]), "pytorch_model.bin")
-    if operation not in _OPERATIONS:
+    if operation not in ALLOWED:
         write(path, PROTO + b"(Nt" + code + STOP)
         refuses(lambda: read_torch_files([path]), operation)
 
@@ -173,7 +173,7 @@ PROGRAMS = {
     "collections.namedtuple": calls("collections", "namedtuple", "a", CODE),
     "collections.OrderedDict.update": calls("collections", "OrderedDict.update", "a"),
     "torch.__builtins__": calls("torch", "__builtins__", COMMAND),
-    "own module": calls("keraform.checkpoints.torch_files", "_refused", "a", "b"),
+    "own module": calls("keraform.checkpoints.pickles", "refuse", "a", "b"),
     "an empty name": calls("", "", "a"),
     "of a tensor's attribute": tensor() + b"}" + text("read") + name("os", "system") + b"sb",
     "sets a function": name("collections", "OrderedDict") + b"}" + text("_call") + b"Nsb",
@@ -199,9 +199,16 @@ def nested(depth, start, twice):
 
 LAUGHS = nested(60, b")", b"\x86")
 LISTS = b"]" + b"".join(b"q%c0](h%ch%ce" % (n, n, n) for n in range(60))
+BUILT = nested(60, b")Nb", b"\x86Nb")
+PARAMETERS = b"K\1" + b"".join(
+    b"q%c0" % n + name("torch._utils", "_rebuild_parameter") + b"h%ch%c\x86\x85R" % (n, n)
+    for n in range(60)
+)
 DAMAGED = {
     # what is read would take for ever
     "tuples of tuples as a key": PROTO + b"}" + LAUGHS + b"K\1s" + STOP,
+    "tuples of tuples that were built": PROTO + b"}" + BUILT + b"K\1s" + STOP,
+    "tuples of tuples as parameters": PROTO + b"}" + PARAMETERS + b"K\1s" + STOP,
     "tuples of tuples": state(LAUGHS),
     "a size of tuples": state(name("torch", "Size") + b"(" + LAUGHS + b"ttR"),
     "lists of lists as a storage": state(rebuilt(LISTS, number(0), numbers([4]), numbers([1]))),

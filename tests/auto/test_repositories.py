@@ -21,17 +21,6 @@ IDS = np.array([[3, 8, 5, 30], [1, 2, 0, 0]])
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def modules(tmp_path_factory):
-    """Transformers keeps copies of code in a folder, for this module one of its own."""
-    from transformers import dynamic_module_utils
-
-    before = dynamic_module_utils.HF_MODULES_CACHE
-    dynamic_module_utils.HF_MODULES_CACHE = str(tmp_path_factory.mktemp("modules"))
-    yield
-    dynamic_module_utils.HF_MODULES_CACHE = before
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The repository with the weights of a torch model, random to the last bias."""
@@ -211,6 +200,41 @@ def test_the_revision_of_code():
         )
         assert found is not None and found.options == wanted
         assert found.repository == ("x" if entry is here else "me/code")
+
+
+COMMITS = ("1" * 40, "a" * 40)
+
+
+@pytest.fixture
+def cache(folder, tmp_path):
+    """Two revisions in the Hub's cache; in the second one the code is another."""
+    root = tmp_path / "hub"
+    repository = root / "models--some-body--tiny.1"
+    for commit, name in zip(COMMITS, ("main", "v2"), strict=True):
+        shutil.copytree(folder, repository / "snapshots" / commit)
+        (repository / "refs").mkdir(exist_ok=True)
+        (repository / "refs" / name).write_text(commit)
+    code = repository / "snapshots" / COMMITS[1] / "modeling_tiny.py"
+    code.write_text(code.read_text().replace("return x + self.down", "return x - self.down"))
+    return root
+
+
+def test_revisions_on_the_hub(folder, cache):
+    def load(**options):
+        model = keraform.TFAutoModel.from_pretrained(
+            "some-body/tiny.1", cache_dir=cache, local_files_only=True, **options
+        )
+        return np.asarray(model(IDS).last_hidden_state)
+
+    plain = keraform.TFAutoModel.from_pretrained(folder, trust_remote_code=True)
+    wanted = np.asarray(plain(IDS).last_hidden_state)
+    first, second = load(trust_remote_code=True), load(trust_remote_code=True, revision="v2")
+    np.testing.assert_array_equal(first, wanted)
+    assert not np.array_equal(second, wanted)
+    pinned = load(trust_remote_code=True, code_revision="v2")
+    np.testing.assert_array_equal(pinned, second)
+    with pytest.raises(KeraformError, match=r"configuration_tiny\.py of some-body/tiny\.1"):
+        load()
 
 
 def test_ports_of_repositories_are_not_found_without_leave():

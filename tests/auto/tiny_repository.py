@@ -7,6 +7,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import save_file
+
 CONFIGURATION = """
 import os
 
@@ -141,3 +144,17 @@ def write(folder: Path, modeling: str = MODELING) -> Path:
     (folder / "modeling_tiny.py").write_text(modeling)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     return folder
+
+
+def write_weights(folder: Path) -> None:
+    """Random weights beside the code, of the classifier."""
+    rng, size = np.random.default_rng(0), 16
+    shapes = {"tiny.embed.weight": (37, size)}
+    shapes |= {"classifier.weight": (3, size), "classifier.bias": (3,)}
+    for n in range(2):
+        shapes[f"tiny.blocks.{n}.norm.weight"] = (size,)
+        shapes[f"tiny.blocks.{n}.up.weight"] = (3 * size, size)
+        shapes[f"tiny.blocks.{n}.up.bias"] = (3 * size,)
+        shapes[f"tiny.blocks.{n}.down.weight"] = (size, 3 * size)
+    state = {key: rng.normal(size=shape).astype("float32") for key, shape in shapes.items()}
+    save_file(state, folder / "model.safetensors", {"format": "pt"})

@@ -16,7 +16,6 @@ import mmap
 import operator
 import os
 import pickle
-import pickletools
 import struct
 import zipfile
 from collections import OrderedDict
@@ -24,12 +23,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr  # of what a pickle gives, the whole may have no end
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import ml_dtypes  # noqa: F401  (makes bfloat16 and float8 known to NumPy)
 import numpy as np
 
-from keraform.checkpoints.report import absent_error, damaged_error
+from keraform.checkpoints.pickles import check_operations, damage, refuse
+from keraform.checkpoints.report import absent_error
 from keraform.checkpoints.tensors import StoredTensor, read_files
 from keraform.errors import KeraformError
 
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # of the older format
 _PROTOCOL = 1001
-_MOST_OPERATIONS = 5_000_000  # of one pickle; that of 70,000 tensors has as many
 _LARGEST_PICKLE = 2**28  # bytes
 _MOST_AXES = 64  # as NumPy has it
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a zip archive's entry: signature, lengths of names
@@ -61,17 +60,6 @@ _DTYPES = frozenset(
     "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool "
     "complex64 complex128 float8_e4m3fn float8_e5m2".split()
 )
-# What a pickle of tensors consists of. The others import by number, call constructors, or repeat
-# what was last.
-_OPERATIONS = frozenset(
-    "MARK STOP POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT "
-    "BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINBYTES "
-    "SHORT_BINBYTES TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 LIST EMPTY_LIST APPEND APPENDS DICT "
-    "EMPTY_DICT SETITEM SETITEMS PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET MEMOIZE GLOBAL "
-    "STACK_GLOBAL REDUCE BUILD BINPERSID PROTO FRAME".split()
-)
-_PUTS = frozenset(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"))
-_GETS = frozenset(("GET", "BINGET", "LONG_BINGET"))
 
 
 def read_torch_files(paths: Iterable[str | os.PathLike[str]]) -> dict[str, StoredTensor]:
@@ -97,31 +85,19 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
     except KeraformError:
         raise
     except Exception as error:  # a damaged pickle may fail in any of its operations
-        _damaged(path, f"{type(error).__name__}: {error}"[:500], error)
-
-
-def _damaged(path: Path, what: str, cause: Exception | None = None) -> NoReturn:
-    raise damaged_error(path, "complete file that torch has saved", what) from cause
-
-
-def _refused(path: Path, what: str) -> NoReturn:
-    raise KeraformError(
-        expected="tensors by their names, and nothing else",
-        got=f"{what} in {path}",
-        try_next="the checkpoint in safetensors, or torch.save(model.state_dict(), ...) with torch",
-    )
+        damage(path, f"{type(error).__name__}: {error}"[:500], error)
 
 
 def _tensors(path: Path, state: Any) -> dict[str, StoredTensor]:
     if not isinstance(state, Mapping):
-        _refused(path, f"a {type(state).__name__}")
+        refuse(path, f"a {type(state).__name__}")
     found: dict[str, StoredTensor] = {}
     others = []
     for key, value in state.items():
         if isinstance(value, _Tensor):
             found[str(key)] = value.stored(str(key), path)
         elif isinstance(value, Mapping) and any(isinstance(e, _Tensor) for e in value.values()):
-            _refused(path, f"tensors below {repr(key)}, as a training's checkpoint has them,")
+            refuse(path, f"tensors below {repr(key)}, as a training's checkpoint has them,")
         else:
             others.append(str(key))
     if others:
@@ -210,6 +186,8 @@ def _size(numbers: Any) -> tuple[int, ...]:
 
 def _rebuild_parameter(data: Any, *rest: Any) -> Any:
     """`torch._utils._rebuild_parameter`: a parameter is its tensor."""
+    if not isinstance(data, _Tensor):
+        raise ValueError(f"a parameter of {repr(data)}")
     return data
 
 
@@ -265,7 +243,7 @@ class _Unpickler(pickle.Unpickler):
             return _STORAGES[name]
         if module == "torch" and name in _DTYPES:
             return name
-        _refused(self._path, f"{module}.{name}")
+        refuse(self._path, f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> _Storage:
         """The storage that a pickle names."""
@@ -275,52 +253,12 @@ class _Unpickler(pickle.Unpickler):
 def _unpickle(path: Path, file: BinaryIO, storages: Callable[[Any], _Storage]) -> Any:
     """What the pickle at a file's position gives; the file stands behind it afterwards."""
     start = file.tell()
-    _check_operations(path, file)
+    check_operations(path, file)
     end = file.tell()
     file.seek(start)
     found = _Unpickler(path, file, storages).load()
     file.seek(end)
     return found
-
-
-def _check_operations(path: Path, file: BinaryIO) -> None:
-    """Looks at each operation of a pickle without running it; of the stack, it knows the kinds.
-
-    Raises:
-        KeraformError: One of them is not needed for tensors; or it remembers something at a place
-            so far off that all memory would go, or uses a tuple again, of which keys can be made
-            whose hash takes for ever; or there are too many.
-    """
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
-    for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
-        name = operation.name
-        if name not in _OPERATIONS:
-            _refused(path, f"a pickle with the operation {name}")
-        if count > _MOST_OPERATIONS:
-            _refused(path, f"a pickle of more than {_MOST_OPERATIONS} operations")
-        if name in _PUTS:
-            place = len(memo) if name == "MEMOIZE" else int(argument or 0)
-            if not 0 <= place <= count:
-                _damaged(path, f"a pickle that remembers at {argument}")
-            memo[place] = stack[-1]
-        elif name in _GETS and memo[int(argument or 0)] is pickletools.pytuple:
-            _refused(path, "a pickle that uses a tuple twice")
-        else:
-            _move(stack, operation)
-
-
-def _move(stack: list[Any], operation: pickletools.OpcodeInfo) -> None:
-    """What an operation does to the stack."""
-    taken = operation.stack_before
-    if pickletools.markobject in taken:
-        while stack.pop() is not pickletools.markobject:
-            pass
-        taken = taken[: taken.index(pickletools.markobject)]
-    if len(taken) > len(stack):
-        raise ValueError(f"{operation.name} on an empty stack")
-    del stack[len(stack) - len(taken) :]
-    stack += operation.stack_after
 
 
 def _no_storages(pid: Any) -> _Storage:
@@ -346,15 +284,15 @@ class _Archive:
         names = [each.filename for each in self._entries]
         self._by_name = dict(zip(names, self._entries, strict=True))
         if len(self._by_name) < len(names):
-            _damaged(path, "two entries of one name")
+            damage(path, "two entries of one name")
         if any(".." in name.split("/") or name.startswith("/") for name in names):
-            _refused(path, "entries that lead out of a directory")
+            refuse(path, "entries that lead out of a directory")
         pickles = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            _refused(path, f"an archive of {len(names)} files, none of them torch's data.pkl,")
+            refuse(path, f"an archive of {len(names)} files, none of them torch's data.pkl,")
         self._folder = pickles[0].removesuffix("data.pkl")
         if f"{self._folder}constants.pkl" in self._by_name:
-            _refused(path, "a TorchScript program")
+            refuse(path, "a TorchScript program")
         self._bytes = np.memmap(path, np.uint8, "r")
         order = sorted(self._entries, key=lambda entry: entry.header_offset)
         starts = [*(entry.header_offset for entry in order[1:]), self._bytes.size]
@@ -364,10 +302,10 @@ class _Archive:
         """What was saved."""
         order = f"{self._folder}byteorder"
         if order in self._by_name and bytes(self._entry(order)) != b"little":
-            _refused(self._path, "numbers with their high byte first")
+            refuse(self._path, "numbers with their high byte first")
         program = self._entry(f"{self._folder}data.pkl")
         if program.size > _LARGEST_PICKLE:
-            _refused(self._path, f"a pickle of {program.size} bytes")
+            refuse(self._path, f"a pickle of {program.size} bytes")
         text = io.BytesIO(bytes(program))
         return _unpickle(self._path, text, self._storage)
 
@@ -406,7 +344,7 @@ def _mapped(path: Path) -> Any:
 def _load_older(path: Path) -> Any:
     """What was saved by a torch before 1.6: pickles, and behind them the storages."""
     if not path.stat().st_size:
-        _damaged(path, "an empty file")
+        damage(path, "an empty file")
     mapped = np.memmap(path, np.uint8, "r")
     found: dict[str, _Storage] = {}
     places: dict[str, int] = {}  # where a storage's numbers begin; known after the last pickle
@@ -427,15 +365,15 @@ def _load_older(path: Path) -> Any:
         return known
 
     if bytes(mapped[:2]) == b"PK":
-        _damaged(path, "a zip archive without its end")
+        damage(path, "a zip archive without its end")
     # the pickles are in front; what they read is bounded, whatever lengths they state
     with _mapped(path) as file:
         if _unpickle(path, file, _no_storages) != _MAGIC:
-            _damaged(path, "neither a zip archive nor torch's older format")
+            damage(path, "neither a zip archive nor torch's older format")
         if _unpickle(path, file, _no_storages) != _PROTOCOL:
-            _damaged(path, "an unknown version of torch's older format")
+            damage(path, "an unknown version of torch's older format")
         if not _unpickle(path, file, _no_storages).get("little_endian", True):
-            _refused(path, "numbers with their high byte first")
+            refuse(path, "numbers with their high byte first")
         state = _unpickle(path, file, storage)
         keys = _unpickle(path, file, _no_storages)
         position = file.tell()

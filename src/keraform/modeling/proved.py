@@ -28,7 +28,7 @@ def warn_when_unproved(cls: type) -> None:
         _SAID.add(cls)
         model_type = cls.__module__.removeprefix(PORTS).split(".")[0]
         target = f"{model_type} --class {cls.__name__}"
-        if cls._code_files:
+        if getattr(cls, "_code_files", ()):
             target = "DIR --trust-remote-code"
         logger.warning(
             f"{cls.__name__} is not yet proved equal to its PyTorch original: {reason}; "
