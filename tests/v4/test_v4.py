@@ -46,6 +46,7 @@ UNREAD_BY_V4 = {
 UNREAD = {
     "Data2VecVisionForSemanticSegmentation": "transformers 5.23 does not know the old keys of its "
     "pyramid, for PyTorch's checkpoints neither",
+    "BlipTextModel": "keraform looks for the name in modeling_blip, not in modeling_blip_text",
 }
 TOLERANCE = 1e-5  # float32, relative to the larger of 1 and the output's rms
 _DROPOUT = re.compile(r"dropout(_\d+)?")  # v4 counted these layers, which have no weights, anew
