@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -15,8 +16,10 @@ from transformers import GPT2Config, RegNetConfig, T5Config
 
 import keraform
 from keraform.checkpoints import read_keras2, write_keras2
-from keraform.checkpoints.keras2_names import torch_key
+from keraform.checkpoints.keras2_names import for_model, torch_key
+from keraform.checkpoints.tensors import keep, of_array
 from keraform.errors import KeraformError
+from keraform.runtime.layers import Layer
 from keraform.runtime.tree import named_weights
 from modeling import mini_bert
 
@@ -77,15 +80,19 @@ def check(model, names, values):
         np.testing.assert_array_equal(found[key], values[old].reshape(found[key].shape), old)
 
 
-@pytest.fixture
-def bert(tmp_path):
-    """A directory with BERT's configuration and weights in `tf_model.h5`, and what is in them."""
-    config = mini_bert.tiny_config()
-    config.save_pretrained(tmp_path)
+@pytest.fixture(scope="module")
+def bert_values():
+    """v4's names of BERT's variables with PyTorch's keys, and values."""
     names = bert_names()
-    values = arrays(mini_bert.TFBertModel(config), names)
-    write(tmp_path / H5, values, "tf_bert_model_3")
-    return tmp_path, names, values
+    return names, arrays(mini_bert.TFBertModel(mini_bert.tiny_config()), names)
+
+
+@pytest.fixture
+def bert(tmp_path, bert_values):
+    """A directory with BERT's configuration and weights in `tf_model.h5`, and what is in them."""
+    mini_bert.tiny_config().save_pretrained(tmp_path)
+    write(tmp_path / H5, bert_values[1], "tf_bert_model_3")
+    return tmp_path, *bert_values
 
 
 def loaded(folder, cls=mini_bert.TFBertModel, **options):
@@ -425,6 +432,34 @@ def test_a_shape_is_never_made_to_fit(bert):
     refuse(folder, "encoder.layer.0.intermediate.dense.weight of shape")
     _, report = loaded(folder, ignore_mismatched_sizes=True)
     assert [key for key, *_ in report["mismatched_keys"]] == [names[name]]
+
+
+def test_names_inside_of_models_that_hold_others():
+    both = Layer()
+    both.encoder = mini_bert.TFBertMainLayer(mini_bert.tiny_config())
+    known = {"encoder.pooler.dense.bias", "decoder.final_logits_bias", "head.decoder.bias"}
+
+    def keys(*names, keras2=True):
+        stored = {each: replace(of_array(each, np.ones(2)), keras2=keras2) for each in names}
+        return set(for_model(stored, both, known))
+
+    assert keys("encoder.bert.pooler.dense.bias") == {"encoder.pooler.dense.bias"}
+    assert keys("encoder.bert.older.bias") == {"encoder.older.bias"}
+    assert keys("decoder.bert.older.bias") == {"decoder.bert.older.bias"}
+    assert keys("final_logits_bias") == {"decoder.final_logits_bias"}
+    assert keys("head.bias") == {"head.bias", "head.decoder.bias"}
+    assert keys("encoder.bert.x", "head.bias", keras2=False) == {"encoder.bert.x", "head.bias"}
+    with pytest.raises(KeraformError, match="each key in one file"):
+        keep(
+            {"a": replace(of_array("a", np.ones(2)), keras2=True)},
+            replace(of_array("a", np.zeros(2)), keras2=True),
+        )
+
+
+def test_albert_has_one_bias_that_counts(tmp_path):
+    values = {"predictions/bias": np.zeros(3), "predictions/decoder/bias": np.ones(3)}
+    write(tmp_path / H5, values)
+    assert list(read_keras2([tmp_path / H5])) == ["predictions.decoder.bias"]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "FlaubertForMultipleChoice": {"initializer_range": 0.02},
     # their heads are weights of their own in any case
     "XGLMForCausalLM": {"tie_word_embeddings": False},
+    "Speech2TextFor": {"tie_word_embeddings": False},
+    "BlipTextLMHeadModel": {"tie_word_embeddings": False},
     "MobileBertForMaskedLM": {"tie_word_embeddings": False},
     "MobileBertForPreTraining": {"tie_word_embeddings": False},
     "BlipForConditional": _UNTIED_TEXT,

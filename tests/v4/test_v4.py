@@ -35,6 +35,7 @@ FEW = (
 OTHER_OUTPUTS = {
     "OpenAIGPT": "v4 had the exact gelu, PyTorch has tanh's",
     "DeiTForMaskedImageModeling": "v4 left out the last patch and kept the distillation token",
+    "MT5ForConditionalGeneration": "v4 scaled the logits of tied heads",
     "LongformerForMultipleChoice": "v4 had no global attention unless it was asked for",
 }
 # Where v4 does not read what it wrote itself, as far as outputs show it.
@@ -42,10 +43,12 @@ UNREAD_BY_V4 = {
     "VisionTextDualEncoderModel": "logit_scale, which lies outside of all layers",
     "Idefics": "the layers of its vision model, which are not there yet when it loads",
 }
-# What cannot be read here, by whose fault.
+# What cannot be read or written here, and why.
 UNREAD = {
     "Data2VecVisionForSemanticSegmentation": "transformers 5.23 does not know the old keys of its "
     "pyramid, for PyTorch's checkpoints neither",
+    "ViTMAEForPreTraining": "the old names of its decoder's layers are not found for writing",
+    "BlipTextModel": "keraform looks for the name in modeling_blip, not in modeling_blip_text",
 }
 TOLERANCE = 1e-5  # float32, relative to the larger of 1 and the output's rms
 _DROPOUT = re.compile(r"dropout(_\d+)?")  # v4 counted these layers, which have no weights, anew
@@ -104,6 +107,7 @@ def test_both_directions(name, results):
     # the pooler of MPNet's heads, which PyTorch has not
     assert not [key for key in read["unexpected_keys"] if ".pooler." not in key]
     assert read["off"] and written["off"]
+    assert not read["other_shapes"] or name == "CLIPModel"  # inner pooled outputs are projected now
     if any(name.startswith(start) for start in OTHER_OUTPUTS):
         assert max(read["off"].values()) > TOLERANCE, "it is equal: take it out of OTHER_OUTPUTS"
     else:

@@ -37,7 +37,7 @@ _AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}
 _DEPTHWISE_AXES = (1, 2, 0)
 # Variables that v4 had and did not look at, beside those that it did; PyTorch has one for both.
 _UNUSED = {"predictions.bias": "predictions.decoder.bias"}  # ALBERT's head
-# Main layers with other names than PyTorch's prefix: v4 put CLIP's halves into the layer of a whole.
+# Main layers with other names than PyTorch's prefix: v4's halves of CLIP lie in a layer of a whole.
 _MAIN_LAYERS = {
     "CLIPTextModel": ("clip.text_model",),
     "CLIPVisionModel": ("clip.vision_model",),
@@ -154,7 +154,9 @@ def for_model(
         shorter = (now + key[len(old) :] for old, now in starts.items() if key.startswith(old))
         return next(shorter, key)
 
-    found = {here(key): tensor for key, tensor in stored.items()}
+    found: dict[str, StoredTensor] = {}
+    for key, tensor in stored.items():
+        keep(found, replace(tensor, key=here(key)))
     for key in known:  # PyTorch has the bias of a head twice, v4 had it once
         once = key.removesuffix("decoder.bias") + "bias"
         if key.endswith(".decoder.bias") and key not in found and once in found:
