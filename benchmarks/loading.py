@@ -21,7 +21,7 @@ from children import child
 from show import show
 
 # hidden size, layers, intermediate size of BERT checkpoints, by gigabytes in float32
-SIZES = {0.01: (64, 2, 256), 0.1: (480, 4, 1920), 0.5: (768, 14, 3072), 1.3: (1024, 24, 4096)}
+SIZES = {0.01: (64, 2, 256), 0.1: (480, 4, 1920), 0.5: (768, 14, 3072), 2.0: (1280, 24, 5120)}
 
 MAKE = """
 import json, sys

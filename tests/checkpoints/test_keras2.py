@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -277,7 +278,7 @@ def contents(path):
     return found
 
 
-def test_written_and_read_again(bert, tmp_path):
+def test_written_and_read_again(bert, tmp_path, monkeypatch):
     folder, names, values = bert
     model, _ = loaded(folder)
     model.save_pretrained(tmp_path / "out", safe_serialization=False)
@@ -289,6 +290,11 @@ def test_written_and_read_again(bert, tmp_path):
 
     with pytest.raises(KeraformError, match=r"at most max_shard_size='1KB'(.|\n)*bytes of TFBert"):
         model.save_pretrained(tmp_path / "out", safe_serialization=False, max_shard_size="1KB")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+        with pytest.raises(KeraformError, match="10 bytes free, where"):  # HDF5 would end all
+            model.save_pretrained(tmp_path / "out", safe_serialization=False)
+    assert contents(tmp_path / "out" / H5) == contents(folder / H5)
     model.save_pretrained(tmp_path / "both")
     with pytest.raises(KeraformError, match=r"with model\.safetensors, which would be read"):
         model.save_pretrained(tmp_path / "both", safe_serialization=False)

@@ -39,7 +39,8 @@ def class_modules() -> dict[str, str]:
     for path in sorted((transformers_root() / "models").glob("*/modeling_*.py")):
         module = f"models.{path.parent.name}.{path.stem}"
         for name in _exported(path):
-            found.setdefault(name, module)
+            if name not in found or f"class {name}(" in path.read_text(encoding="utf-8"):
+                found[name] = module  # another file may export what it imports from here
     return found
 
 

@@ -18,6 +18,7 @@ from keraform.errors import KeraformError
 _LOCK = ".saving.lock"
 _CURRENT = ".saving.current"
 _STAGING = ".saving-"
+_OVERHEAD = 1 << 20  # bytes of a file that are not weights: names, a graph
 
 
 def write_atomically(path: Path, write: Callable[[str], object]) -> None:
@@ -47,6 +48,21 @@ def as_open_makes(path: str | os.PathLike[str]) -> None:
     mask = os.umask(0)
     os.umask(mask)
     os.chmod(path, 0o666 & ~mask)
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Says that a disk is full before HDF5 finds out, which ends the process then.
+
+    Args:
+        folder: Where files will be written.
+        size: The bytes of their tensors.
+
+    Raises:
+        OSError: There is less room than that.
+    """
+    free, needed = shutil.disk_usage(folder).free, size + _OVERHEAD
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"{free:,} bytes free, where {needed:,} are needed")
 
 
 @contextlib.contextmanager

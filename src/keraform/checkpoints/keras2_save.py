@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from keraform.checkpoints.atomic import write_atomically
+from keraform.checkpoints.atomic import require_room, write_atomically
 from keraform.checkpoints.conversion import revert, rules_for, upstream_name
 from keraform.checkpoints.keras2_files import TOP_LEVEL
 from keraform.checkpoints.keras2_names import main_layer_names, torch_axes, torch_key
@@ -48,11 +48,16 @@ def write_keras2(path: str | os.PathLike[str], model: Any) -> Path:
 
     Raises:
         KeraformError: v4 had no such class, or the class had no place for one of the weights.
+        OSError: There is not enough room for the file.
     """
     import h5py
 
     path = Path(path)
     layers = list(_filled(model))
+    tensors = (tensor for _, weights in layers for tensor, *_ in weights.values())
+    # bfloat16 becomes float32
+    size = sum(tensor.nbytes * (1 + (tensor.dtype == "bfloat16")) for tensor in tensors)
+    require_room(path.parent, size)
 
     def write(temporary: str) -> None:
         with h5py.File(temporary, "w") as file:

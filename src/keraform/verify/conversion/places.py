@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from keraform.checkpoints.atomic import require_room
 from keraform.errors import KeraformError
-
-OVERHEAD = 1 << 20  # bytes of a file that are not weights: names, a graph
 
 
 def require_place(out: Path) -> None:
@@ -35,8 +34,7 @@ def written_whole(out: Path, name: str, size: int = 0) -> Iterator[Path]:
     Args:
         out: The directory of the target; made if need be.
         name: The target's name there.
-        size: The bytes of the weights that will be written; HDF5 ends the process where a disk is
-            full, so that is asked before.
+        size: The bytes of the weights that will be written.
 
     Raises:
         KeraformError: There is no place to write, or not enough.
@@ -44,9 +42,7 @@ def written_whole(out: Path, name: str, size: int = 0) -> Iterator[Path]:
     made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        free, needed = shutil.disk_usage(out).free, size + OVERHEAD
-        if free < needed:
-            raise _no_place(out, f"{free:,} bytes free, where {needed:,} are needed")
+        require_room(out, size)
         with tempfile.TemporaryDirectory(dir=out, prefix=".converting-") as folder:
             path = Path(folder) / name
             path.parent.mkdir(exist_ok=True)

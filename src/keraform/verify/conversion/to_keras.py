@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keraform.errors import KeraformError
 from keraform.hub import Repository
-from keraform.modeling.loading import require_config
+from keraform.modeling.loading import read_config
 from keraform.verify.conversion.differences import Original
 from keraform.verify.conversion.formats import FORMATS, Format, had_keras2
 from keraform.verify.conversion.places import put, require_place, written_whole
@@ -45,7 +45,7 @@ def convert(
     Raises:
         KeraformError: No checkpoint of PyTorch's, an unknown class, a place that cannot be written.
     """
-    require_config(Repository.of(folder))
+    read_config(Repository.of(folder))
     name = torch_weights(folder)
     with quiet():
         case = directory_case(folder, class_name)

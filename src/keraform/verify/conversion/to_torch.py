@@ -12,7 +12,7 @@ from keraform.auto import auto_class, ported_class
 from keraform.errors import KeraformError
 from keraform.hub import Repository
 from keraform.hub.weights import KERAS2, SAFETENSORS
-from keraform.modeling.loading import require_config
+from keraform.modeling.loading import read_config
 from keraform.verify.conversion.places import require_place, written_whole
 from keraform.verify.conversion.result import MAX_ERROR, Conversion, Measure, Step
 from keraform.verify.conversion.sources import tensorflow_weights
@@ -44,7 +44,7 @@ def convert_to_torch(
         KeraformError: No such checkpoint, one that lacks weights, or a place that cannot be
             written.
     """
-    require_config(Repository.of(folder))
+    read_config(Repository.of(folder))
     name = tensorflow_weights(folder)
     require_place(out)
     _require_room(folder, out, name, anew)
