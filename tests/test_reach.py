@@ -34,8 +34,6 @@ HALF = "one of its dtypes in half precision is not torch's"
 ROUNDING = "torch's own float32 is further from float64 than a port may be"
 BEHIND = {
     "TFGemma3nAudioEncoder": HALF,
-    "TFGemma4ForConditionalGeneration": ROUNDING,
-    "TFGemma4Model": ROUNDING,
     "TFSam3TrackerModel": ROUNDING,
     "TFSam3VideoModel": "no tiny config that torch's own model runs with was found yet",
 }
