@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import keraform
 from keraform.checkpoints import load_torch_state
+from keraform.checkpoints.safetensors_files import read_safetensors
 from keraform.errors import KeraformError
 from keraform.runtime.tree import named_weights
 from modeling import mini_bert
@@ -242,3 +243,20 @@ def test_generation_config_is_read_and_written(name, tmp_path):
     again = getattr(keraform, f"TF{name}").from_pretrained(tmp_path / "torch").generation_config
     expected = getattr(transformers, name).from_pretrained(tmp_path / "torch").generation_config
     assert again.num_beams == 3 and again.to_dict() == expected.to_dict()
+
+
+def test_a_tensor_may_begin_anywhere_in_the_file(tmp_path):
+    header = json.dumps(
+        {
+            "bytes": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]},
+            "floats": {"dtype": "F32", "shape": [2], "data_offsets": [3, 11]},
+            "nothing": {"dtype": "F32", "shape": [0, 2], "data_offsets": [11, 11]},
+        }
+    ).encode()
+    values = bytes([1, 2, 3]) + np.array([0.5, -2.0], "float32").tobytes()
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + values)
+    found = read_safetensors([path])
+    assert keras.ops.convert_to_tensor(found["floats"].read()).numpy().tolist() == [0.5, -2.0]
+    assert found["bytes"].read().tolist() == [1, 2, 3]
+    assert found["nothing"].read().shape == (0, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -72,7 +73,7 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
     if not path.is_file():
         raise absent_error(path, "safetensors file")
     try:
-        check_header(path)
+        offsets = check_header(path)
         handle = safe_open(path, framework="numpy")
         keys = list(handle.keys())
     except (SafetensorError, OSError, MemoryError, ValueError, RecursionError) as error:
@@ -89,16 +90,28 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
                 got=f"{key} of dtype {view.get_dtype()} in {path}",
                 try_next="save the checkpoint in float32, float16 or bfloat16",
             )
-        return StoredTensor(
-            full_name(key) if keras2 else key,
-            tuple(view.get_shape()),
-            dtype,
-            str(path),
-            lambda: handle.get_tensor(key),
-            keras2,
-        )
+        name, shape = full_name(key) if keras2 else key, tuple(view.get_shape())
+
+        def read() -> np.ndarray:
+            return _mapped(path, np.dtype(dtype), offsets[key], shape)
+
+        return StoredTensor(name, shape, dtype, str(path), read, keras2)
 
     return {key: tensor(key) for key in keys}
+
+
+def _mapped(path: Path, dtype: np.dtype, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The values of a tensor, in a mapping of their own: when they are used and let go, the memory
+    is free again.
+    """
+    size = math.prod(shape)
+    if not size:
+        return np.zeros(shape, dtype)
+    try:
+        values = np.memmap(path, dtype, "c", offset, (size,))
+    except (OSError, ValueError) as error:  # another file by now, or none
+        raise damaged_error(path, "complete safetensors file", error) from error
+    return np.asarray(values).reshape(shape)
 
 
 def read_index(path: str | os.PathLike[str]) -> dict[str, str]:

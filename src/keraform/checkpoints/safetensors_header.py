@@ -26,11 +26,14 @@ _BITS = {  # of a number
 }
 
 
-def check_header(path: Path) -> None:
+def check_header(path: Path) -> dict[str, int]:
     """Looks at a header without reading a value.
 
     Args:
         path: The file.
+
+    Returns:
+        Where in the file the bytes of each tensor begin.
 
     Raises:
         ValueError: It is damaged; the message names the tensor where there is one.
@@ -57,6 +60,7 @@ def check_header(path: Path) -> None:
         raise ValueError(
             f"{size - 8 - length} bytes of values, of which {last} is the last at {end}"
         )
+    return {key: 8 + length + start for key, (start, _) in spans.items()}
 
 
 def _span(key: str, info: Any) -> tuple[int, int]:
