@@ -6,7 +6,6 @@ variables themselves. Only what v4 wrote is read: values that lie in this very f
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from keraform.checkpoints.keras2_names import by_torch_keys, full_name
-from keraform.checkpoints.report import absent_error
-from keraform.checkpoints.tensors import StoredTensor, keep, read_files
+from keraform.checkpoints.report import absent_error, damaged_error
+from keraform.checkpoints.tensors import StoredTensor, keep, mapped, read_files
 from keraform.errors import KeraformError
 
 TOP_LEVEL = "top_level_model_weights"
@@ -117,20 +116,17 @@ def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
 
     def read() -> np.ndarray:
         try:
-            values = np.memmap(path, dtype, "r", offset, (math.prod(shape),))
+            values = mapped(path, dtype, offset, shape)
         except Exception as error:
             _damaged(path, f"{name}: {error}", error)
-        return np.asarray(values, dtype.newbyteorder("=")).reshape(shape)
+        return np.asarray(values, dtype.newbyteorder("="))
 
     return StoredTensor(name, shape, dtype.name, str(path), read, True)
 
 
 def _damaged(path: Path, what: str, cause: Exception | None = None) -> NoReturn:
-    raise KeraformError(
-        expected="a complete HDF5 file that a TensorFlow class of Transformers v4 has saved",
-        got=f"{path} ({path.stat().st_size} bytes), which cannot be read: {what}",
-        try_next="download it again, with from_pretrained(..., force_download=True)",
-    ) from cause
+    form = "complete HDF5 file that a TensorFlow class of Transformers v4 has saved"
+    raise damaged_error(path, form, what) from cause
 
 
 def _foreign(path: Path, what: str) -> NoReturn:

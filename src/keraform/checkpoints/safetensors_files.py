@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from keraform.checkpoints.json_files import read_object
 from keraform.checkpoints.keras2_names import by_torch_keys, full_name
 from keraform.checkpoints.report import absent_error, damaged_error
 from keraform.checkpoints.safetensors_header import check_header
-from keraform.checkpoints.tensors import StoredTensor, read_files
+from keraform.checkpoints.tensors import StoredTensor, mapped, read_files
 from keraform.errors import KeraformError
 
 WEIGHTS_NAME = "model.safetensors"
@@ -93,25 +92,14 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
         name, shape = full_name(key) if keras2 else key, tuple(view.get_shape())
 
         def read() -> np.ndarray:
-            return _mapped(path, np.dtype(dtype), offsets[key], shape)
+            try:
+                return mapped(path, np.dtype(dtype), offsets[key], shape)
+            except (OSError, ValueError) as error:  # another file by now, or none
+                raise damaged_error(path, "complete safetensors file", error) from error
 
         return StoredTensor(name, shape, dtype, str(path), read, keras2)
 
     return {key: tensor(key) for key in keys}
-
-
-def _mapped(path: Path, dtype: np.dtype, offset: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The values of a tensor, in a mapping of their own: when they are used and let go, the memory
-    is free again.
-    """
-    size = math.prod(shape)
-    if not size:
-        return np.zeros(shape, dtype)
-    try:
-        values = np.memmap(path, dtype, "c", offset, (size,))
-    except (OSError, ValueError) as error:  # another file by now, or none
-        raise damaged_error(path, "complete safetensors file", error) from error
-    return np.asarray(values).reshape(shape)
 
 
 def read_index(path: str | os.PathLike[str]) -> dict[str, str]:

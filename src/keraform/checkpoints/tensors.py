@@ -72,6 +72,24 @@ def of_array(key: str, value: np.ndarray, source: str = "memory") -> StoredTenso
     return StoredTensor(key, tuple(value.shape), value.dtype.name, source, lambda: value)
 
 
+def mapped(path: Path, dtype: np.dtype, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of a file, in a mapping of their own: when they are let go, the memory is free again.
+
+    Args:
+        path: The file.
+        dtype: Of the values.
+        offset: Where they begin, in bytes.
+        shape: Of the tensor.
+
+    Raises:
+        OSError, ValueError: The file is another by now, or gone.
+    """
+    size = math.prod(shape)
+    if not size:
+        return np.zeros(shape, dtype)
+    return np.asarray(np.memmap(path, dtype, "c", offset, (size,))).reshape(shape)
+
+
 def read_files(
     paths: Iterable[str | os.PathLike[str]],
     read_file: Callable[[Path], Mapping[str, StoredTensor]],

@@ -1,17 +1,47 @@
-"""How a conversion is shown: the largest differences before and after, and what is too far off."""
+"""What both commands that convert have: options, and how a conversion is shown: the largest
+differences before and after, and what is too far off.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
+
+from keraform.cli import console
 
 if TYPE_CHECKING:
     from keraform.verify.conversion.result import Conversion, Measure
 
+MaxError = Annotated[
+    float, typer.Option("--max-error", metavar="X", min=0.0, help="How far a tensor may be off.")
+]
+ModelClass = Annotated[
+    str | None,
+    typer.Option(
+        "--override-model-class", metavar="C", help="Not the class that the config names."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
 # Tensors that are too far off are listed, so many of them.
 MOST = 40
+
+
+def finish(result: Conversion, as_json: bool) -> None:
+    """Prints a conversion and ends the command.
+
+    Args:
+        result: The conversion.
+        as_json: As JSON.
+    """
+    if as_json:
+        console.print_json(result.to_json())
+    else:
+        show(result, console.out)
+    console.end(console.FOUND if result.beyond else console.CLEAN)
 
 
 def show(result: Conversion, out: Console) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from keraform.cli import console
-from keraform.cli.conversion_view import show
+from keraform.cli.conversion_view import Json, MaxError, ModelClass, finish
 from keraform.cli.verify import choose_backend, need_torch
 from keraform.errors import KeraformError
 
@@ -33,10 +33,7 @@ def pt_to_tf(
             "--local-dir", metavar="D", help="The repository's directory; else that of DIR."
         ),
     ] = None,
-    max_error: Annotated[
-        float,
-        typer.Option("--max-error", metavar="X", min=0.0, help="How far a tensor may be off."),
-    ] = 5e-5,
+    max_error: MaxError = 5e-5,
     new_weights: Annotated[
         bool, typer.Option("--new-weights", help="Write although there is such a file.")
     ] = False,
@@ -48,17 +45,12 @@ def pt_to_tf(
         str,
         typer.Option("--extra-commit-description", metavar="S", help="More for the description."),
     ] = "",
-    override_model_class: Annotated[
-        str | None,
-        typer.Option(
-            "--override-model-class", metavar="C", help="Not the class that the config names."
-        ),
-    ] = None,
+    override_model_class: ModelClass = None,
     form: Annotated[
         str | None,
         typer.Option("--format", metavar="|".join(FORMATS), help="What to write."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Convert a PyTorch checkpoint to TensorFlow's files, and prove that nothing changed.
 
@@ -87,11 +79,7 @@ def pt_to_tf(
     )  # fmt: skip
     with console.steps(as_json) as step, contextlib.redirect_stdout(sys.stderr):
         result = request.run(step)
-    if as_json:
-        console.print_json(result.to_json())
-    else:
-        show(result, console.out)
-    console.end(console.FOUND if result.beyond else console.CLEAN)
+    finish(result, as_json)
 
 
 def _destination(no_pr: bool, push: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from keraform.cli import console
-from keraform.cli.conversion_view import show
+from keraform.cli.conversion_view import Json, MaxError, ModelClass, finish
 from keraform.cli.verify import choose_backend
 
 
@@ -21,20 +21,12 @@ def tf_to_pt(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="D", help="Where to write; else into DIR.")
     ] = None,
-    max_error: Annotated[
-        float,
-        typer.Option("--max-error", metavar="X", min=0.0, help="How far a tensor may be off."),
-    ] = 5e-5,
+    max_error: MaxError = 5e-5,
     new_weights: Annotated[
         bool, typer.Option("--new-weights", help="Write although there are such weights.")
     ] = False,
-    override_model_class: Annotated[
-        str | None,
-        typer.Option(
-            "--override-model-class", metavar="C", help="Not the class that the config names."
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    override_model_class: ModelClass = None,
+    as_json: Json = False,
 ) -> None:
     """Convert what Transformers v4's TensorFlow classes wrote to PyTorch's safetensors.
 
@@ -53,8 +45,4 @@ def tf_to_pt(
         result = convert_to_torch(
             folder, out or folder, override_model_class, max_error, new_weights, step
         )
-    if as_json:
-        console.print_json(result.to_json())
-    else:
-        show(result, console.out)
-    console.end(console.FOUND if result.beyond else console.CLEAN)
+    finish(result, as_json)
