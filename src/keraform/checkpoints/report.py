@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,25 @@ def _bytes_of(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def incomplete_error(
+    missing: Iterable[str], owner: str, folder: Path, try_next: str
+) -> KeraformError:
+    """The error for a checkpoint that lacks weights where random ones will not do.
+
+    Args:
+        missing: Their keys.
+        owner: The model's class.
+        folder: The checkpoint.
+        try_next: What to do.
+    """
+    keys = sorted(missing)
+    return KeraformError(
+        expected=f"every weight of {owner} in {folder}",
+        got=f"a checkpoint without {len(keys)} of them: {', '.join(keys[:3])}",
+        try_next=try_next,
+    )
 
 
 def shape_error(

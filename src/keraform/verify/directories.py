@@ -18,6 +18,7 @@ import transformers
 from transformers import AutoConfig
 
 from keraform.auto import class_modules
+from keraform.checkpoints.report import incomplete_error
 from keraform.errors import KeraformError
 from keraform.verify.cases import Case, Variant
 from keraform.verify.classes import config_class_of
@@ -149,13 +150,10 @@ def _case(
 
 def _require_all(missing: Iterable[str], folder: Path, name: str) -> None:
     """What a checkpoint lacks is new random numbers on either side, which equal nothing."""
-    keys = sorted(missing)
+    keys = list(missing)
     if keys:
-        raise KeraformError(
-            expected=f"every weight of {name} in {folder}",
-            got=f"a checkpoint without {len(keys)} of them: {', '.join(keys[:3])}",
-            try_next="another class, such as the base model; or save what was trained from it",
-        )
+        advice = "another class, such as the base model; or save what was trained from it"
+        raise incomplete_error(keys, name, folder, advice)
 
 
 def same_weights(model: Any, state: State) -> LoadReport:

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from keraform.auto import auto_class, ported_class
+from keraform.checkpoints.report import incomplete_error
 from keraform.errors import KeraformError
 from keraform.hub import Repository
 from keraform.hub.weights import KERAS2, SAFETENSORS
@@ -96,12 +97,8 @@ def _class_of(folder: Path, class_name: str | None) -> Any:
 def _require_whole(said: dict[str, Any], name: str, folder: Path, result: Conversion) -> None:
     """A weight that is missing would be written as random numbers; one left over is told."""
     if said["missing_keys"]:
-        keys = sorted(said["missing_keys"])
-        raise KeraformError(
-            expected=f"every weight of {name} in {folder}",
-            got=f"a checkpoint without {len(keys)} of them: {', '.join(keys[:3])}",
-            try_next="--override-model-class with the class that it was saved from",
-        )
+        advice = "--override-model-class with the class that it was saved from"
+        raise incomplete_error(said["missing_keys"], name, folder, advice)
     if said["unexpected_keys"]:
         keys = sorted(said["unexpected_keys"])
         result.notes.append(f"{len(keys)} weights are not {name}'s: {', '.join(keys[:3])}")
