@@ -3,10 +3,10 @@
     python benchmarks/loading.py --gigabytes 0.1 0.5 --rounds 3
 
 Each load runs in a process of its own, with everything imported, a tiny checkpoint loaded before,
-and the file in the page cache. Memory is the peak of the resident set above what it was before;
-pages of the mapped file count. PyTorch only maps the file: its pages are read when a weight is
-first
-used, so the time until every weight was read once stands beside the load's own.
+and the file in the page cache. Memory is the resident set above what it was before, pages of the
+mapped file included: its peak while loading, and what it is after every weight was read once.
+PyTorch only maps the file: its pages are read when a weight is first used, so the time until then
+stands beside the load's own.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ base = resident("VmRSS")
 start, work = time.perf_counter(), time.process_time()
 model = Model.from_pretrained(sys.argv[3])
 seconds, work = time.perf_counter() - start, time.process_time() - work
+peak = resident("VmHWM") - base
 if sys.argv[1] == "port":
     total = sum(float(abs(weight.numpy()).sum()) for weight in model.weights)
 else:
     total = sum(float(weight.detach().abs().sum()) for weight in model.parameters())
 read = time.perf_counter() - start
-memory = {"peak": resident("VmHWM") - base, "kept": resident("VmRSS") - base}
-print(json.dumps({"seconds": seconds, "read": read, "processor": work, **memory}))
+kept = resident("VmRSS") - base
+print(json.dumps({"seconds": seconds, "read": read, "processor": work, "peak": peak, "kept": kept}))
 """
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from keraform.checkpoints import keras2_names
 from keraform.checkpoints.conversion import convert, rules_for
+from keraform.checkpoints.placing import placed
 from keraform.checkpoints.report import LoadingReport, alias_error, dtype_error, shape_error
 from keraform.checkpoints.tensors import StoredTensor, in_memory
 from keraform.runtime.filling import settle, torch_shape
@@ -54,6 +55,7 @@ def load_torch_state(
         stored, report.conversion_errors = converted.tensors, converted.errors
         object.__setattr__(model, "_weight_conversions", [rule for rule in rules if rule.used])
     filled: dict[int, str] = {}
+    found: list[tuple[TorchWeight, StoredTensor]] = []
     for key, tensor in stored.items():
         weight = weights.get(key)
         if weight is not None:
@@ -70,7 +72,9 @@ def load_torch_state(
             _check_alias(weight, tensor, filled[id(weight.variable)], stored)
         else:
             filled[id(weight.variable)] = key
-            settle(weight.variable, on_device(tensor.read(), weight))
+            found.append((weight, tensor))
+    for weight, value in placed(found):
+        settle(weight.variable, value)
     mismatched = {key for key, _, _ in report.mismatched_keys}
     report.missing_keys = [
         weight.key
@@ -93,25 +97,6 @@ def _check_alias(
 ) -> None:
     if tensor.read().tobytes() != stored[canonical].read().tobytes():
         raise alias_error(weight.key, canonical, tensor.source)
-
-
-def on_device(array: np.ndarray, weight: TorchWeight) -> Any:
-    """A tensor in the variable's layout and dtype; transposed where it lands, not on the way.
-
-    Args:
-        array: The values in PyTorch's layout.
-        weight: Where they belong.
-    """
-    dtype = weight.variable._dtype
-    is_float = keras.backend.is_float_dtype(array.dtype.name)
-    if array.dtype.itemsize == 8 or is_float != keras.backend.is_float_dtype(dtype):
-        array = array.astype(dtype, copy=False)  # JAX would cut 64 bits with a warning
-    tensor = keras.ops.convert_to_tensor(array)
-    if weight.axes is not None:
-        tensor = keras.ops.transpose(tensor, weight.axes)
-    elif keras.backend.backend() == "jax":
-        tensor = keras.ops.copy(tensor)  # JAX may look into NumPy's memory instead of copying it
-    return keras.ops.cast(tensor, dtype)
 
 
 def unfilled(model: Any, report: LoadingReport) -> list[keras.Variable]:

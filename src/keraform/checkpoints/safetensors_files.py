@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -91,13 +93,18 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
             )
         name, shape = full_name(key) if keras2 else key, tuple(view.get_shape())
 
-        def read() -> np.ndarray:
+        def values(offset: int, shape: tuple[int, ...]) -> np.ndarray:
             try:
-                return mapped(path, np.dtype(dtype), offsets[key], shape)
+                return mapped(path, np.dtype(dtype), offset, shape)
             except (OSError, ValueError) as error:  # another file by now, or none
                 raise damaged_error(path, "complete safetensors file", error) from error
 
-        return StoredTensor(name, shape, dtype, str(path), read, keras2)
+        def rows(start: int, stop: int) -> np.ndarray:
+            size = math.prod(shape[1:]) * np.dtype(dtype).itemsize
+            return values(offsets[key] + start * size, (stop - start, *shape[1:]))
+
+        read = functools.partial(values, offsets[key], shape)
+        return StoredTensor(name, shape, dtype, str(path), read, keras2, rows)
 
     return {key: tensor(key) for key in keys}
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from keraform.errors import KeraformError
+
+_BLOCK = 2**23  # bytes of a tensor that are read at a time
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class StoredTensor:
         read: Gives the values.
         keras2: Whether a TensorFlow class of Transformers v4 wrote it. Axes of size 1 may then be
             taken out or put in, which moves no value, and what layers share lies there for each.
+        rows: Gives the values from one row to another, where a part can be read alone.
     """
 
     key: str
@@ -33,11 +36,21 @@ class StoredTensor:
     source: str
     read: Callable[[], np.ndarray]
     keras2: bool = False
+    rows: Callable[[int, int], np.ndarray] | None = None
 
     @property
     def nbytes(self) -> int:
         """The size of the values."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The values, some rows at a time where the file allows it."""
+        if self.rows is None or self.nbytes <= _BLOCK:
+            yield self.read()
+            return
+        count = max(1, _BLOCK * self.shape[0] // self.nbytes)
+        for row in range(0, self.shape[0], count):
+            yield self.rows(row, min(row + count, self.shape[0]))
 
     def fitted(self, shape: tuple[int, ...]) -> StoredTensor:
         """The tensor with the axes of size 1 that `shape` has, where that is allowed and all that
@@ -48,7 +61,7 @@ class StoredTensor:
         """
         if self.shape == shape or not self.keras2 or _units_out(self.shape) != _units_out(shape):
             return self
-        return replace(self, shape=shape, read=lambda: self.read().reshape(shape))
+        return replace(self, shape=shape, read=lambda: self.read().reshape(shape), rows=None)
 
 
 def _units_out(shape: tuple[int, ...]) -> list[int]:

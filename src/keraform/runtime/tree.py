@@ -19,6 +19,9 @@ from keraform.runtime.owned import owns as owns  # this module is the door to bo
 from keraform.runtime.precision import resolve
 from keraform.runtime.tracing import note_given
 
+# Values of attributes that nothing tracks.
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
 # Variables that Keras's layers add later; no torch key belongs to them.
 _KERAS_EXTRAS = ("lora_",)
 
@@ -89,6 +92,10 @@ class TorchTree(NameOwner):
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = self.__dict__.get(name)
+        if type(value) in _PLAIN and type(known) in _PLAIN and name not in OWNED_NAMES:
+            # past Keras's and TensorFlow's trackers, which take half the time of a constructor
+            object.__setattr__(self, name, value)
+            return
         if isinstance(known, keras.Variable) and not isinstance(value, keras.Variable):
             if ops.is_tensor(value) and tuple(value.shape) == tuple(known.shape):
                 known.assign(value)  # what a buffer of torch is set to is in the buffer
