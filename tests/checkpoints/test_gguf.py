@@ -24,15 +24,29 @@ FIELDS = {
 }
 
 
-def written(path, kind, tied=False, architecture="llama"):
-    """A GGUF file of a small Llama with random weights."""
+def write(path, architecture, fields, shapes, kind):
+    """A GGUF file with random weights, those with several axes quantised."""
     rng = np.random.default_rng(0)
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("tiny")
-    for name, value in FIELDS.items():
-        writer.add_uint32(f"{architecture}.{name}", value)
-    writer.add_float32(f"{architecture}.attention.layer_norm_rms_epsilon", 1e-5)
-    writer.add_float32(f"{architecture}.rope.freq_base", 5e4)
+    for name, value in fields.items():
+        add = writer.add_float32 if isinstance(value, float) else writer.add_uint32
+        add(f"{architecture}.{name}", value)
+    for name, shape in shapes.items():
+        values = rng.normal(size=shape).astype("float32")
+        if len(shape) == 1:
+            writer.add_tensor(name, values)
+        else:
+            writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def written(path, kind, tied=False, architecture="llama"):
+    """A GGUF file of a small Llama with random weights."""
+    fields = {**FIELDS, "attention.layer_norm_rms_epsilon": 1e-5, "rope.freq_base": 5e4}
     shapes = {"token_embd.weight": (99, 64), "output_norm.weight": (64,)}
     if not tied:
         shapes["output.weight"] = (99, 64)
@@ -49,17 +63,7 @@ def written(path, kind, tied=False, architecture="llama"):
             ("ffn_down", (64, 96)),
         ):
             shapes[f"blk.{layer}.{name}.weight"] = shape
-    for name, shape in shapes.items():
-        values = rng.normal(size=shape).astype("float32")
-        if len(shape) == 1:
-            writer.add_tensor(name, values)
-        else:
-            quantised = gguf.quants.quantize(values, kind)
-            writer.add_tensor(name, quantised, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write(path, architecture, fields, shapes, kind)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -81,6 +85,61 @@ def test_a_llama_is_the_one_that_transformers_reads(tmp_path, kind, tied):
     found = {key: tensor.read() for key, tensor in torch_state(model, False).items()}
     assert found.keys() == wanted.keys()
     assert tied == ("lm_head.weight" not in wanted)
+    for key, value in found.items():
+        np.testing.assert_array_equal(value, wanted[key].numpy(), err_msg=key)
+
+
+def written_experts(path, kind):
+    """A GGUF file of a small mixture of experts with random weights."""
+    fields = {
+        "context_length": 64,
+        "embedding_length": 64,
+        "block_count": 1,
+        "feed_forward_length": 96,
+        "attention.head_count": 4,
+        "attention.head_count_kv": 2,
+        "attention.key_length": 16,
+        "vocab_size": 99,
+        "expert_count": 3,
+        "expert_used_count": 2,
+    }
+    shapes = {
+        "token_embd": (99, 64),
+        "output_norm": (64,),
+        "output": (99, 64),
+        "blk.0.attn_norm": (64,),
+        "blk.0.ffn_norm": (64,),
+        "blk.0.attn_q": (64, 64),
+        "blk.0.attn_k": (32, 64),
+        "blk.0.attn_v": (32, 64),
+        "blk.0.attn_q_norm": (16,),
+        "blk.0.attn_k_norm": (16,),
+        "blk.0.attn_output": (64, 64),
+        "blk.0.ffn_gate_inp": (3, 64),
+        "blk.0.ffn_down_exps": (3, 64, 32),
+        "blk.0.ffn_up_exps": (3, 32, 64),
+        "blk.0.ffn_gate_exps": (3, 32, 64),
+    }
+    shapes = {f"{name}.weight": shape for name, shape in shapes.items()}
+    write(path, "qwen3moe", fields, shapes, kind)
+
+
+@pytest.mark.parametrize("kind", ["F32", "Q8_0"])
+def test_experts_are_those_that_transformers_reads(tmp_path, kind):
+    from transformers import AutoModelForCausalLM
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+    written_experts(tmp_path / "tiny.gguf", gguf.GGMLQuantizationType[kind])
+    model, report = keraform.TFAutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file="tiny.gguf", moe_intermediate_size=32, output_loading_info=True
+    )
+    assert not any(report.values())
+    theirs = AutoModelForCausalLM.from_config(model.config)
+    wanted = load_gguf_checkpoint(
+        str(tmp_path / "tiny.gguf"), return_tensors=True, model_to_load=theirs
+    )["tensors"]
+    found = {key: tensor.read() for key, tensor in torch_state(model, False).items()}
+    assert found.keys() == wanted.keys()
     for key, value in found.items():
         np.testing.assert_array_equal(value, wanted[key].numpy(), err_msg=key)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from keraform.checkpoints.tensors import StoredTensor
 from keraform.errors import KeraformError
 from keraform.runtime.tree import named_weights
 
+_EXPERTS = re.compile(r"(?P<name>.*\.ffn_(?P<part>gate|up|down)_exps)\.weight")
+_PARTS = ("gate", "up", "down")  # of experts, in the order of the rows
 _MOST_PARTS = 2**22  # values of fields and descriptions of tensors; vocabularies have 2**21
 
 
@@ -56,7 +59,9 @@ def read_gguf(path: str | os.PathLike[str], model: Any) -> dict[str, StoredTenso
         known = upstream.TENSOR_PROCESSORS.get(architecture, upstream.TensorProcessor)
         processor = known(config=model.config.to_dict())
         keys = upstream.get_gguf_hf_weights_map(_names_of(model), processor)
-        tensors = [_stored(each, processor, keys, path) for each in reader.tensors]
+        experts, others = _experts(reader.tensors, keys)
+        tensors = [_stored(each, processor, keys, path) for each in others]
+        tensors += [_merged(key, parts, path) for key, parts in experts.items()]
     return {tensor.key: tensor for tensor in tensors}
 
 
@@ -108,32 +113,64 @@ def _names_of(model: Any) -> Any:
     return SimpleNamespace(config=model.config, state_dict=lambda: keys, named_children=lambda: [])
 
 
+def _experts(
+    tensors: list[Any], keys: dict[str, str]
+) -> tuple[dict[str, dict[str, Any]], list[Any]]:
+    """The stacked weights of experts, by the model's key and by part; and the other tensors."""
+    experts: dict[str, dict[str, Any]] = {}
+    others = []
+    for tensor in tensors:
+        match = _EXPERTS.fullmatch(tensor.name)
+        if match is not None and match["name"] in keys:
+            experts.setdefault(keys[match["name"]], {})[match["part"]] = tensor
+        else:
+            others.append(tensor)
+    return experts, others
+
+
+def _merged(key: str, parts: dict[str, Any], path: str | os.PathLike[str]) -> StoredTensor:
+    """The experts' weight: of the way down alone, or those of gate and way up, one below the
+    other, as the model keeps them.
+    """
+    found = [parts[part] for part in _PARTS if part in parts]
+    shapes = [_shape(tensor) for tensor in found]
+    if len({shape[:1] + shape[2:] for shape in shapes}) > 1:
+        raise ValueError(f"{' and '.join(tensor.name for tensor in found)}: {shapes}")
+    count, _, *rest = shapes[0]
+    shape = (count, sum(shape[1] for shape in shapes), *rest)
+
+    def read() -> np.ndarray:
+        return np.concatenate([_values(tensor) for tensor in found], axis=1)
+
+    return StoredTensor(key, shape, "float32", str(path), read)
+
+
 def _stored(
     tensor: Any, processor: Any, keys: dict[str, str], path: str | os.PathLike[str]
 ) -> StoredTensor:
-    shape = tuple(int(size) for size in reversed(tensor.shape))
-
     def processed(values: np.ndarray) -> Any:
-        found = processor.process(
+        return processor.process(
             weights=values, name=tensor.name, tensor_key_mapping=keys, parsed_parameters={}
         )
-        if found.name is None:  # several experts, which upstream takes apart with torch
-            raise KeraformError(
-                expected="a GGUF file of which each tensor is one of the model's",
-                got=f"{tensor.name} in {path}, which holds several",
-                try_next="the checkpoint of the same model in safetensors",
-            )
-        return found
 
     def read() -> np.ndarray:
-        from gguf import dequantize
-
-        return np.ascontiguousarray(processed(dequantize(tensor.data, tensor.tensor_type)).weights)
+        return np.ascontiguousarray(processed(_values(tensor)).weights)
 
     # what is done to a tensor may change its name and its shape; to find out, no values are needed
-    empty = processed(np.broadcast_to(np.float32(0), shape))
+    empty = processed(np.broadcast_to(np.float32(0), _shape(tensor)))
     key = keys.get(empty.name, tensor.name)
     return StoredTensor(key, tuple(empty.weights.shape), "float32", str(path), read)
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    """As PyTorch has it; the file counts axes from the other end."""
+    return tuple(int(size) for size in reversed(tensor.shape))
+
+
+def _values(tensor: Any) -> np.ndarray:
+    from gguf import dequantize
+
+    return dequantize(tensor.data, tensor.tensor_type)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from transformers import AutoConfig
 from keraform.auto import class_modules
 from keraform.checkpoints.report import incomplete_error
 from keraform.errors import KeraformError
+from keraform.hub import Repository
+from keraform.modeling.loading import read_config
 from keraform.verify.cases import Case, Variant
 from keraform.verify.classes import config_class_of
 from keraform.verify.eager import eager
@@ -54,7 +56,7 @@ def directory_cases(folder: Path, trust: bool = False) -> list[Case]:
         folder: The directory.
         trust: Whether code that lies there may run.
     """
-    _require_config(folder)
+    read_config(Repository.of(folder))
     references = references_in(folder)
     if references:
         return repository_cases(folder, references, trust, partial(_case, folder))
@@ -71,7 +73,7 @@ def directory_case(folder: Path, class_name: str | None = None) -> Case:
     """
     if class_name is None:
         return directory_cases(folder)[0]
-    _require_config(folder)
+    read_config(Repository.of(folder))
     config, torch_class = _config(folder), _torch_class(class_name.removeprefix("TF"))
     wanted = config_class_of(torch_class)
     if not isinstance(config, wanted):
@@ -81,15 +83,6 @@ def directory_case(folder: Path, class_name: str | None = None) -> Case:
             try_next=f"keraform status {config.model_type}, which lists its classes",
         )
     return _case(folder, config, torch_class)
-
-
-def _require_config(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise KeraformError(
-            expected="a directory with config.json",
-            got=str(folder),
-            try_next=f"ls {folder}",
-        )
 
 
 def _config(folder: Path) -> Any:
