@@ -44,6 +44,33 @@ def test_point_10_export_has_a_signature(tmp_path):
     assert abs(found["logits"].numpy() - battery.array(model(inputs).logits)).max() < 1e-5
 
 
+@pytest.mark.slow
+def test_models_inside_and_outputs_inside_are_exported(tmp_path):
+    import tensorflow as tf
+    from transformers import CLIPConfig
+
+    import keraform
+
+    part = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+    part["num_attention_heads"] = 4
+    text = {**part, "vocab_size": 99, "eos_token_id": 98, "bos_token_id": 97, "pad_token_id": 1}
+    image = {**part, "image_size": 30, "patch_size": 10}
+    config = CLIPConfig(text_config=text, vision_config=image, projection_dim=16)
+    model = keraform.TFCLIPModel(config)
+    config.text_config.output_hidden_states = True
+    model.export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "saved"))
+    inputs = model.dummy_inputs
+    found = served.serve({name: tf.constant(value) for name, value in inputs.items()})
+    wanted = model(inputs)
+    for name, value in (
+        ("logits_per_text", wanted.logits_per_text),
+        ("text_model_output.pooler_output", wanted.text_model_output.pooler_output),
+        ("text_model_output.hidden_states.1", wanted.text_model_output.hidden_states[1]),
+    ):
+        assert abs(found[name].numpy() - battery.array(value)).max() < 1e-5
+
+
 def test_point_11_nothing_depends_on_autograph():
     import tensorflow as tf
 

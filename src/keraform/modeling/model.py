@@ -19,17 +19,17 @@ from keraform.runtime.layers.base import TorchLayer
 from keraform.runtime.outputs import ModelOutput
 
 _OWN_LOSS = "auto"
-_plain: contextvars.ContextVar[bool] = contextvars.ContextVar("plain_outputs", default=False)
+_flat: contextvars.ContextVar[bool] = contextvars.ContextVar("flat_outputs", default=False)
 
 
 @contextlib.contextmanager
-def plain_outputs() -> Iterator[None]:
-    """Models return plain dicts without None and caches inside, as graphs and exports need them."""
-    token = _plain.set(True)
+def _flat_outputs(are_flat: bool) -> Iterator[None]:
+    """Whether the next model that is called returns a flat dict, as signatures of exports need."""
+    token = _flat.set(are_flat)
     try:
         yield
     finally:
-        _plain.reset(token)
+        _flat.reset(token)
 
 
 def as_plain(outputs: Any) -> Any:
@@ -45,6 +45,16 @@ def as_plain(outputs: Any) -> Any:
         kept = [as_plain(value) for value in outputs]
         return type(outputs)(value for value in kept if value is not None)
     return outputs if keras.ops.is_tensor(outputs) or hasattr(outputs, "dtype") else None
+
+
+def _by_dotted_names(outputs: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The tensors of a plain output; those of tuples and inner outputs as `hidden_states.0`."""
+    if isinstance(outputs, dict | tuple | list):
+        inner = outputs if isinstance(outputs, dict) else dict(enumerate(outputs))
+        for key, value in inner.items():
+            yield from _by_dotted_names(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name or "output", outputs
 
 
 class Model(TorchLayer, keras.Model):
@@ -63,8 +73,11 @@ class Model(TorchLayer, keras.Model):
             adopt(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outputs = super().__call__(*args, **kwargs)
-        return as_plain(outputs) if _plain.get() else outputs
+        if not _flat.get():
+            return super().__call__(*args, **kwargs)
+        with _flat_outputs(False):  # models inside return what their callers expect
+            outputs = super().__call__(*args, **kwargs)
+        return dict(_by_dotted_names(as_plain(outputs)))
 
     __call__.autograph_info__ = {}  # noqa: RUF012
 
@@ -103,6 +116,9 @@ class Model(TorchLayer, keras.Model):
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> Any:
         """Exports with `input_signature`, unless one is given (`keras.Model.export`).
 
+        The artifact returns a flat dict of tensors; those of tuples and of inner outputs have
+        dotted names: `hidden_states.0`, `text_model_output.pooler_output`.
+
         Args:
             filepath: Where to write.
             format: One of Keras's formats.
@@ -110,7 +126,7 @@ class Model(TorchLayer, keras.Model):
         """
         if kwargs.get("input_signature") is None:
             kwargs["input_signature"] = [self.input_signature]
-        with plain_outputs():
+        with _flat_outputs(True):
             return super().export(filepath, format=format, **kwargs)
 
     def compile(
