@@ -13,6 +13,7 @@ from keras.src.losses.loss import scale_loss_for_distribution
 from keraform.errors import explain
 from keraform.hub.card import batch_size
 from keraform.modeling import labels, signature
+from keraform.modeling.batching import Batching
 from keraform.modeling.inputs import Arguments, plain, unpack_inputs
 from keraform.modeling.wrapping import adopt, is_foundation
 from keraform.runtime.layers.base import TorchLayer
@@ -47,7 +48,7 @@ def as_plain(outputs: Any) -> Any:
     return outputs if keras.ops.is_tensor(outputs) or hasattr(outputs, "dtype") else None
 
 
-class Model(TorchLayer, keras.Model):
+class Model(Batching, TorchLayer, keras.Model):
     """Base of all public models: a `keras.Model` that takes what tokenizers return.
 
     `main_layer` names the attribute that holds the base model in plain wrappers; weight keys leave

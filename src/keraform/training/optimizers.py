@@ -1,0 +1,184 @@
+"""AdamW as models are fine-tuned with it: biases and norms do not decay, and rates warm up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keraform.errors import KeraformError
+from keraform.training.schedules import WarmUp
+
+# Paths of biases and norms, as `Trainer.get_decay_parameter_names` (Transformers 5.23) knows them
+# by name; gamma and beta are what Keras calls the parameters of a norm.
+NO_DECAY = ("bias", "layernorm", "layer_norm", "rmsnorm", r"(^|/|_)norm(/|$)", "(gamma|beta)$")
+
+
+@keras.saving.register_keras_serializable("keraform.training.optimizers")
+class AdamWeightDecay(keras.optimizers.AdamW):
+    """Keras's AdamW with parameters left out of the decay by their paths, and torch's epsilon.
+
+    A path such as "tf_bert_model/bert/pooler/dense/bias" is made of the attributes of the model.
+    Keras adds epsilon to the root of the running average, torch to the root of the average without
+    bias; here it is torch's, so that both take the same steps.
+
+    Args:
+        learning_rate: A number or a schedule.
+        beta_1: For the average of the gradients.
+        beta_2: For the average of their squares.
+        epsilon: Keeps the division finite.
+        amsgrad: Use the largest average of squares so far.
+        weight_decay_rate: Each step takes `learning_rate * weight_decay_rate * parameter` away.
+        include_in_weight_decay: Regular expressions; what they find in a path decays in any case.
+        exclude_from_weight_decay: Regular expressions; what they find in a path, in upper or lower
+            case, does not decay.
+        name: Of the optimizer.
+        **kwargs: Of `keras.optimizers.AdamW`.
+
+    Reference:
+        - [Loshchilov and Hutter, 2019](https://arxiv.org/abs/1711.05101)
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        weight_decay_rate: float = 0.0,
+        include_in_weight_decay: Sequence[str] | None = None,
+        exclude_from_weight_decay: Sequence[str] | None = None,
+        name: str = "AdamWeightDecay",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            amsgrad=amsgrad,
+            name=name,
+            **kwargs,
+        )
+        self._always_decays = tuple(include_in_weight_decay or ())
+        self._never_decays = tuple(exclude_from_weight_decay or ())
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Makes the averages, and works out what decays.
+
+        Args:
+            variables: All that will be trained.
+        """
+        if not self.built:
+            self.exclude_from_weight_decay([v for v in variables if not self.decays(v.path)])
+        super().build(variables)
+
+    def decays(self, path: str) -> bool:
+        """Whether the parameter with this path decays.
+
+        Args:
+            path: Such as "tf_bert_model/bert/pooler/dense/bias".
+        """
+        if any(re.search(each, path, re.IGNORECASE) for each in self._always_decays):
+            return True
+        return not any(re.search(each, path, re.IGNORECASE) for each in self._never_decays)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """One step of one parameter.
+
+        Args:
+            gradient: Of the parameter's shape.
+            variable: The parameter.
+            learning_rate: A scalar.
+        """
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        epsilon: Any = self.epsilon
+        # m / (sqrt(v / c) + epsilon) == m * sqrt(c) / (sqrt(v) + epsilon * sqrt(c))
+        self.epsilon = epsilon * ops.sqrt(1 - ops.power(ops.cast(self.beta_2, step.dtype), step))
+        try:
+            super().update_step(gradient, variable, learning_rate)
+        finally:
+            self.epsilon = epsilon
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, for saving."""
+        config = super().get_config()
+        return {
+            **{name: value for name, value in config.items() if name != "weight_decay"},
+            "weight_decay_rate": self.weight_decay,
+            "include_in_weight_decay": list(self._always_decays),
+            "exclude_from_weight_decay": list(self._never_decays),
+        }
+
+
+def create_optimizer(
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: int,
+    min_lr_ratio: float = 0.0,
+    adam_beta1: float = 0.9,
+    adam_beta2: float = 0.999,
+    adam_epsilon: float = 1e-8,
+    adam_clipnorm: float | None = None,
+    adam_global_clipnorm: float | None = None,
+    weight_decay_rate: float = 0.0,
+    power: float = 1.0,
+    include_in_weight_decay: Sequence[str] | None = None,
+) -> tuple[AdamWeightDecay, keras.optimizers.schedules.LearningRateSchedule]:
+    """AdamW whose rate grows in a straight line, then falls to its smallest at the last step.
+
+    Biases and the parameters of norms do not decay.
+
+    Args:
+        init_lr: The rate at the end of the warm-up.
+        num_train_steps: All steps, those of the warm-up among them.
+        num_warmup_steps: The steps of the warm-up; 0 for none.
+        min_lr_ratio: What is left of the rate at the end.
+        adam_beta1: For the average of the gradients.
+        adam_beta2: For the average of their squares.
+        adam_epsilon: Keeps the division finite.
+        adam_clipnorm: The largest norm of one parameter's gradient.
+        adam_global_clipnorm: The largest norm of all gradients together.
+        weight_decay_rate: The decay, times the rate.
+        power: Of the polynomial that the rate falls by; 1 for a straight line.
+        include_in_weight_decay: Regular expressions for paths of parameters that decay although
+            they are biases or belong to norms.
+
+    Returns:
+        The optimizer, and its schedule.
+
+    Raises:
+        KeraformError: The warm-up takes all steps.
+
+    Example:
+        optimizer, schedule = create_optimizer(2e-5, num_train_steps=1000, num_warmup_steps=100)
+        model.compile(optimizer)
+    """
+    if num_warmup_steps >= num_train_steps:
+        raise KeraformError(
+            expected="a warm-up shorter than the training",
+            got=f"num_warmup_steps={num_warmup_steps}, num_train_steps={num_train_steps}",
+            try_next="num_train_steps=len(train_dataset) * epochs",
+        )
+    schedule = keras.optimizers.schedules.PolynomialDecay(
+        init_lr, num_train_steps - num_warmup_steps, init_lr * min_lr_ratio, power
+    )
+    if num_warmup_steps:
+        schedule = WarmUp(init_lr, schedule, num_warmup_steps)
+    optimizer = AdamWeightDecay(
+        schedule,
+        weight_decay_rate=weight_decay_rate,
+        beta_1=adam_beta1,
+        beta_2=adam_beta2,
+        epsilon=adam_epsilon,
+        clipnorm=adam_clipnorm,
+        global_clipnorm=adam_global_clipnorm,
+        exclude_from_weight_decay=NO_DECAY,
+        include_in_weight_decay=include_in_weight_decay,
+    )
+    return optimizer, schedule
