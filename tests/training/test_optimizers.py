@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import keras
@@ -19,7 +18,7 @@ from keraform.training.schedules import WarmUp
 from modeling import mini_bert
 
 RNG = np.random.default_rng(0)
-STEPS, WARMUP = 20, 5
+STEPS, WARMUP, RATE = 20, 5, 1e-3
 
 
 @pytest.fixture
@@ -29,24 +28,32 @@ def float64():
     keras.config.set_floatx("float32")
 
 
-@pytest.mark.parametrize("clip", [None, 0.5])
-def test_twenty_steps_are_torchs(float64, clip):
+# Keras's schedules compute in float32 whatever the model does: 1e-9 rather than 1e-12
+@pytest.mark.parametrize(
+    ("warmup", "clip", "limit"), [(WARMUP, None, 1e-9), (None, None, 1e-12), (None, 0.5, 1e-12)]
+)
+def test_twenty_steps_are_torchs(float64, warmup, clip, limit):
     shapes = {"kernel": (3, 4), "bias": (4,)}
     starts = {name: RNG.normal(size=shape) for name, shape in shapes.items()}
     # gradients near epsilon show where it is added
     gradients = [{k: RNG.normal(size=s) * 1e-6 for k, s in shapes.items()} for _ in range(STEPS)]
     scale = 1.0 if clip is None else 1e6
     ours = [keras.Variable(value, name=name) for name, value in starts.items()]
-    optimizer, _ = create_optimizer(
-        1e-2, STEPS, WARMUP, weight_decay_rate=0.1, adam_global_clipnorm=clip
+    _, schedule = create_optimizer(RATE, STEPS, WARMUP)
+    optimizer = AdamWeightDecay(
+        RATE if warmup is None else schedule,
+        epsilon=1e-8,
+        weight_decay_rate=0.125,
+        exclude_from_weight_decay=NO_DECAY,
+        global_clipnorm=clip,
     )
     theirs = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in starts.items()}
     groups = [
-        {"params": [theirs["kernel"]], "weight_decay": 0.1},
+        {"params": [theirs["kernel"]], "weight_decay": 0.125},
         {"params": [theirs["bias"]], "weight_decay": 0.0},
     ]
-    reference = torch.optim.AdamW(groups, lr=1e-2, eps=1e-8)
-    rates = get_linear_schedule_with_warmup(reference, WARMUP, STEPS)
+    reference = torch.optim.AdamW(groups, lr=RATE, eps=1e-8)
+    rates = get_linear_schedule_with_warmup(reference, WARMUP, STEPS) if warmup else None
     for step in gradients:
         optimizer.apply([step[each.name] * scale for each in ours], ours)
         for name, parameter in theirs.items():
@@ -56,20 +63,21 @@ def test_twenty_steps_are_torchs(float64, clip):
             for parameter in theirs.values():
                 parameter.grad *= min(1.0, clip / float(norm))
         reference.step()
-        rates.step()
+        if rates is not None:
+            rates.step()
     for each in ours:
         found, wanted = np.asarray(each), theirs[each.name].detach().numpy()
-        assert np.abs(found - starts[each.name]).max() > 0.01
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+        assert np.abs(found - starts[each.name]).max() > 4 * RATE
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=limit)
 
 
-def test_the_schedule_is_transformers(float64):
+def test_the_schedule_is_transformers():
     _, schedule = create_optimizer(3e-4, STEPS, WARMUP)
     parameter = torch.nn.Parameter(torch.zeros(1))
     reference = torch.optim.SGD([parameter], lr=3e-4)
     rates = get_linear_schedule_with_warmup(reference, WARMUP, STEPS)
     for step in range(STEPS):
-        assert float(schedule(step)) == pytest.approx(rates.get_last_lr()[0], rel=1e-12)
+        assert float(schedule(step)) == pytest.approx(rates.get_last_lr()[0], rel=1e-6)
         reference.step()
         rates.step()
     assert float(schedule(STEPS + 9)) == 0.0
@@ -79,7 +87,7 @@ def test_other_ends_powers_and_no_warm_up():
     _, schedule = create_optimizer(1.0, 10, 0, min_lr_ratio=0.1, power=2.0)
     assert isinstance(schedule, keras.optimizers.schedules.PolynomialDecay)
     assert [float(schedule(step)) for step in (0, 5, 10)] == pytest.approx([1.0, 0.325, 0.1])
-    warm_up = WarmUp(1.0, lambda step: step * 0.0 + 7.0, 4, power=2.0)
+    warm_up = WarmUp(1.0, lambda step: 7.0, 4, power=2.0)
     assert [float(warm_up(step)) for step in (0, 2, 4)] == pytest.approx([0.0, 0.25, 7.0])
     with pytest.raises(KeraformError, match="got: num_warmup_steps=10, num_train_steps=10"):
         create_optimizer(1.0, 10, 10)
@@ -162,26 +170,30 @@ def test_what_decays_can_be_chosen():
     assert keraform.create_optimizer is create_optimizer and keraform.WarmUp is WarmUp
 
 
+# Keras on its own variables
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
 def test_a_saved_model_keeps_optimizer_and_schedule(tmp_path):
-    optimizer, _ = create_optimizer(0.1, 10, 2, weight_decay_rate=0.5, include_in_weight_decay=["x"])
+    optimizer, _ = create_optimizer(
+        0.1, 10, 2, weight_decay_rate=0.5, include_in_weight_decay=["x"]
+    )
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.compile(optimizer, "mse")
     model.train_on_batch(np.ones((2, 2)), np.zeros((2, 2)))
     model.save(tmp_path / "model.keras")
-    code = (
-        "import sys, keraform, keras, numpy as np\n"
-        "model = keras.saving.load_model(sys.argv[1])\n"
-        "print(type(model.optimizer).__module__, int(model.optimizer.iterations))\n"
-        "model.train_on_batch(np.ones((2, 2)), np.zeros((2, 2)))\n"
-        "np.save(sys.argv[2], model.get_weights()[0])\n"
-    )
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.optimizer.get_config() == optimizer.get_config()
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "model.keras", tmp_path / "kernel.npy"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.split() == ["keraform.training.optimizers", "1"], done.stderr[-2000:]
-    model.train_on_batch(np.ones((2, 2)), np.zeros((2, 2)))
-    np.testing.assert_array_equal(np.load(tmp_path / "kernel.npy"), model.get_weights()[0])
+    assert int(again.optimizer.iterations) == 1
+    for each in (model, again):
+        each.train_on_batch(np.ones((2, 2)), np.zeros((2, 2)))
+    np.testing.assert_array_equal(model.get_weights()[0], again.get_weights()[0])
+
+
+def test_saved_names_are_found_before_anything_is_imported(monkeypatch):
+    saved = keras.saving.serialize_keras_object(create_optimizer(0.1, 10, 2)[0])
+    for name in ("optimizers", "schedules"):
+        monkeypatch.delitem(sys.modules, f"keraform.training.{name}")
+    for known in ("optimizers>AdamWeightDecay", "schedules>WarmUp"):
+        monkeypatch.delitem(keras.saving.get_custom_objects(), f"keraform.training.{known}")
+    found = keras.saving.deserialize_keras_object(saved)
+    assert type(found).__module__ == "keraform.training.optimizers"
+    assert type(found) is not AdamWeightDecay and type(found._learning_rate) is not WarmUp

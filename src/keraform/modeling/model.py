@@ -251,6 +251,8 @@ class Model(Batching, TorchLayer, keras.Model):
         if kwargs.get("validation_data") is not None:
             kwargs["validation_data"] = plain(kwargs["validation_data"])
         self.__dict__["_batch_size"] = batch_size(x, kwargs.get("batch_size"))
+        if hasattr(x, "element_spec"):  # Keras warns that it does not shuffle a tf.data.Dataset
+            kwargs.setdefault("shuffle", False)
         return super().fit(plain(x), plain(y), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:

@@ -135,10 +135,10 @@ class _Collate:
     def __init__(
         self, tokenizer: Any, collate_fn: Any, arguments: dict[str, Any], taken: Taken
     ) -> None:
-        self.is_own, self.pads = collate_fn is None, tokenizer is not None
-        if collate_fn is None:
-            usual = DataCollatorWithPadding(tokenizer) if self.pads else DefaultDataCollator()
-            collate_fn = usual
+        self.is_own, self.tokenizer = collate_fn is None, tokenizer
+        if collate_fn is None and tokenizer is not None:
+            collate_fn = DataCollatorWithPadding(tokenizer)
+        collate_fn = collate_fn or DefaultDataCollator()
         if hasattr(collate_fn, "return_tensors"):
             collate_fn = copy.copy(collate_fn)
             collate_fn.return_tensors = "np"
@@ -151,31 +151,34 @@ class _Collate:
         return twin
 
     def __call__(self, rows: list[Row]) -> tuple[dict[str, Any], dict[str, Any]]:
-        try:
-            return self.taken.split(self.function(rows, **self.arguments))
-        except (ValueError, TypeError) as error:
-            uneven = _uneven(rows) if self.is_own else {}
-            if not uneven:
-                raise
-            raise KeraformError(
-                expected="rows of one length, or something that pads them",
-                got="; ".join(f"{name} of lengths {sizes}" for name, sizes in uneven.items()),
-                try_next="collate_fn=keraform.DataCollatorForTokenClassification(tokenizer), or "
-                "DataCollatorForSeq2Seq, which pad labels"
-                if self.pads
-                else "prepare_tf_dataset(dataset, tokenizer=tokenizer)",
-            ) from error
+        if self.is_own:
+            self._check_lengths(rows)
+        return self.taken.split(self.function(rows, **self.arguments))
+
+    def _check_lengths(self, rows: list[Row]) -> None:
+        """Says which values nothing pads, for the collators that are used if none is given."""
+        padded = self.tokenizer.model_input_names if self.tokenizer is not None else ()
+        uneven = {name: sizes for name, sizes in _lengths(rows).items() if len(sizes) > 1}
+        found = [
+            f"{name} of lengths {sizes}" for name, sizes in uneven.items() if name not in padded
+        ]
+        if not found:
+            return
+        raise KeraformError(
+            expected="rows of one length, or something that pads them",
+            got="; ".join(found),
+            try_next="prepare_tf_dataset(dataset, tokenizer=tokenizer)"
+            if self.tokenizer is None
+            else "collate_fn=keraform.DataCollatorForTokenClassification(tokenizer), or "
+            "DataCollatorForSeq2Seq, which pad labels",
+        )
 
 
-def _uneven(rows: list[Row]) -> dict[str, str]:
-    found = {}
-    for name in rows[0]:
-        values = [row[name] for row in rows]
-        if all(hasattr(value, "__len__") and not isinstance(value, str) for value in values):
-            sizes = sorted({len(value) for value in values})
-            if len(sizes) > 1:
-                found[name] = ", ".join(map(str, sizes))
-    return found
+def _lengths(rows: list[Row]) -> dict[str, list[int]]:
+    """The lengths that values have, by name."""
+    return {
+        name: sorted({len(row[name]) for row in rows if np.ndim(row[name])}) for name in rows[0]
+    }
 
 
 def _count(rows: Indexed | Streamed, batch_size: int, drop: bool) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -19,11 +20,11 @@ NO_DECAY = ("bias", "layernorm", "layer_norm", "rmsnorm", r"(^|/|_)norm(/|$)", "
 
 @keras.saving.register_keras_serializable("keraform.training.optimizers")
 class AdamWeightDecay(keras.optimizers.AdamW):
-    """Keras's AdamW with parameters left out of the decay by their paths, and torch's epsilon.
+    """Keras's AdamW with torch's steps, and parameters left out of the decay by their paths.
 
     A path such as "tf_bert_model/bert/pooler/dense/bias" is made of the attributes of the model.
-    Keras adds epsilon to the root of the running average, torch to the root of the average without
-    bias; here it is torch's, so that both take the same steps.
+    Steps are torch's: epsilon is added to the root of the average without bias, where Keras adds it
+    to the one with, and the bias is computed without cancellation.
 
     Args:
         learning_rate: A number or a schedule.
@@ -96,14 +97,20 @@ class AdamWeightDecay(keras.optimizers.AdamW):
             variable: The parameter.
             learning_rate: A scalar.
         """
+        rate, gradient = (ops.cast(each, variable.dtype) for each in (learning_rate, gradient))
         step = ops.cast(self.iterations + 1, variable.dtype)
-        epsilon: Any = self.epsilon
-        # m / (sqrt(v / c) + epsilon) == m * sqrt(c) / (sqrt(v) + epsilon * sqrt(c))
-        self.epsilon = epsilon * ops.sqrt(1 - ops.power(ops.cast(self.beta_2, step.dtype), step))
-        try:
-            super().update_step(gradient, variable, learning_rate)
-        finally:
-            self.epsilon = epsilon
+        index = self._get_variable_index(variable)
+        mean, square = self._momentums[index], self._velocities[index]
+        # as functions: the gradient of a table may be sparse
+        self.assign_add(mean, ops.multiply(ops.subtract(gradient, mean), 1 - self.beta_1))
+        change = ops.subtract(ops.square(gradient), square)
+        self.assign_add(square, ops.multiply(change, 1 - self.beta_2))
+        if self.amsgrad:
+            largest = self._velocity_hats[index]
+            self.assign(largest, ops.maximum(largest, square))
+            square = largest
+        root = ops.sqrt(square / _missing(self.beta_2, step))
+        self.assign_sub(variable, rate / _missing(self.beta_1, step) * mean / (root + self.epsilon))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, for saving."""
@@ -114,6 +121,11 @@ class AdamWeightDecay(keras.optimizers.AdamW):
             "include_in_weight_decay": list(self._always_decays),
             "exclude_from_weight_decay": list(self._never_decays),
         }
+
+
+def _missing(beta: float, step: Any) -> Any:
+    """1 - beta ** step; written out, it would lose five digits where beta is next to 1."""
+    return -ops.expm1(step * (math.log(beta) if beta > 0 else -math.inf))
 
 
 def create_optimizer(

@@ -44,7 +44,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         Args:
             step: The number of updates before this one.
         """
-        with keras.ops.name_scope(self.name or "WarmUp"):
+        with keras.name_scope(self.name or "WarmUp"):
             peak = keras.ops.convert_to_tensor(self.initial_learning_rate)
             done = keras.ops.cast(step, peak.dtype) / max(self.warmup_steps, 1)
             later = keras.ops.maximum(step - self.warmup_steps, 0)

@@ -30,8 +30,8 @@ class PushToHubCallback(keras.callbacks.Callback):
 
     One upload at a time: while one runs, the model is saved and not pushed; the next save, or the
     end of the training, pushes it. What fails is said, stops nothing, and is tried again with the
-    next save. At the end the model is saved and pushed once more, and `fit` waits for that. The last
-    state is in `output_dir` in any case.
+    next save. At the end the model is saved and pushed once more, and `fit` waits for that. In any
+    case the last state is in `output_dir`.
 
     Args:
         output_dir: Where the model is saved; all files there go along, but for hidden ones.
