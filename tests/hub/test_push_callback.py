@@ -73,11 +73,11 @@ def test_a_training_is_pushed_with_its_history(login, tmp_path):
     config = mini_bert.tiny_config(num_hidden_layers=1)
     model = mini_bert.TFBertForSequenceClassification(config)
     optimizer, _ = keraform.create_optimizer(1e-3, 4, 1)
-    model.compile(optimizer, metrics=["accuracy"])
+    model.compile(optimizer, metrics=["accuracy"], run_eagerly=True)
     callback = keraform.PushToHubCallback(
         tmp_path / "tiny", checkpoint=True, dataset="rows", license="mit"
     )
-    found = model.fit(inputs, labels, batch_size=4, epochs=2, verbose=0, callbacks=[callback])
+    found = model.fit(inputs, labels, batch_size=8, epochs=2, verbose=0, callbacks=[callback])
     assert callback.failure is None and callback.hub_model_id == NAME
     assert pushed() == weights(model) == pushed(tmp_path / "tiny")
     files = login.files(NAME)
@@ -87,7 +87,7 @@ def test_a_training_is_pushed_with_its_history(login, tmp_path):
     assert not [name for name in files if "push-" in name or "saving" in name]
     assert json.loads(files["checkpoint/training.json"]) == {"initial_epoch": 2}
     again = keras.saving.load_model(tmp_path / "tiny" / "checkpoint" / "model.keras")
-    assert weights(again) == weights(model) and int(again.optimizer.iterations) == 4
+    assert weights(again) == weights(model) and int(again.optimizer.iterations) == 2
     assert messages(login)[-1].startswith(("End of training", "Training in progress, epoch"))
 
 

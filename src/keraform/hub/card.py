@@ -47,14 +47,13 @@ class TrainingRun:
     measured: dict[str, list[float]]
 
     @classmethod
-    def of(cls, model: Any, history: Any = None) -> TrainingRun | None:
+    def of(cls, model: Any) -> TrainingRun | None:
         """The last one of a model; None when it was not trained for a whole epoch.
 
         Args:
             model: A Keras model.
-            history: A Keras history; the model's own, if not given.
         """
-        history = history or getattr(model, "history", None)
+        history = getattr(model, "history", None)
         if history is None or not history.history:
             return None
         known = _optimizer(model.optimizer) if model.optimizer is not None else {}

@@ -99,7 +99,6 @@ class Sharing:
         *,
         plot: bool = False,
         overwrite: bool = False,
-        history: keras.callbacks.History | None = None,
     ) -> None:
         """Writes README.md with what is known of the model: how the last `fit` went, and on what.
 
@@ -120,7 +119,6 @@ class Sharing:
             dataset_args: Their configurations.
             plot: Also draw the history, where matplotlib is installed.
             overwrite: Replace a README.md that is there.
-            history: Of the training; the model's own, if not given.
 
         Raises:
             KeraformError: There is a README.md, and it is not to be replaced.
@@ -133,7 +131,7 @@ class Sharing:
                 got="one, which may be somebody's work",
                 try_next="create_model_card(..., overwrite=True), or another directory",
             )
-        run = card.TrainingRun.of(self, history)
+        run = card.TrainingRun.of(self)
         source = self.__dict__.get("_loaded_from")
         if finetuned_from is None and source is not None and not os.path.isabs(source.name):
             finetuned_from = source.name

@@ -83,7 +83,7 @@ class PushToHubCallback(keras.callbacks.Callback):
             shutil.rmtree(left)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begins a history: Keras's own gets to know of an epoch only after its other callbacks.
+        """Begins a history for the card: Keras's own hears of an epoch after all other callbacks.
 
         Args:
             logs: Not used.
@@ -95,6 +95,7 @@ class PushToHubCallback(keras.callbacks.Callback):
                 try_next="keras.callbacks.ModelCheckpoint, or push its parts with push_to_hub",
             )
         self._history = keras.callbacks.History()
+        self._history.set_model(self.model)
         self._history.set_params(self.params)
         self._history.on_train_begin()
         self._executor = ThreadPoolExecutor(1, "push-to-hub")
@@ -154,7 +155,6 @@ class PushToHubCallback(keras.callbacks.Callback):
                 self.output_dir,
                 self.hub_model_id.split("/")[-1],
                 overwrite=True,
-                history=self._history,
                 **self.model_card_args,
             )
         if self._upload is None or self._upload.done():
