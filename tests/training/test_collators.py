@@ -119,18 +119,23 @@ def test_a_masked_language_model_predicts_15_percent():
     assert causal["labels"].tolist() == [[1, 7, 2, -100, -100], [1, 7, 8, 9, 2]]
 
 
-def test_whole_words_are_masked():
-    texts = ["abc de fghij k"] * 30
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_whole_words_are_masked(side):
+    texts = ["abc de fghij k"] * 30 + ["abc"] * 2
     rows = TOKENIZER(texts, return_offsets_mapping=True, return_special_tokens_mask=True)
     rows = [{name: rows[name][n] for name in rows} for n in range(len(texts))]
-    make = collator("DataCollatorForWholeWordMask", seed=0, mlm_probability=0.4)
+    make = keraform.DataCollatorForWholeWordMask(
+        tiny_tokenizer(padding_side=side), seed=0, mlm_probability=0.4, pad_to_multiple_of=4
+    )
     found = make(rows)
-    assert "offset_mapping" not in found
+    assert "offset_mapping" not in found and found["input_ids"].shape == (32, 16)
+    found = {k: v[:, -13:] if side == "left" else v[:, :13] for k, v in found.items()}
+    assert (found["input_ids"][30:] == 0).sum() > 14
     masked = found["input_ids"] == 3
     words = [[1, 2, 3], [4, 5], [6, 7, 8, 9, 10], [11]]
     for word in words:
-        assert (masked[:, word].all(axis=1) == masked[:, word].any(axis=1)).all()
-    assert 0.2 < masked[:, 1].mean() < 0.6 and not masked[:, [0, -1]].any()
+        assert (masked[:30, word].all(axis=1) == masked[:30, word].any(axis=1)).all()
+    assert 0.2 < masked[:30, 1].mean() < 0.6 and not masked[:, [0, -1]].any()
     with pytest.raises(KeraformError, match="return_offsets_mapping=True"):
         make(ROWS)
 

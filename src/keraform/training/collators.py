@@ -110,13 +110,27 @@ class DataCollatorForLanguageModeling(_OnArrays, upstream.DataCollatorForLanguag
             features: Its rows.
             return_tensors: "np", "tf" or "pt"; None for the collator's own.
         """
-        if self.whole_word_mask and "offset_mapping" not in features[0]:
+        return super().__call__(
+            self._with_offsets(features) if self.whole_word_mask else features, return_tensors
+        )
+
+    def _with_offsets(self, features: Rows) -> Rows:
+        """Rows whose offsets are as long as the tokenizer will make their ids."""
+        if "offset_mapping" not in features[0]:
             raise KeraformError(
                 expected="the column offset_mapping, which tells words apart",
                 got=", ".join(features[0]),
                 try_next="tokenizer(text, return_offsets_mapping=True) with a fast tokenizer",
             )
-        return super().__call__(features, return_tensors)
+        step = self.pad_to_multiple_of or 1
+        length = -(-max(len(row["input_ids"]) for row in features) // step) * step
+        padded = []
+        for row in features:
+            missing = length - len(row["offset_mapping"])
+            sides = (0, missing) if self.tokenizer.padding_side == "right" else (missing, 0)
+            offsets = np.pad(np.asarray(row["offset_mapping"]), (sides, (0, 0)))
+            padded.append({**row, "offset_mapping": offsets})
+        return padded
 
 
 @dataclass

@@ -114,10 +114,10 @@ def batches(
     collate = _Collate(tokenizer, collate_fn, collate_fn_args or {}, taken)
     specs = _specs(rows, copy.copy(collate), batch_size if drop else None)
     count = _count(rows, batch_size, drop)
-    epochs, seed = itertools.count(), int(np.random.randint(2**31))
+    epochs, seed = itertools.count(), int(np.random.randint(2**31)) if shuffle else None
 
     def generate() -> Iterator[Any]:
-        order = (seed, next(epochs)) if shuffle else None
+        order = None if seed is None else (seed, next(epochs))
         for group in rows.batches(batch_size, order):
             if len(group) == batch_size or not drop:
                 yield _presented(_cast(collate(group), specs), taken)

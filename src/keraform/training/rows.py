@@ -120,12 +120,12 @@ def rows_of(data: Any, main_input: str, choose: Choose) -> Indexed | Streamed:
         keep = choose(_names(data[0]))
         return Indexed(len(data), lambda places: [_only(data[place], keep) for place in places])
     if not hasattr(data, "__iter__") or iter(data) is data:
+        once = ", which gives them once" if hasattr(data, "__iter__") else ""
         raise KeraformError(
             expected="rows that can be read again in each epoch",
-            got=f"{type(data).__name__}, which gives them once" if hasattr(data, "__iter__")
-            else type(data).__name__,
+            got=f"{type(data).__name__}{once}",
             try_next="datasets.IterableDataset.from_generator(function_that_yields_rows)",
-        )  # fmt: skip
+        )
     return _of_stream(data, choose)
 
 
