@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 from transformers.optimization import get_linear_schedule_with_warmup
 
@@ -69,6 +70,20 @@ def test_twenty_steps_are_torchs(float64, warmup, clip, limit):
         found, wanted = np.asarray(each), theirs[each.name].detach().numpy()
         assert np.abs(found - starts[each.name]).max() > 4 * RATE
         np.testing.assert_allclose(found, wanted, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_repeated_tokens_count_together(clip):
+    slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([1, 3, 1]), (5, 1))
+    found = []
+    for gradient in (slices, tf.constant([[0.0], [4.0], [0.0], [2.0], [0.0]])):
+        table = keras.Variable(np.ones((5, 1), "float32"), name="embeddings")
+        optimizer = AdamWeightDecay(0.1, epsilon=1e-2, global_clipnorm=clip)
+        for _ in range(2):
+            optimizer.apply([gradient], [table])
+        found.append(np.asarray(table))
+    np.testing.assert_array_equal(*found)
+    assert (found[0] < 1).sum() == 2
 
 
 def test_the_schedule_is_transformers():

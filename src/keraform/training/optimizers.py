@@ -89,6 +89,18 @@ class AdamWeightDecay(keras.optimizers.AdamW):
             return True
         return not any(re.search(each, path, re.IGNORECASE) for each in self._never_decays)
 
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """One step of all parameters.
+
+        The gradient of an embedding comes from TensorFlow as slices, one for each token, and Keras
+        would square those of a repeated token before it adds them up.
+
+        Args:
+            grads: A gradient for each parameter; None for none.
+            trainable_variables: The parameters, if the optimizer does not know them yet.
+        """
+        super().apply([_dense(each) for each in grads], trainable_variables)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step of one parameter.
 
@@ -101,10 +113,8 @@ class AdamWeightDecay(keras.optimizers.AdamW):
         step = ops.cast(self.iterations + 1, variable.dtype)
         index = self._get_variable_index(variable)
         mean, square = self._momentums[index], self._velocities[index]
-        # as functions: the gradient of a table may be sparse
-        self.assign_add(mean, ops.multiply(ops.subtract(gradient, mean), 1 - self.beta_1))
-        change = ops.subtract(ops.square(gradient), square)
-        self.assign_add(square, ops.multiply(change, 1 - self.beta_2))
+        self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
+        self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
         if self.amsgrad:
             largest = self._velocity_hats[index]
             self.assign(largest, ops.maximum(largest, square))
@@ -121,6 +131,14 @@ class AdamWeightDecay(keras.optimizers.AdamW):
             "include_in_weight_decay": list(self._always_decays),
             "exclude_from_weight_decay": list(self._never_decays),
         }
+
+
+def _dense(gradient: Any) -> Any:
+    if keras.backend.backend() != "tensorflow":
+        return gradient
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
 def _missing(beta: float, step: Any) -> Any:
