@@ -1,4 +1,4 @@
-"""Lets `keras.saving.load_model` find ports by the names in saved files."""
+"""Lets `keras.saving.load_model` find ports and optimizers by the names in saved files."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from types import ModuleType
 from typing import Any
 
 _KERAS_TABLE = "keras.src.saving.object_registration"
-_PORTS = "keraform.models."
+_PACKAGES = ("keraform.models.", "keraform.training.")
 
 
 class CustomObjects(dict):
-    """Keras's table of registered classes, which imports a port when its name is asked for."""
+    """Keras's table of registered classes, which imports one of ours when its name is asked for."""
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or _import_port(name)
+        return super().__contains__(name) or _import_class(name)
 
 
-def _import_port(name: object) -> bool:
+def _import_class(name: object) -> bool:
     """Imports the class of "keraform.models.bert>TFBertModel"; its definition registers it."""
-    if not isinstance(name, str) or not name.startswith(_PORTS) or ">" not in name:
+    if not isinstance(name, str) or not name.startswith(_PACKAGES) or ">" not in name:
         return False
     package, _, cls = name.partition(">")
     try:

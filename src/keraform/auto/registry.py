@@ -25,6 +25,23 @@ COMPANIONS = (
     "GenerationConfig",
     "PreTrainedConfig",
 )
+# what users had for training, by the module that has it
+TRAINING = {
+    "AdamWeightDecay": "optimizers",
+    "DataCollatorForLanguageModeling": "collators",
+    "DataCollatorForMultipleChoice": "collators",
+    "DataCollatorForPermutationLanguageModeling": "collators",
+    "DataCollatorForSeq2Seq": "collators",
+    "DataCollatorForTokenClassification": "collators",
+    "DataCollatorForWholeWordMask": "collators",
+    "DataCollatorWithPadding": "collators",
+    "DefaultDataCollator": "collators",
+    "KerasMetricCallback": "callbacks",
+    "PushToHubCallback": "callbacks",
+    "WarmUp": "schedules",
+    "create_optimizer": "optimizers",
+    "default_data_collator": "collators",
+}
 _COMPANION_ENDINGS = ("Config", "Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor")
 
 
@@ -55,7 +72,8 @@ def ported_class(name: str) -> type:
 
 
 def resolve(name: str) -> Any:
-    """What `keraform.<name>` is: an Auto class, a ported class, or one of transformers' companions.
+    """What `keraform.<name>` is: an Auto class, a ported class, something for training, or one of
+    transformers' companions.
 
     Args:
         name: The attribute asked for.
@@ -69,6 +87,8 @@ def resolve(name: str) -> Any:
         return AutoMainLayer if name == "AutoMainLayer" else auto_class(name)
     if name.startswith(_PREFIX):
         return ported_class(name)
+    if name in TRAINING:
+        return getattr(importlib.import_module(f"keraform.training.{TRAINING[name]}"), name)
     if name in COMPANIONS or name.endswith(_COMPANION_ENDINGS):
         import transformers
 
@@ -91,7 +111,7 @@ def public_names() -> list[str]:
     classes = [f"{_PREFIX}{name}" for name in class_modules()]
     mains = [f"{_PREFIX}{name.removesuffix('Model')}{_MAIN}" for name in base_models()]
     autos = [f"{_PREFIX}{name}" for name in auto_tables()]
-    return sorted({*classes, *mains, *autos, *COMPANIONS})
+    return sorted({*classes, *mains, *autos, *COMPANIONS, *TRAINING})
 
 
 def _unknown(name: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from keraform.auto.registry import COMPANIONS, base_models
+from keraform.auto.registry import COMPANIONS, TRAINING, base_models
 from keraform.auto.tables import auto_names, class_modules, transformers_root
 from keraform.checkpoints.atomic import write_atomically
 
@@ -61,6 +61,10 @@ def _write(path: Path, text: str) -> None:
 def _package_stub(names: dict[str, list[str]]) -> str:
     lines = ["from keraform.auto.factory import AutoClass as AutoClass"]
     lines += [f"from transformers import {name} as {name}" for name in COMPANIONS]
+    lines += [
+        f"from keraform.training.{module} import {name} as {name}"
+        for name, module in TRAINING.items()
+    ]
     for folder, found in names.items():
         lines += [f"from keraform.models.{folder} import {name} as {name}" for name in found]
     lines += ["", "__version__: str"]

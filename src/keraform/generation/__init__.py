@@ -53,6 +53,8 @@ class GenerationMixin:
             f"`out.logits[:, -1]` and call the model on it with the cache that `out` holds."
         )
 
+    generate.is_refusal = True  # so that others can tell before they begin
+
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
         """Not in this release; see `generate`."""
         raise NotImplementedError(

@@ -13,6 +13,7 @@ from keras.src.losses.loss import scale_loss_for_distribution
 from keraform.errors import explain
 from keraform.hub.card import batch_size
 from keraform.modeling import labels, signature
+from keraform.modeling.batching import Batching
 from keraform.modeling.inputs import Arguments, plain, unpack_inputs
 from keraform.modeling.wrapping import adopt, is_foundation
 from keraform.runtime.layers.base import TorchLayer
@@ -57,7 +58,7 @@ def _by_dotted_names(outputs: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name or "output", outputs
 
 
-class Model(TorchLayer, keras.Model):
+class Model(Batching, TorchLayer, keras.Model):
     """Base of all public models: a `keras.Model` that takes what tokenizers return.
 
     `main_layer` names the attribute that holds the base model in plain wrappers; weight keys leave
@@ -266,6 +267,8 @@ class Model(TorchLayer, keras.Model):
         if kwargs.get("validation_data") is not None:
             kwargs["validation_data"] = plain(kwargs["validation_data"])
         self.__dict__["_batch_size"] = batch_size(x, kwargs.get("batch_size"))
+        if hasattr(x, "element_spec"):  # Keras warns that it does not shuffle a tf.data.Dataset
+            kwargs.setdefault("shuffle", False)
         return super().fit(plain(x), plain(y), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
