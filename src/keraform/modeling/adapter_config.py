@@ -51,7 +51,12 @@ _IRRELEVANT = frozenset(
 )
 # how A and B started; others have changed the model's own weights, too
 _STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
-_HEADS = ("classifier", "score")
+# what PEFT trains as a whole, by task
+_HEADS = {
+    "SEQ_CLS": ("classifier", "score"),
+    "TOKEN_CLS": ("classifier", "score"),
+    "QUESTION_ANS": ("qa_outputs",),
+}
 
 
 def check(fields: dict[str, Any], where: str) -> None:
@@ -72,12 +77,15 @@ def check(fields: dict[str, Any], where: str) -> None:
     ]
     if fields.get("init_lora_weights", True) not in _STARTS:
         asked.append(f"init_lora_weights={fields['init_lora_weights']!r}")
-    if kind == "LORA" and not asked:
+    if kind != "LORA":
+        asked = [f"peft_type={kind!r}"]
+    elif fields.get("use_dora"):
+        asked.insert(0, "DoRA")
+    if not asked:
         return
-    name = {True: "DoRA"}.get(bool(fields.get("use_dora")), "")
     raise KeraformError(
         expected=f"an adapter of plain LoRA in {where}",
-        got=", ".join([f"peft_type={kind!r}"] if kind != "LORA" else [name, *asked]).lstrip(", "),
+        got=", ".join(asked),
         try_next="merge it with PEFT: PeftModel.from_pretrained(...).merge_and_unload(), "
         "save_pretrained(directory), and load that directory",
     )
@@ -118,13 +126,15 @@ def _is_listed(names: str | Iterable[str] | None, path: str) -> bool:
     return any(path == name or path.endswith(f".{name}") for name in names or ())
 
 
-def is_head(name: str) -> bool:
-    """Whether `all-linear` leaves out a module of a classifier.
+def with_head(fields: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the task's head among the modules that are trained as a whole.
 
     Args:
-        name: The module's path.
+        fields: The configuration.
     """
-    return name in _HEADS
+    heads = _HEADS.get(fields.get("task_type") or "", ())
+    saved = dict.fromkeys([*(fields.get("modules_to_save") or ()), *heads])
+    return {**fields, "modules_to_save": list(saved) or None}
 
 
 def is_saved(fields: dict[str, Any], path: str) -> bool:

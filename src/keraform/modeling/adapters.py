@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from keras import ops
+from safetensors.numpy import save_file
 
-from keraform.checkpoints.atomic import as_open_makes
+from keraform.checkpoints.atomic import as_open_makes, replaced_together
 from keraform.checkpoints.json_files import read_object
 from keraform.checkpoints.safetensors_files import read_safetensors
 from keraform.checkpoints.save import stored
@@ -29,10 +30,10 @@ CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 _OLDER_NAME = "adapter_model.bin"
 _PREFIX = "base_model.model."
-# PEFT's names of A and B, and whether they are transposed here
+# PEFT's names of A and B, which it keeps transposed
 _FACTORS = {
-    "kernel": (("lora_A.weight", True), ("lora_B.weight", True)),
-    "embeddings": (("lora_embedding_A", True), ("lora_embedding_B", True)),
+    "kernel": ("lora_A.weight", "lora_B.weight"),
+    "embeddings": ("lora_embedding_A", "lora_embedding_B"),
 }
 
 
@@ -83,6 +84,7 @@ class Adapters:
             )
         if target_modules == adapter_config.ALL_LINEAR:
             fields["target_modules"] = _linear_paths(self, fields)
+        fields = adapter_config.with_head(fields)
         paths = [
             path
             for path, _ in named_layers(self)
@@ -95,7 +97,7 @@ class Adapters:
                 try_next="one of " + ", ".join(sorted({p.split(".")[-1] for p in _linear(self)})),
             )
         ranks = {path: adapter_config.rank(fields, path) for path in paths}
-        self._put_adapter(fields, ranks)
+        self._put_adapter("enable_lora", fields, ranks)
         return paths
 
     def load_adapter(
@@ -118,45 +120,23 @@ class Adapters:
         path = source.require(CONFIG_NAME)
         fields = read_object(path)
         adapter_config.check(fields, str(path))
-        file = source.find(WEIGHTS_NAME)
-        if file is not None:
-            tensors = read_safetensors([file])
-        else:
-            file = source.require(_OLDER_NAME)
-            tensors = read_torch_files([file])
-        factors, others = _sorted(tensors, str(file))
+        factors, others = _sorted(_read(source))
         known = dict(named_layers(self))
-        ranks = {}
-        for layer, found in factors.items():
-            if layer in known and isinstance(known[layer], LowRank):
-                ranks[layer] = _rank(known[layer], found, layer)
         weights = {weight.key: weight for weight in named_weights(self)}
-        unknown = [key for key in factors if key not in ranks]
-        unknown += [key for key in others if key not in weights]
-        if unknown:
-            raise KeraformError(
-                expected=f"an adapter of {type(self).__name__}, for dense layers and tables in it",
-                got=f"{file} with {', '.join(sorted(unknown)[:5])}"
-                + (f" and {len(unknown) - 5} others" if len(unknown) > 5 else ""),
-                try_next=f"the class it was made for ({fields.get('task_type') or 'see its card'})",
-            )
+        _check_keys(self, fields, factors, others, weights)
+        ranks = {path: _rank(known[path], found, path) for path, found in factors.items()}
         _check_whole(weights, others)
-        self._put_adapter(fields, ranks)
-        for layer, found in factors.items():
-            for factor, (name, _) in zip(
-                known[layer].lora_factors(), _FACTORS[known[layer].lora_attribute], strict=True
-            ):
+        self._put_adapter("load_adapter", fields, ranks)
+        for path, found in factors.items():
+            names = _FACTORS[known[path].lora_attribute]
+            for factor, name in zip(known[path].lora_factors(), names, strict=True):
                 settle(factor, np.transpose(found[name].read()))
         for key, tensor in others.items():
-            axes = weights[key].axes
-            value = tensor.read()
+            axes, value = weights[key].axes, tensor.read()
             settle(weights[key].variable, value if axes is None else np.transpose(value, axes))
         if not is_trainable:
-            for weight in named_weights(self):
-                weight.variable.trainable = False
-            for layer in ranks:
-                for factor in known[layer].lora_factors():
-                    factor.trainable = False
+            for variable in self.trainable_variables:
+                variable.trainable = False
 
     def save_adapter(self, save_directory: str | os.PathLike[str]) -> None:
         """Writes the adapter alone, so that PEFT and `load_adapter` read it.
@@ -167,8 +147,6 @@ class Adapters:
         Raises:
             KeraformError: The model has no adapter.
         """
-        from safetensors.numpy import save_file
-
         fields = self.__dict__.get("_adapter")
         if fields is None:
             raise KeraformError(
@@ -176,15 +154,14 @@ class Adapters:
                 got=f"a {type(self).__name__} without one",
                 try_next="model.enable_lora(rank=8), or save_pretrained(directory)",
             )
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
         state = {_PREFIX + key: value for key, value in _adapter_state(self, fields).items()}
-        save_file(state, folder / WEIGHTS_NAME, metadata={"format": "pt"})
-        as_open_makes(folder / WEIGHTS_NAME)
         base = fields.get("base_model_name_or_path") or self.name_or_path
         written = {**fields, "base_model_name_or_path": base, "inference_mode": True}
-        text = json.dumps(written, indent=2, sort_keys=True) + "\n"
-        (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+        with replaced_together(Path(save_directory), _is_adapter) as new:
+            save_file(state, new / WEIGHTS_NAME, metadata={"format": "pt"})
+            as_open_makes(new / WEIGHTS_NAME)
+            text = json.dumps(written, indent=2, sort_keys=True) + "\n"
+            (new / CONFIG_NAME).write_text(text, encoding="utf-8")
 
     def merge_lora(self) -> None:
         """Adds the updates to the weights, and takes LoRA away.
@@ -205,9 +182,9 @@ class Adapters:
         check_mergeable(self)
         super().save_own_variables(store)  # type: ignore[misc]
 
-    def _put_adapter(self, fields: dict[str, Any], ranks: dict[str, int]) -> None:
+    def _put_adapter(self, method: str, fields: dict[str, Any], ranks: dict[str, int]) -> None:
         """Gives layers their factors, and freezes everything that is not to be trained."""
-        require_fresh_optimizer(self, "enable_lora")
+        require_fresh_optimizer(self, method)
         known = dict(named_layers(self))
         wrong = [path for path in ranks if not isinstance(known[path], LowRank)]
         if self.__dict__.get("_adapter") is not None or wrong:
@@ -217,15 +194,13 @@ class Adapters:
                 or "a model that has one",
                 try_next="other target_modules" if wrong else "model.merge_lora() first",
             )
+        for path, rank in ranks.items():
+            known[path].check_lora(rank)
         for weight in named_weights(self):
             weight.variable.trainable = _is_trained(fields, weight, ranks)
         for path, rank in ranks.items():
-            layer = known[path]
-            trained = layer.bias.trainable if getattr(layer, "bias", None) is not None else None
-            layer.enable_lora(rank, adapter_config.alpha(fields, path, rank))
-            layer.lora_dropout = fields.get("lora_dropout") or 0.0
-            if trained is not None:
-                layer.bias.trainable = trained
+            known[path].enable_lora(rank, adapter_config.alpha(fields, path, rank))
+            known[path].lora_dropout = fields.get("lora_dropout") or 0.0
         self.__dict__["_adapter"] = fields
         name_weights(self)
         forget_functions(self)
@@ -237,15 +212,10 @@ def _linear(model: Any) -> list[str]:
 
 def _linear_paths(model: Any, fields: dict[str, Any]) -> list[str]:
     """All dense layers, without the output embeddings or the head of a classifier."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    found = []
-    for path, layer in named_layers(model):
-        is_head = layer is head or (
-            head is None and fields.get("task_type") == "SEQ_CLS" and adapter_config.is_head(path)
-        )
-        if isinstance(layer, layers.Dense) and not is_head:
-            found.append(path)
-    return found
+    output = model.get_output_embeddings()
+    heads = ("classifier", "score") if fields.get("task_type") == "SEQ_CLS" and not output else ()
+    known = dict(named_layers(model))
+    return [path for path in _linear(model) if known[path] is not output and path not in heads]
 
 
 def _is_trained(fields: dict[str, Any], weight: TorchWeight, ranks: dict[str, int]) -> bool:
@@ -271,7 +241,7 @@ def _adapter_state(model: Any, fields: dict[str, Any]) -> dict[str, np.ndarray]:
         if has_lora(layer):
             ranks[path] = layer.lora_rank
             names = _FACTORS[layer.lora_attribute]
-            for factor, (name, _) in zip(layer.lora_factors(), names, strict=True):
+            for factor, name in zip(layer.lora_factors(), names, strict=True):
                 value = ops.convert_to_numpy(read(factor))
                 state[f"{path}.{name}"] = np.ascontiguousarray(np.transpose(value))
     for weight in named_weights(model):
@@ -282,13 +252,25 @@ def _adapter_state(model: Any, fields: dict[str, Any]) -> dict[str, np.ndarray]:
     return state
 
 
+def _is_adapter(name: str) -> bool:
+    return name in (WEIGHTS_NAME, _OLDER_NAME)
+
+
+def _read(source: Repository) -> dict[str, StoredTensor]:
+    file = source.find(WEIGHTS_NAME)
+    if file is not None:
+        return read_safetensors([file])
+    older = source.find(_OLDER_NAME)
+    return read_torch_files([older or source.require(WEIGHTS_NAME)])
+
+
 def _sorted(
-    tensors: dict[str, StoredTensor], file: str
+    tensors: dict[str, StoredTensor],
 ) -> tuple[dict[str, dict[str, StoredTensor]], dict[str, StoredTensor]]:
     """The factors by layer and name, and the weights of the model itself by key."""
     factors: dict[str, dict[str, StoredTensor]] = {}
     others: dict[str, StoredTensor] = {}
-    names = [name for pair in _FACTORS.values() for name, _ in pair]
+    names = [name for pair in _FACTORS.values() for name in pair]
     for full, tensor in tensors.items():
         key = full.removeprefix(_PREFIX)
         name = next((name for name in names if key.endswith(f".{name}")), None)
@@ -300,16 +282,36 @@ def _sorted(
             others[key] = tensor
     if not factors:
         raise KeraformError(
-            expected=f"LoRA's factors (...lora_A.weight, ...lora_B.weight) in {file}",
+            expected="LoRA's factors (...lora_A.weight, ...lora_B.weight) in an adapter's weights",
             got=", ".join(list(tensors)[:5]) or "no tensors",
             try_next="the directory that PeftModel.save_pretrained wrote",
         )
     return factors, others
 
 
+def _check_keys(
+    model: Any,
+    fields: dict[str, Any],
+    factors: dict[str, Any],
+    others: dict[str, StoredTensor],
+    weights: dict[str, TorchWeight],
+) -> None:
+    """Makes sure that the model has everything that the adapter names."""
+    known = dict(named_layers(model))
+    unknown = [key for key in factors if not isinstance(known.get(key), LowRank)]
+    unknown += [key for key in others if key not in weights]
+    if unknown:
+        more = f" and {len(unknown) - 5} others" if len(unknown) > 5 else ""
+        raise KeraformError(
+            expected=f"an adapter of {type(model).__name__}, for dense layers and tables in it",
+            got=f"one with {', '.join(sorted(unknown)[:5])}{more}",
+            try_next=f"the class it was made for ({fields.get('task_type') or 'see its card'})",
+        )
+
+
 def _rank(layer: Any, found: dict[str, StoredTensor], path: str) -> int:
     """The rank of one layer's factors, whose shapes are checked."""
-    first, second = (found.get(name) for name, _ in _FACTORS[layer.lora_attribute])
+    first, second = (found.get(name) for name in _FACTORS[layer.lora_attribute])
     rows, columns = layer._lora_sides()
     if (
         first is None
@@ -340,8 +342,10 @@ def _check_whole(weights: dict[str, TorchWeight], others: dict[str, StoredTensor
             )
         for name, other in weights.items():
             if name != key and other.variable is weight.variable:
-                same = others.get(name)
-                if same is None or not np.array_equal(same.read(), tensor.read()):
+                # PEFT also writes tables that have LoRA, as they were
+                wanted = others[name] if name in others else stored(weight)
+                value = tensor.read()
+                if not np.array_equal(wanted.read().astype(value.dtype), value):
                     raise KeraformError(
                         expected=f"one value for {key} and {name}, which are tied",
                         got=f"another for {key} in {tensor.source}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 from keraform.errors import KeraformError
@@ -79,8 +80,10 @@ class Quantization:
 
     def _quantize_layers(self, modes: dict[str, str]) -> None:
         known = dict(named_layers(self))
-        for path, mode in modes.items():
-            known[path].quantize(mode, type_check=False)
+        with warnings.catch_warnings():  # of Keras, which hands NumPy its variables
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            for path, mode in modes.items():
+                known[path].quantize(mode, type_check=False)
         name_weights(self)
 
 

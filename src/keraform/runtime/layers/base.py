@@ -241,18 +241,12 @@ class TorchLayer(TorchTree, _KerasLayer):
         return ops.cast(value, policy.compute_dtype)
 
     def save_own_variables(self, store: Any) -> None:
-        if self._dtype_policy.quantization_mode is None and not self._has_lora():
-            variables = [*self._trainable_variables, *self._non_trainable_variables]
-            for index, variable in enumerate(variables):
-                store[str(index)] = ops.convert_to_numpy(read(variable))
-        else:
-            super().save_own_variables(store)
+        variables = [*self._trainable_variables, *self._non_trainable_variables]
+        for index, variable in enumerate(variables):
+            store[str(index)] = ops.convert_to_numpy(read(variable))
 
     def load_own_variables(self, store: Any) -> None:
-        if self._dtype_policy.quantization_mode is None and not self._has_lora():
-            keras.layers.Layer.load_own_variables(self, store)
-        else:
-            super().load_own_variables(store)
+        keras.layers.Layer.load_own_variables(self, store)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """A layer of its own, made as this one was and with its values, like torch's copies.
@@ -268,9 +262,6 @@ class TorchLayer(TorchTree, _KerasLayer):
             if old.variable._value is not None:  # no value is given while a model waits for a file
                 new.variable.assign(read(old.variable))
         return made
-
-    def _has_lora(self) -> bool:
-        return self.__dict__.get("lora_enabled", False)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's own arguments, whatever the Keras class above lists."""

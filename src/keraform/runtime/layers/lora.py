@@ -24,8 +24,8 @@ class LowRank:
     lora_attribute: ClassVar[str] = "kernel"
     lora_dropout: float = 0.0
     lora_enabled: bool
-    lora_rank: int | None
-    lora_alpha: float | None
+    lora_rank: Any
+    lora_alpha: Any
 
     def _lora_sides(self) -> tuple[int, int]:
         """The weight's rows and columns."""
@@ -51,17 +51,10 @@ class LowRank:
             b_initializer: Of the second; PEFT's when None.
 
         Raises:
-            KeraformError: The layer has LoRA already, or no number of at least 1 for a rank.
+            KeraformError: The layer has LoRA already or quantized weights, or the rank is no whole
+                number of at least 1.
         """
-        mode = self.dtype_policy.quantization_mode
-        if self.lora_enabled or mode is not None or int(rank) != rank or rank < 1:
-            got = "LoRA on it already" if self.lora_enabled else mode or f"rank={rank!r}"
-            raise KeraformError(
-                expected=f"a rank of at least 1, and a layer '{self.name}' that has neither LoRA "
-                "nor quantized weights",
-                got=got,
-                try_next="model.merge_lora() first" if self.lora_enabled else "enable_lora(rank=8)",
-            )
+        self.check_lora(rank)
         rows, columns = self._lora_sides()
         starts = self._lora_initializers()
         starts = (a_initializer or starts[0], b_initializer or starts[1])
@@ -79,6 +72,22 @@ class LowRank:
             weight.trainable = False
         self.lora_enabled, self.lora_rank = True, rank
         self.lora_alpha = rank if lora_alpha is None else lora_alpha
+
+    def check_lora(self, rank: int) -> None:
+        """Makes sure that `enable_lora(rank)` will work.
+
+        Raises:
+            KeraformError: As from `enable_lora`.
+        """
+        mode = self.dtype_policy.quantization_mode
+        if self.lora_enabled or mode is not None or int(rank) != rank or rank < 1:
+            got = "LoRA on it already" if self.lora_enabled else mode or f"rank={rank!r}"
+            raise KeraformError(
+                expected=f"a rank of at least 1, and a layer '{self.name}' that has neither LoRA "
+                "nor quantized weights",
+                got=got,
+                try_next="model.merge_lora() first" if self.lora_enabled else "enable_lora(rank=8)",
+            )
 
     def _lora_names(self) -> tuple[str, str]:
         return f"lora_{self.lora_attribute}_a", f"lora_{self.lora_attribute}_b"
@@ -118,7 +127,7 @@ class LowRank:
         return [each for each in variables if all(each is not factor for factor in factors)]
 
     def save_own_variables(self, store: Any) -> None:
-        if not self.lora_enabled or self.dtype_policy.quantization_mode is not None:
+        if not self.lora_enabled:
             super().save_own_variables(store)  # type: ignore[misc]
             return
         weight = own_variable(self, self.lora_attribute)
@@ -127,7 +136,7 @@ class LowRank:
             store[str(index)] = ops.convert_to_numpy(value)
 
     def load_own_variables(self, store: Any) -> None:
-        if not self.lora_enabled or self.dtype_policy.quantization_mode is not None:
+        if not self.lora_enabled:
             super().load_own_variables(store)  # type: ignore[misc]
             return
         for index, variable in enumerate(self._plain_variables()):
