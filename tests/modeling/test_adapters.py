@@ -114,7 +114,15 @@ def logits(model):
     return np.asarray(model({"input_ids": IDS}).logits)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case, marks=[] if case in ("list", "tied table and head") else pytest.mark.slow
+        )
+        for case in CASES
+    ],
+)
 def test_adapters_are_pefts(case, checkpoints, tmp_path):
     name, given = CASES[case]
     theirs = with_peft(checkpoints, name, given)

@@ -35,7 +35,9 @@ def logits(model):
     return np.asarray(model({"input_ids": IDS}).logits)
 
 
-@pytest.mark.parametrize("mode", LIMITS)
+@pytest.mark.parametrize(
+    "mode", ["int8", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("int4", "float8"))]
+)
 def test_quantized_models_are_near_and_come_back(mode, tmp_path):
     model = bert()
     expected = logits(model)

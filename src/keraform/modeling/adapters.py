@@ -117,9 +117,9 @@ class Adapters:
             KeraformError: Another kind than plain LoRA, or keys or shapes that are not the model's.
         """
         source = Repository.of(adapter, **kwargs)
-        path = source.require(CONFIG_NAME)
-        fields = read_object(path)
-        adapter_config.check(fields, str(path))
+        file = source.require(CONFIG_NAME)
+        fields = read_object(file)
+        adapter_config.check(fields, str(file))
         factors, others = _sorted(_read(source))
         known = dict(named_layers(self))
         weights = {weight.key: weight for weight in named_weights(self)}
