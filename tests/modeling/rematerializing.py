@@ -116,7 +116,13 @@ def compare(make: Callable, inputs, jits=(None, False), limit=1e-6, **kwargs):
 
 
 def gradients_with_dropout_are_those_without():
-    compare(bert, {"input_ids": IDS, "attention_mask": MASK, "labels": LABELS})
+    inputs = {"input_ids": IDS, "attention_mask": MASK, "labels": LABELS}
+    compare(bert, inputs, jits=(None,))
+
+
+def graphs_compute_the_same():
+    inputs = {"input_ids": IDS, "attention_mask": MASK, "labels": LABELS}
+    compare(bert, inputs, jits=(False,))
 
 
 def caches_stay_empty():
@@ -250,6 +256,7 @@ def switches_are_upstreams():
 
 CHECKS = [
     gradients_with_dropout_are_those_without,
+    graphs_compute_the_same,
     xla_computes_the_same,
     caches_stay_empty,
     watched_outputs_keep_their_gradients,

@@ -28,18 +28,20 @@ def weights(model):
     return [keras.ops.convert_to_numpy(read(variable)) for variable in model.weights]
 
 
+HOW = {
+    "eager": {"run_eagerly": True},
+    "graph": {"jit_compile": False},
+    "xla": {"jit_compile": True},
+}
+
+
 @pytest.mark.parametrize(
-    "half, jit",
-    [
-        ("float16", False),
-        pytest.param("float16", True, marks=pytest.mark.slow),
-        pytest.param("bfloat16", False, marks=pytest.mark.slow),
-        pytest.param("bfloat16", True, marks=pytest.mark.slow),
-    ],
+    "how", ["eager", *(pytest.param(how, marks=pytest.mark.slow) for how in ("graph", "xla"))]
 )
-def test_mixed_precision_learns(half, jit):
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_mixed_precision_learns(half, how):
     model = bert(f"mixed_{half}")
-    model.compile(keras.optimizers.Adam(0.01), jit_compile=jit)
+    model.compile(keras.optimizers.Adam(0.01), **HOW[how])
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (half == "float16")
     losses = model.fit(*data(), batch_size=4, epochs=6, verbose=0).history["loss"]
@@ -54,7 +56,9 @@ def test_accumulated_gradients_are_those_of_the_big_batch():
     found = []
     for steps, size in ((2, 2), (None, 4)):
         model = bert()
-        model.compile(keras.optimizers.SGD(0.5, gradient_accumulation_steps=steps))
+        model.compile(
+            keras.optimizers.SGD(0.5, gradient_accumulation_steps=steps), run_eagerly=True
+        )
         model.fit(*data(), batch_size=size, shuffle=False, verbose=0)
         found.append(weights(model))
     start = weights(bert())
@@ -67,7 +71,7 @@ def test_frozen_layers_stay_as_they_are():
     norm, dense = layers.BatchNormalization(3), layers.Dense(3, 1)
     model = keras.Model(given, dense(norm(given)))
     norm.trainable = False
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", run_eagerly=True)
     before = [keras.ops.convert_to_numpy(read(v)) for v in (*norm.weights, *dense.weights)]
     model.fit(np.random.default_rng(0).normal(3, 2, (8, 3)), np.ones((8, 1)), verbose=0)
     after = [keras.ops.convert_to_numpy(read(v)) for v in (*norm.weights, *dense.weights)]

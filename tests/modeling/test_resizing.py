@@ -113,7 +113,7 @@ def test_what_cannot_be_resized_is_said():
     for wrong in ({"new_num_tokens": 0}, {"new_num_tokens": 7.5}, {"pad_to_multiple_of": 0}):
         with pytest.raises(KeraformError, match="whole numbers of at least 1"):
             model.resize_token_embeddings(**wrong)
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     model.resize_token_embeddings(33)
     model.fit({"input_ids": IDS, "labels": IDS + 12}, verbose=0)
     with pytest.raises(KeraformError, match="Adam holds state of other weights"):
