@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SCRIPTS = ("forward", "eager_call", "loading", "translation")
+SCRIPTS = ("forward", "eager_call", "loading", "translation", "checkpointing")
 
 
 def run(repository, script, *options):

@@ -149,13 +149,6 @@ def test_keras3_point_1_modes_that_the_lean_call_does_not_run_are_refused_by_nam
         layer(data(2, 4))
 
 
-def test_keras3_point_3_rematerialisation_of_blocks_is_refused_by_name() -> None:
-    block = layers.GradientCheckpointingLayer(name="block")
-    block.gradient_checkpointing = True
-    with pytest.raises(NotImplementedError, match="gradient_checkpointing"):
-        block(data(2, 4))
-
-
 @pytest.mark.parametrize("make", [lambda: layers.Dense(4, 4), lambda: layers.Embedding(5, 4)])
 def test_keras3_point_4_quantize_is_refused_by_name_and_changes_nothing(make: Any) -> None:
     layer = make()

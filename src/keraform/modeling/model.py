@@ -293,16 +293,6 @@ class Model(Batching, TorchLayer, keras.Model):
         outputs = super().predict_on_batch(plain(x))
         return ModelOutput(outputs) if isinstance(outputs, dict) else outputs
 
-    def quantize(self, mode: str | None = None, *args: Any, **kwargs: Any) -> None:
-        """Not there yet."""
-        raise NotImplementedError(
-            explain(
-                "a model in float64, float32, bfloat16 or float16",
-                f"quantize({mode!r}) on {type(self).__name__}, which Keraform has not yet",
-                'from_pretrained(..., dtype="bfloat16")',
-            )
-        )
-
 
 def _is_delegated(inner: Any, name: str) -> bool:
     """Whether a wrapper takes an attribute from its main layer."""

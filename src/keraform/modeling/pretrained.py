@@ -14,6 +14,7 @@ from transformers import GenerationConfig, PreTrainedConfig
 
 from keraform.errors import explain
 from keraform.modeling import initialization, tying
+from keraform.modeling.adapters import Adapters
 from keraform.modeling.attention import choose_implementations
 from keraform.modeling.building import (
     deferred_values,
@@ -22,12 +23,16 @@ from keraform.modeling.building import (
     is_deferred,
     lay_out,
 )
+from keraform.modeling.checkpointing import GradientCheckpointing
 from keraform.modeling.embeddings import EmbeddingAccess
 from keraform.modeling.loading import Loading
+from keraform.modeling.quantizing import Quantization
+from keraform.modeling.resizing import Resizing
 from keraform.modeling.saving import Saving
 from keraform.modeling.serialization import Serializable
 from keraform.modeling.sharing import Sharing
 from keraform.runtime import layers
+from keraform.runtime.ops import seed_generator
 from keraform.runtime.tracing import is_tracing
 from keraform.runtime.tree import children, name_weights, named_layers, named_weights
 
@@ -41,7 +46,17 @@ _COLLECTED = (
 )
 
 
-class PreTrainedModel(Loading, Saving, Sharing, Serializable, EmbeddingAccess):
+class PreTrainedModel(
+    Loading,
+    Saving,
+    Sharing,
+    Serializable,
+    EmbeddingAccess,
+    GradientCheckpointing,
+    Resizing,
+    Adapters,
+    Quantization,
+):
     """Mixin of all pretrained models, before `MainLayer` or `Model` among the bases.
 
     Class attributes have upstream's names and meanings: `base_model_prefix`, `main_input_name`,
@@ -99,12 +114,23 @@ class PreTrainedModel(Loading, Saving, Sharing, Serializable, EmbeddingAccess):
                 )
             )
         super().__init__(**kwargs)
+        if keras.backend.backend() == "jax":  # which traces no state but the model's own
+            self._random_numbers = keras.random.SeedGenerator()
         self.config = config
         self.name_or_path = config.name_or_path
         self.loss_type = _loss_type(type(self))
         choose_implementations(config)
         if self.can_generate():
             self.generation_config = _generation_config(type(self), config)
+
+    def _named_call(self, *args: Any, **kwargs: Any) -> Any:
+        with seed_generator(self.__dict__.get("_random_numbers")):
+            return super()._named_call(*args, **kwargs)  # type: ignore[misc]
+
+    def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's call of a pure function, in which models draw from a generator of their own."""
+        with seed_generator(self.__dict__.get("_random_numbers")):
+            return super().stateless_call(*args, **kwargs)  # type: ignore[misc]
 
     def post_init(self) -> None:
         """Ends a constructor: collects what inner models declare, sets weights, ties them."""
@@ -119,6 +145,11 @@ class PreTrainedModel(Loading, Saving, Sharing, Serializable, EmbeddingAccess):
             setattr(self, name, found)
         self.init_weights()
         name_weights(self)
+        if self.supports_gradient_checkpointing and getattr(
+            self.config, "gradient_checkpointing", False
+        ):
+            self.gradient_checkpointing_enable()
+            del self.config.gradient_checkpointing  # as upstream: a switch, not a property
         if keras.distribution.distribution() is not None and not is_deferred():
             lay_out(keras.layers.Layer.variables.fget(self))
 
@@ -250,39 +281,6 @@ class PreTrainedModel(Loading, Saving, Sharing, Serializable, EmbeddingAccess):
                 type(self).__name__,
                 pad,
             )
-
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> Any:
-        """Not there yet."""
-        raise NotImplementedError(
-            explain(
-                "a model with the vocabulary it was made with",
-                f"resize_token_embeddings on {type(self).__name__}, which Keraform has not yet",
-                "from_config with another vocab_size",
-            )
-        )
-
-    @property
-    def is_activation_checkpointing(self) -> bool:
-        """Whether activations are recomputed in the backward pass (never, for now)."""
-        return False
-
-    @property
-    def is_gradient_checkpointing(self) -> bool:
-        """The older name of `is_activation_checkpointing`."""
-        return self.is_activation_checkpointing
-
-    def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
-        """Not there yet."""
-        raise NotImplementedError(
-            explain(
-                "a model that keeps its activations",
-                f"gradient_checkpointing_enable on {type(self).__name__}, not there yet",
-                "a smaller batch, or compile(..., steps_per_execution=1)",
-            )
-        )
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Does nothing: activations are never recomputed."""
 
     def add_model_tags(self, tags: list[str] | str) -> None:
         """Adds tags for the model's card.

@@ -53,6 +53,7 @@ class Serializable:
                         "save_pretrained, which needs the configuration and the weights only",
                     )
                 )
+        quantized = self._quantized()
         return {
             "name": self.name,
             "trainable": self.trainable,
@@ -60,6 +61,7 @@ class Serializable:
             "model_type": self.config.model_type,
             "config": json.loads(self.config.to_json_string(use_diff=False)),
             "arguments": dict(self.__dict__[_ARGUMENTS]),
+            **({"quantized": quantized} if quantized else {}),
         }
 
     @classmethod
@@ -80,7 +82,9 @@ class Serializable:
         policy = keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype
         given = {name: config[name] for name in ("name", "trainable") if name in config}
         with dtype_scope(policy):
-            return cls(settings, **config["arguments"], **given)
+            model = cls(settings, **config["arguments"], **given)
+        model._quantize_layers(config.get("quantized", {}))
+        return model
 
 
 def _config_class(cls: type, model_type: str) -> type[PreTrainedConfig]:

@@ -74,6 +74,7 @@ class TorchTree(NameOwner):
         tensors; a dtype that the model names is lifted with its casts.
         """
         if shape is not None:
+            shape = shape.as_list() if hasattr(shape, "as_list") else shape  # TensorFlow's own kind
             shape = tuple(map(int, shape if isinstance(shape, (tuple, list)) else (shape,)))
         return super().add_weight(shape, *args, dtype=resolve(dtype), **kwargs)  # type: ignore[misc]
 
@@ -100,6 +101,9 @@ class TorchTree(NameOwner):
             if ops.is_tensor(value) and tuple(value.shape) == tuple(known.shape):
                 known.assign(value)  # what a buffer of torch is set to is in the buffer
                 return
+        if isinstance(known, keras.Variable) and isinstance(value, keras.Variable):
+            if known is not value:  # Keras would go on to train and save it
+                self._untrack_variable(known)
         note_given(self, name, value)
         super().__setattr__(name, value)
 
@@ -338,6 +342,12 @@ def get_torch_weight(layer: Any, name: str) -> Any:
             if spec.name == name:
                 return source.torch_value()
     entry = find_weight(layer, name)
+    if layer.dtype_policy.quantization_mode is not None:
+        raise NotImplementedError(
+            f"expected a call of {type(layer).__name__} '{layer.name}', whose weights are "
+            f"quantized; got code that computes with its {name!r} itself; leave the layer out: "
+            "model.quantize(mode, filters=...)."
+        )
     value = read(entry.variable)
     return value if entry.axes is None else ops.transpose(value, inverse_axes(entry.axes))
 

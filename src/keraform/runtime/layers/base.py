@@ -15,6 +15,7 @@ from keras.src.backend.common import global_state
 from keras.src.distribution import distribution_lib
 
 from keraform.runtime import observe, precision
+from keraform.runtime.rematerialization import rematerialized
 from keraform.runtime.symbols import answered
 from keraform.runtime.tree import TorchTree, named_weights, read
 from keraform.runtime.tree import parameter as parameter  # of the layers' public table
@@ -174,7 +175,7 @@ class TorchLayer(TorchTree, _KerasLayer):
 
     def _autocast_scope(self) -> Any:
         policy = self._dtype_policy
-        if self._remat_mode is not None or policy.quantization_mode is not None:
+        if self._remat_mode is not None:
             self._refuse_mode()
         current = global_state.get_global_attribute("autocast_scope")
         if current is None:
@@ -187,11 +188,16 @@ class TorchLayer(TorchTree, _KerasLayer):
         return None
 
     def _named_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = self.call
+        if self._dtype_policy.quantization_mode is not None:
+            if not getattr(self, "_is_quantized", False):
+                self._refuse_mode()
+            call = functools.partial(self.quantized_call, training=self.training)
         if _executing_eagerly()():
-            output = self.call(*args, **kwargs)
+            output = call(*args, **kwargs)
         else:
             with backend.name_scope(self.name, caller=self), answered():
-                output = self.call(*args, **kwargs)
+                output = call(*args, **kwargs)
         if distribution_lib.distribution() is not None:
             output = self._distribute(output)
         return output
@@ -204,13 +210,13 @@ class TorchLayer(TorchTree, _KerasLayer):
     def _refuse_mode(self) -> None:
         if self._remat_mode is not None:
             mode = f"rematerialisation mode {self._remat_mode.mode!r}"
-            remedy = "build the model outside keras.RematScope"
+            remedy = "build it outside keras.RematScope; model.gradient_checkpointing_enable()"
         else:
             mode = f"quantization mode {self._dtype_policy.quantization_mode!r}"
-            remedy = "load the model without quantize(), for example with dtype='bfloat16'"
+            remedy = "make it with a float policy, and call model.quantize()"
         raise NotImplementedError(
-            f"expected a layer with neither rematerialisation nor quantization; got {mode} on "
-            f"{type(self).__name__} '{self.name}', which Keraform does not run yet; {remedy}."
+            f"expected a layer made for the mode it runs in; got {mode} on {type(self).__name__} "
+            f"'{self.name}', which was made without; {remedy}."
         )
 
     def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
@@ -235,18 +241,12 @@ class TorchLayer(TorchTree, _KerasLayer):
         return ops.cast(value, policy.compute_dtype)
 
     def save_own_variables(self, store: Any) -> None:
-        if self._dtype_policy.quantization_mode is None and not self._has_lora():
-            variables = [*self._trainable_variables, *self._non_trainable_variables]
-            for index, variable in enumerate(variables):
-                store[str(index)] = ops.convert_to_numpy(read(variable))
-        else:
-            super().save_own_variables(store)
+        variables = [*self._trainable_variables, *self._non_trainable_variables]
+        for index, variable in enumerate(variables):
+            store[str(index)] = ops.convert_to_numpy(read(variable))
 
     def load_own_variables(self, store: Any) -> None:
-        if self._dtype_policy.quantization_mode is None and not self._has_lora():
-            keras.layers.Layer.load_own_variables(self, store)
-        else:
-            super().load_own_variables(store)
+        keras.layers.Layer.load_own_variables(self, store)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """A layer of its own, made as this one was and with its values, like torch's copies.
@@ -262,9 +262,6 @@ class TorchLayer(TorchTree, _KerasLayer):
             if old.variable._value is not None:  # no value is given while a model waits for a file
                 new.variable.assign(read(old.variable))
         return made
-
-    def _has_lora(self) -> bool:
-        return self.__dict__.get("lora_enabled", False)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's own arguments, whatever the Keras class above lists."""
@@ -285,18 +282,30 @@ class Layer(TorchLayer, keras.layers.Layer):
     """
 
 
+# what a block calls its cache, and whether it is to fill it
+_CACHES = ("past_key_values", "layer_past")
+
+
 class GradientCheckpointingLayer(Layer):
-    """A block whose activations may be recomputed in the backward pass; refused for now."""
+    """A block whose activations may be computed again in the backward pass, and not be kept.
+
+    `model.gradient_checkpointing_enable()` sets `gradient_checkpointing`, which counts in training
+    only. A cache would be filled a second time, so that there is none then, as upstream.
+    """
 
     gradient_checkpointing = False
+    _can_checkpoint_with_cache = False
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.gradient_checkpointing:
-            raise NotImplementedError(
-                "expected gradient_checkpointing=False; got True on "
-                f"{type(self).__name__} '{self.name}', which Keraform does not run yet; "
-                "call model.gradient_checkpointing_disable()."
-            )
-        return super().__call__(*args, **kwargs)
+    def _named_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not (self.gradient_checkpointing and self.training):
+            return super()._named_call(args, kwargs)
+        scope = functools.partial(call_context, self, True)
+        kwargs = {name: self._without_cache(name, value) for name, value in kwargs.items()}
+        return rematerialized(
+            self, lambda *args, **kwargs: Layer._named_call(self, args, kwargs), args, kwargs, scope
+        )
 
-    __call__.autograph_info__ = _UNCONVERTED
+    def _without_cache(self, name: str, value: Any) -> Any:
+        if name == "use_cache":
+            return value and False
+        return None if name in _CACHES and not self._can_checkpoint_with_cache else value

@@ -80,6 +80,11 @@ class BatchNormalization(TorchLayer, keras.layers.BatchNormalization):
             autocast=False,
         )
 
+    @property
+    def training(self) -> bool:
+        """Whether statistics are the batch's, and move: not while it is frozen, as in Keras."""
+        return super().training and self.trainable
+
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         values = widen(inputs)
         if self.training or not self.track_running_stats:

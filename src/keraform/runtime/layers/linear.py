@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keraform.runtime.layers.base import Layer, Tensor, TorchLayer
+from keraform.runtime.layers.lora import LowRank
 from keraform.runtime.tree import WeightSpec, torch_property
 
 
@@ -18,7 +19,7 @@ def fan_in_uniform(fan_in: int) -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-bound, bound)
 
 
-class Dense(TorchLayer, keras.layers.Dense):
+class Dense(LowRank, TorchLayer, keras.layers.Dense):
     """torch's `Linear`: `y = x W^T + b` over the last axis.
 
     Args:
@@ -63,11 +64,19 @@ class Dense(TorchLayer, keras.layers.Dense):
         if "kernel" in derived:
             outputs = derived["kernel"].matmul(inputs)
         else:
-            outputs = ops.matmul(inputs, self.kernel if self.lora_enabled else self._kernel)
+            outputs = ops.matmul(inputs, self._kernel)
+        if self.lora_enabled:
+            outputs = self._with_update(outputs, inputs)
         bias = self.bias if "bias" not in derived else self.current_weight("bias")
         if bias is not None:
             outputs = ops.add(outputs, bias)
         return outputs if self.activation is None else self.activation(outputs)
+
+    def _lora_sides(self) -> tuple[int, int]:
+        return self.in_features, self.out_features
+
+    def _lora_initializers(self) -> tuple[Any, Any]:
+        return fan_in_uniform(self.in_features), "zeros"
 
 
 class TransposedDense(Dense):
@@ -89,7 +98,7 @@ class TransposedDense(Dense):
         self.nx = in_features
 
 
-class Embedding(TorchLayer, keras.layers.Embedding):
+class Embedding(LowRank, TorchLayer, keras.layers.Embedding):
     """torch's `Embedding`; the row `padding_idx` starts as zeros and gets no gradient from here.
 
     Args:
@@ -101,6 +110,7 @@ class Embedding(TorchLayer, keras.layers.Embedding):
 
     torch_weights: ClassVar = {"embeddings": WeightSpec("weight")}
     weight = torch_property("weight")
+    lora_attribute = "embeddings"
 
     def __init__(
         self, input_dim: int, output_dim: int, padding_idx: int | None = None, **kwargs: Any
@@ -129,15 +139,22 @@ class Embedding(TorchLayer, keras.layers.Embedding):
         inputs = ops.convert_to_tensor(inputs)
         if keras.backend.standardize_dtype(inputs.dtype) not in ("int32", "int64"):
             inputs = ops.cast(inputs, "int32")
-        table = self.embeddings if self.lora_enabled else self.current_weight("embeddings")
-        outputs = ops.take(table, inputs, axis=0)
+        outputs = ops.take(self.current_weight("embeddings"), inputs, axis=0)
         if self.padding_idx is not None:
             is_padding = ops.expand_dims(ops.equal(inputs, self.padding_idx), -1)
             outputs = ops.where(is_padding, ops.stop_gradient(outputs), outputs)
+        if self.lora_enabled:
+            outputs = self._with_update(outputs, ops.take(self.lora_embeddings_a, inputs, axis=0))
         dtype = self.compute_dtype
         if keras.backend.standardize_dtype(outputs.dtype) == dtype:
             return outputs
         return ops.cast(outputs, dtype)
+
+    def _lora_sides(self) -> tuple[int, int]:
+        return self.num_embeddings, self.embedding_dim
+
+    def _lora_initializers(self) -> tuple[Any, Any]:
+        return "zeros", keras.initializers.RandomNormal(stddev=1.0)
 
 
 class _PaddedNormal(keras.initializers.RandomNormal):

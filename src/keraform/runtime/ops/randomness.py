@@ -33,12 +33,13 @@ _CURRENT: contextvars.ContextVar[SeedGenerator | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def seed_generator(generator: SeedGenerator) -> Iterator[None]:
-    """While active, random functions that are given no seed draw from `generator`.
+def seed_generator(generator: SeedGenerator | None) -> Iterator[None]:
+    """While active, random functions that are given no seed draw from `generator`; None changes
+    nothing.
 
     A model enters this with a generator of its own, so that JAX can trace its random numbers.
     """
-    token = _CURRENT.set(generator)
+    token = _CURRENT.set(generator or _CURRENT.get())
     try:
         yield
     finally:
