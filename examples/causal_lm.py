@@ -1,6 +1,6 @@
 """Causal language modelling: a small Llama and its tokenizer learn interface strings, from scratch.
 
-Run `python examples/causal_lm.py`. Strings that are held out are held out in all eight languages.
+Run `python examples/causal_lm.py`. Strings that are held out are held out in all six languages.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def prepare(short: bool = False) -> tuple[Any, Any, dict[str, Any], dict[str, An
             texts,
             padding=True,
             truncation=True,
-            max_length=48,
+            max_length=32,
             return_token_type_ids=False,
             return_tensors="np",
         )
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
 
     model, tokenizer, train, test = prepare(options.short)
-    history = model.fit(train, batch_size=32, epochs=2 if options.short else 8, verbose=2)
+    history = model.fit(train, batch_size=32, epochs=2 if options.short else 5, verbose=2)
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
 

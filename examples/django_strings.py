@@ -17,9 +17,7 @@ LANGUAGES = {
     "fr": "French",
     "it": "Italian",
     "nl": "Dutch",
-    "pl": "Polish",
     "sv": "Swedish",
-    "tr": "Turkish",
 }
 IGNORED = -100  # a label that no loss counts
 

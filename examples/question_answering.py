@@ -50,7 +50,7 @@ def prepare(short: bool = False) -> tuple[Any, Any, dict[str, Any], dict[str, An
     model = TFAutoModelForQuestionAnswering.from_pretrained(checkpoint_directory(), **layers)
     model.compile(keras.optimizers.AdamW(1e-4), run_eagerly=short)
 
-    german = {english: word for english, word in translations("de").items() if len(word) < 30}
+    german = {english: word for english, word in translations("de").items() if len(word) < 20}
 
     def encode(strings: list[str]) -> dict[str, Any]:
         asked, glossaries, starts, ends = zip(*questions(german, strings), strict=True)
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
 
     model, tokenizer, train, test = prepare(options.short)
-    history = model.fit(train, batch_size=16, epochs=3 if options.short else 4, verbose=2)
+    history = model.fit(train, batch_size=32, epochs=3 if options.short else 4, verbose=2)
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
 

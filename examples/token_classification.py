@@ -58,7 +58,7 @@ def prepare(short: bool = False) -> tuple[Any, Any, dict[str, Any], dict[str, An
             is_split_into_words=True,
             padding=True,
             truncation=True,
-            max_length=48,
+            max_length=32,
             return_tensors="np",
         )
         labels = np.full_like(inputs["input_ids"], IGNORED)
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
 
     model, tokenizer, train, test = prepare(options.short)
-    history = model.fit(train, batch_size=16, epochs=3 if options.short else 6, verbose=2)
+    history = model.fit(train, batch_size=32, epochs=3 if options.short else 3, verbose=2)
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
 

@@ -1,4 +1,4 @@
-"""Translation: a small T5 and its tokenizer learn English to eight languages, from scratch.
+"""Translation: a small T5 and its tokenizer learn English to six languages, from scratch.
 
 Run `python examples/translation.py`. The task stands before each text, as T5 has it: "translate
 English to German: Save". Strings that are held out are held out in all languages.
@@ -54,7 +54,7 @@ def prepare(short: bool = False) -> tuple[Any, Any, dict[str, Any], dict[str, An
             [text + tokenizer.eos_token for text in texts],
             padding=True,
             truncation=True,
-            max_length=48,
+            max_length=32,
             return_token_type_ids=False,
             return_tensors="np",
         )
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
 
     model, tokenizer, train, test = prepare(options.short)
-    history = model.fit(train, batch_size=32, epochs=2 if options.short else 10, verbose=2)
+    history = model.fit(train, batch_size=32, epochs=2 if options.short else 6, verbose=2)
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from keraform.runtime.gradients import summed
 from keraform.runtime.layers.base import Layer, Tensor, TorchLayer
 from keraform.runtime.tree import WeightSpec, torch_property
 
@@ -130,7 +131,7 @@ class Embedding(TorchLayer, keras.layers.Embedding):
         if keras.backend.standardize_dtype(inputs.dtype) not in ("int32", "int64"):
             inputs = ops.cast(inputs, "int32")
         table = self.embeddings if self.lora_enabled else self.current_weight("embeddings")
-        outputs = ops.take(table, inputs, axis=0)
+        outputs = ops.take(summed(table) if self.training else table, inputs, axis=0)
         if self.padding_idx is not None:
             is_padding = ops.expand_dims(ops.equal(inputs, self.padding_idx), -1)
             outputs = ops.where(is_padding, ops.stop_gradient(outputs), outputs)
