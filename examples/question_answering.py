@@ -50,7 +50,8 @@ def prepare(short: bool = False) -> tuple[Any, Any, dict[str, Any], dict[str, An
     model = TFAutoModelForQuestionAnswering.from_pretrained(checkpoint_directory(), **layers)
     model.compile(keras.optimizers.AdamW(1e-4), run_eagerly=short)
 
-    german = {english: word for english, word in translations("de").items() if len(word) < 20}
+    catalogue = translations("de")
+    german = {each: word.strip() for each, word in catalogue.items() if 2 < len(word) < 20}
 
     def encode(strings: list[str]) -> dict[str, Any]:
         asked, glossaries, starts, ends = zip(*questions(german, strings), strict=True)

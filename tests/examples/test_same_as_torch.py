@@ -17,6 +17,8 @@ import transformers
 from scipy.stats import ttest_ind
 
 BATCH = 16
+# Keras computes with its betas in float32: a number that is one, unlike 0.999.
+BETA_2, EPSILON = 1 - 2**-10, 1e-7
 EXAMPLES = (
     "text_classification",
     "image_classification",
@@ -50,7 +52,7 @@ class Recipe:
 
     def keras_step(self, changes: dict[str, float], eager: bool = False) -> Step:
         model = self.keras_class.from_pretrained(self.directory, **changes)
-        optimizer = keras.optimizers.AdamW(self.rate, weight_decay=self.decay)
+        optimizer = keras.optimizers.AdamW(self.rate, self.decay, beta_2=BETA_2, epsilon=EPSILON)
         model.compile(optimizer, run_eagerly=eager)
 
         def step(batch: dict[str, np.ndarray]) -> float:
@@ -63,19 +65,21 @@ class Recipe:
         model = self.torch_class.from_pretrained(
             self.directory, attn_implementation="eager", **changes
         ).train()
-        optimizer = torch.optim.AdamW(model.parameters(), self.rate, weight_decay=self.decay)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), self.rate, (0.9, BETA_2), weight_decay=self.decay
+        )
         done = 0
 
         def step(batch: dict[str, np.ndarray]) -> float:
             nonlocal done
             done += 1
             # Keras adds its epsilon before the bias of the second moment is corrected
-            optimizer.param_groups[0]["eps"] = 1e-7 / math.sqrt(1 - 0.999**done)
+            optimizer.param_groups[0]["eps"] = EPSILON / math.sqrt(1 - BETA_2**done)
             loss = model(**{key: torch.from_numpy(value) for key, value in batch.items()}).loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            return float(loss)
+            return loss.item()
 
         return step
 
