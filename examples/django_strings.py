@@ -5,6 +5,7 @@ from __future__ import annotations
 import gettext
 import random
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import django
@@ -22,6 +23,7 @@ LANGUAGES = {
 IGNORED = -100  # a label that no loss counts
 
 
+@cache
 def translations(language: str) -> dict[str, str]:
     """English strings and what they are in another language, of all of Django's applications.
 

@@ -90,7 +90,7 @@ ALL = [pytest.param(name, False, marks=pytest.mark.slow) for name in EXAMPLES]
 
 @pytest.mark.parametrize(("name", "short"), [QUICK, *ALL])
 def test_first_steps_without_dropout(name, short, tmp_path):
-    recipe = Recipe(name, tmp_path, short, steps=20)
+    recipe = Recipe(name, tmp_path, short, steps=10 if short else 20)
     ours = recipe.keras_step(recipe.no_dropout, eager=short)
     theirs = recipe.torch_step(recipe.no_dropout)
     found = [ours(batch) for batch in recipe.batches]
