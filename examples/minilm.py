@@ -17,7 +17,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -82,9 +84,17 @@ def checkpoint_directory() -> Path:
     return Path(spec.origin).parent / "model"
 
 
+class WithoutTorch(PathFinder):
+    """Finds what Python finds but torch, as if it were not installed."""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> Any:
+        return None if fullname == "torch" else super().find_spec(fullname, path, target)
+
+
 def embed(checkpoint: Path, result: Path) -> int:
     """Translates, loads and runs the model in a process that cannot import torch."""
-    sys.modules["torch"] = None  # any `import torch` from here on raises ImportError
+    sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTorch
 
     with console.status("loading Keras"), loading_backend(quiet=True):
         import keras  # noqa: F401  (and TensorFlow)
@@ -110,7 +120,7 @@ def embed(checkpoint: Path, result: Path) -> int:
         "class": type(model).__name__,
         "parameters": int(model.count_params()),
         "similarity": (vectors @ vectors.T).tolist(),
-        "torch_imported": sys.modules["torch"] is not None,
+        "torch_imported": "torch" in sys.modules,
         "port": str(path),
     }
     result.write_text(json.dumps(record), "utf-8")

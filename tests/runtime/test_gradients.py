@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import torch
 from keras import ops
 
+from keraform.runtime import layers
 from keraform.runtime.gradients import Function
 
 
@@ -56,3 +59,20 @@ def test_without_backward_it_is_that_of_forward() -> None:
         tape.watch(x)
         value = Plain.apply(x)
     np.testing.assert_array_equal(tape.gradient(value, x), [6.0])
+
+
+def test_a_row_that_is_looked_up_twice_is_trained_with_the_sum_of_its_gradients() -> None:
+    ids = np.array([[1, 1, 2, 1]])
+    weights = np.array([[[1.0], [-2.0], [0.5], [3.0]]], "float32")
+    table = np.arange(15, dtype="float32").reshape(5, 3)
+    layer = layers.Embedding(5, 3)
+    layer.embeddings.assign(table)
+    with tf.GradientTape() as tape:
+        loss = ops.sum(layer(ids, training=True) * weights)
+    gradient = tape.gradient(loss, layer.embeddings.value)
+    keras.optimizers.Adam(0.1).apply([gradient], layer.trainable_variables)
+
+    twin = torch.nn.Embedding.from_pretrained(torch.from_numpy(table.copy()), freeze=False)
+    (twin(torch.from_numpy(ids)) * torch.from_numpy(weights)).sum().backward()
+    torch.optim.Adam(twin.parameters(), 0.1).step()
+    np.testing.assert_allclose(layer.embeddings, twin.weight.detach(), rtol=1e-5)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import keras
 from keras import ops
 
 from keraform.runtime.ops import dtypes
@@ -20,6 +21,21 @@ def left(context: Any, value: Any) -> Any:
     """Returns what a block in `context` gave: without a gradient where that is `no_grad`."""
     detached = isinstance(context, no_grad) and is_tensor(value)
     return ops.stop_gradient(value) if detached else value
+
+
+def summed(table: Any) -> Any:
+    """Returns a table of rows to look up, with a gradient that is one tensor.
+
+    TensorFlow's own is a list with an entry for each row that was looked up (`tf.IndexedSlices`).
+    Keras's Adam and its like square the entries one by one, so that a row that was looked up twice
+    would be trained with a sum of squares in place of the square of the sum.
+
+    Args:
+        table: A weight, [rows, ...].
+    """
+    if keras.backend.backend() != "tensorflow":
+        return table
+    return ops.reshape(table, tuple(table.shape))  # TensorFlow's gradient of this is one tensor
 
 
 class Context:

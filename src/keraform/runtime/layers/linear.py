@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from keraform.runtime.gradients import summed
 from keraform.runtime.layers.base import Layer, Tensor, TorchLayer
 from keraform.runtime.layers.lora import LowRank
 from keraform.runtime.tree import WeightSpec, torch_property
@@ -139,12 +140,14 @@ class Embedding(LowRank, TorchLayer, keras.layers.Embedding):
         inputs = ops.convert_to_tensor(inputs)
         if keras.backend.standardize_dtype(inputs.dtype) not in ("int32", "int64"):
             inputs = ops.cast(inputs, "int32")
-        outputs = ops.take(self.current_weight("embeddings"), inputs, axis=0)
+        outputs = ops.take(summed(self.current_weight("embeddings")), inputs, axis=0)
         if self.padding_idx is not None:
             is_padding = ops.expand_dims(ops.equal(inputs, self.padding_idx), -1)
             outputs = ops.where(is_padding, ops.stop_gradient(outputs), outputs)
         if self.lora_enabled:
-            outputs = self._with_update(outputs, ops.take(self.lora_embeddings_a, inputs, axis=0))
+            outputs = self._with_update(
+                outputs, ops.take(summed(self.lora_embeddings_a), inputs, axis=0)
+            )
         dtype = self.compute_dtype
         if keras.backend.standardize_dtype(outputs.dtype) == dtype:
             return outputs
