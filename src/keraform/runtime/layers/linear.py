@@ -130,7 +130,9 @@ class Embedding(TorchLayer, keras.layers.Embedding):
         if keras.backend.standardize_dtype(inputs.dtype) not in ("int32", "int64"):
             inputs = ops.cast(inputs, "int32")
         table = self.embeddings if self.lora_enabled else self.current_weight("embeddings")
-        outputs = ops.take(table, inputs, axis=0)
+        # Behind a reshape TensorFlow's gradient is a whole table. Of the rows that a lookup gives
+        # else, Keras's Adam squares each by itself, also where a token occurs twice.
+        outputs = ops.take(ops.reshape(table, tuple(table.shape)), inputs, axis=0)
         if self.padding_idx is not None:
             is_padding = ops.expand_dims(ops.equal(inputs, self.padding_idx), -1)
             outputs = ops.where(is_padding, ops.stop_gradient(outputs), outputs)
