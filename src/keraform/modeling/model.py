@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras.src.losses.loss import scale_loss_for_distribution
 
 from keraform.errors import explain
 from keraform.hub.card import batch_size
@@ -17,6 +16,7 @@ from keraform.modeling.inputs import Arguments, plain, unpack_inputs
 from keraform.modeling.wrapping import adopt, is_foundation
 from keraform.runtime.layers.base import TorchLayer
 from keraform.runtime.outputs import ModelOutput
+from keraform.training.distribution import Replicated
 
 _OWN_LOSS = "auto"
 _plain: contextvars.ContextVar[bool] = contextvars.ContextVar("plain_outputs", default=False)
@@ -47,7 +47,7 @@ def as_plain(outputs: Any) -> Any:
     return outputs if keras.ops.is_tensor(outputs) or hasattr(outputs, "dtype") else None
 
 
-class Model(TorchLayer, keras.Model):
+class Model(TorchLayer, Replicated, keras.Model):
     """Base of all public models: a `keras.Model` that takes what tokenizers return.
 
     `main_layer` names the attribute that holds the base model in plain wrappers; weight keys leave
@@ -206,10 +206,10 @@ class Model(TorchLayer, keras.Model):
                 x, known, labels.predictions(y_pred), sample_weight, training=training
             )
         self._check_own_loss(y_pred, sample_weight)
-        total = keras.ops.mean(y_pred["loss"])
+        total = self._distributed(keras.ops.mean(y_pred["loss"]), x)
         for extra in self.losses:
             total = keras.ops.add(total, self._aggregate_additional_loss(extra))
-        return scale_loss_for_distribution(total)
+        return total
 
     def _check_own_loss(self, y_pred: Any, sample_weight: Any) -> None:
         name = type(self).__name__
