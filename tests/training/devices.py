@@ -6,20 +6,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
-
 import keras
 import numpy as np
+from keraform.models.bert import TFBertForSequenceClassification
 from keras.distribution import DataParallel, DeviceMesh, ModelParallel, list_devices
 
-from keraform.modeling.layouts import layout_map
-from keraform.models.bert import TFBertForSequenceClassification
+from keraform.modeling import layout_map
 
 folder = Path(sys.argv[1])
 ROWS = 16

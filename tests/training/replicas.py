@@ -7,23 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
-
-os.environ["KERAS_BACKEND"] = "tensorflow"
-
-import tensorflow as tf
-
-(cpu,) = tf.config.list_physical_devices("CPU")
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 import keras
 import numpy as np
+import tensorflow as tf
+from keraform.models.bert import TFBertForSequenceClassification
+from keraform.models.gpt2 import TFGPT2LMHeadModel
 from transformers import BertConfig, GPT2Config
 
 from keraform.errors import KeraformError
-from keraform.models.bert import TFBertForSequenceClassification
-from keraform.models.gpt2 import TFGPT2LMHeadModel
 
 ROWS = 5  # the last of the batches has one, and the second device nothing
 SIZES = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -32,6 +25,8 @@ BERT = BertConfig(**SIZES, attention_probs_dropout_prob=0, num_labels=3)
 GPT2 = GPT2Config(
     vocab_size=64, n_embd=16, n_layer=1, n_head=2, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0
 )
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 rng = np.random.default_rng(0)
 inputs = {"input_ids": rng.integers(1, 64, (ROWS, 6)), "attention_mask": np.ones((ROWS, 6), int)}

@@ -43,12 +43,17 @@ def end(process, seconds=300):
     return json.loads(output.splitlines()[-1])
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
+def two_workers(folder, **environment):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    workers = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
         each.close()
-    return ports
+    cluster = {"cluster": {"worker": workers}}
+    tasks = [{**cluster, "task": {"type": "worker", "index": index}} for index in range(2)]
+    return [
+        start("workers.py", folder, index, TF_CONFIG=json.dumps(task), **environment)
+        for index, task in enumerate(tasks)
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -110,9 +115,7 @@ def test_two_replicas_are_as_one_with_any_loss(tmp_path):
 
 @pytest.mark.slow
 def test_two_workers_are_as_one(tiny_bert):
-    ports = free_ports(2)
-    workers = [start("workers.py", tiny_bert, index, *ports) for index in range(2)]
-    found, same = (end(worker) for worker in workers)
+    found, same = (end(worker) for worker in two_workers(tiny_bert))
     single = end(start("workers.py", tiny_bert, 0))
     assert found.pop("kind") == "MirroredVariable" != single.pop("kind")
     assert found["history"] == same["history"] and found["weights"] == same["weights"]
@@ -124,8 +127,7 @@ def test_two_workers_are_as_one(tiny_bert):
 
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_the_others(tiny_bert):
-    ports = free_ports(2)
-    first, second = (start("workers.py", tiny_bert, i, *ports, DIE="1") for i in range(2))
+    first, second = two_workers(tiny_bert, DIE="1")
     try:
         _, errors = first.communicate(timeout=240)
         assert second.wait(timeout=60) == 9
@@ -138,7 +140,9 @@ def test_a_worker_that_dies_ends_the_others(tiny_bert):
 
 @pytest.mark.slow
 def test_eight_devices_of_jax_are_as_one(tiny_bert):
-    found = end(start("devices.py", tiny_bert))
+    eight = "--xla_force_host_platform_device_count=8"
+    environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": eight}
+    found = end(start("devices.py", tiny_bert, **environment))
     assert found["data"] < RELEASE and found["model"] < RELEASE and found["saved"] == 0
     block = "bert/encoder/layer/0"
     parts = {

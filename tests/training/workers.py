@@ -1,7 +1,7 @@
 """One worker of several, or the only one: trains a tiny BERT and prints what came out of it.
 
-`python workers.py FOLDER INDEX PORT...`; without ports there is no strategy. With DIE in the
-environment the second worker ends in the middle of training.
+`python workers.py FOLDER INDEX`; TF_CONFIG in the environment names all workers, and without it
+there is no strategy. With DIE in the environment the second worker ends in the middle of training.
 """
 
 from __future__ import annotations
@@ -11,20 +11,13 @@ import json
 import os
 import sys
 
-folder, index, *ports = sys.argv[1:]
-os.environ["KERAS_BACKEND"] = "tensorflow"
-if ports:
-    workers = [f"127.0.0.1:{port}" for port in ports]
-    task = {"type": "worker", "index": int(index)}
-    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
-
 import keras
 import numpy as np
 import tensorflow as tf
-
-strategy = tf.distribute.MultiWorkerMirroredStrategy() if ports else None
-
 from keraform.models.bert import TFBertForSequenceClassification
+
+folder, index = sys.argv[1:]
+strategy = tf.distribute.MultiWorkerMirroredStrategy() if "TF_CONFIG" in os.environ else None
 
 ROWS = 7  # of which the last batch has 3, 2 for one worker and 1 for the other
 rng = np.random.default_rng(0)

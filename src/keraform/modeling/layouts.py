@@ -7,7 +7,6 @@ split by its outputs and the second by its inputs, so that devices exchange only
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import keras
 from transformers import PreTrainedConfig

@@ -1,4 +1,4 @@
-"""`fit`, `evaluate` and `predict` under a `tf.distribute.Strategy`, equal to those on one device."""
+"""`fit`, `evaluate` and `predict` under a `tf.distribute.Strategy`, equal to those without."""
 
 from __future__ import annotations
 
