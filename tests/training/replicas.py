@@ -27,6 +27,7 @@ GPT2 = GPT2Config(
 )
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+DROPS = {**SIZES, "hidden_dropout_prob": 0.1, "num_labels": 3}
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 rng = np.random.default_rng(0)
 inputs = {"input_ids": rng.integers(1, 64, (ROWS, 6)), "attention_mask": np.ones((ROWS, 6), int)}
@@ -45,6 +46,7 @@ CASES = {
     "weights": (TFBertForSequenceClassification, BERT, classes, crossentropy, weights, {}),
     "float64": (TFBertForSequenceClassification, BERT, classes, {}, {}, {"dtype": "float64"}),
     "tokens": (TFGPT2LMHeadModel, GPT2, tokens, {}, {}, {"dtype": "float64"}),
+    "dropout": (TFBertForSequenceClassification, BertConfig(**DROPS), classes, {}, {}, {}),
     "numbers": (
         TFBertForSequenceClassification,
         BertConfig(**SIZES, attention_probs_dropout_prob=0, num_labels=1),

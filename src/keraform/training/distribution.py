@@ -10,6 +10,7 @@ from keras.src.losses.loss import scale_loss_for_distribution
 
 from keraform.errors import KeraformError
 from keraform.runtime import replicas
+from keraform.runtime.ops.randomness import of_process
 
 
 class Replicated:
@@ -74,6 +75,7 @@ class Replicated:
                 lambda value: strategy.experimental_local_results(value)[0], batch
             )
         with strategy.scope():
+            of_process()  # which draws the dropout of attentions
             self._symbolic_build(data_batch=data_batch)
 
 
