@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SCRIPTS = ("forward", "eager_call", "loading", "translation", "checkpointing")
+SCRIPTS = ("forward", "eager_call", "loading", "training", "translation", "checkpointing")
 
 
 def run(repository, script, *options):
@@ -34,3 +34,12 @@ def test_one_translation(repository):
     options = ("--types", "vit", "--sample", "2", "--rounds", "1", "--json")
     found = json.loads(run(repository, "translation", *options))
     assert found["failures"] == "none"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["bert", "gpt2", "vit"])
+def test_every_side_trains_alike(repository, network):
+    options = ("--tiny", "--networks", network, "--rounds", "1", "--steps", "2", "--json")
+    found = json.loads(run(repository, "training", *options))
+    assert len(found["rows"]) == 5
+    assert all(row["steps_per_s"] > 0 and row["peak_GB"] > 0 for row in found["rows"])

@@ -331,7 +331,7 @@ def test_first_draw_inside_deferred_building() -> None:
     """The process's generator lives on when it was first asked for while a model was built."""
     from keraform.runtime.ops import randomness
 
-    randomness._of_process.cache_clear()
+    randomness._made_for.cache_clear()
     with keras.StatelessScope():
         assert tuple(kf.rand(3).shape) == (3,)
     assert tuple(kf.rand(3).shape) == (3,)

@@ -9,6 +9,7 @@ from keraform.modeling.backbone import (
     load_backbone,
 )
 from keraform.modeling.inputs import unpack_inputs
+from keraform.modeling.layouts import layout_map
 from keraform.modeling.main_layer import MainLayer
 from keraform.modeling.model import Model
 from keraform.modeling.pretrained import PreTrainedAudioTokenizerBase, PreTrainedModel
@@ -21,6 +22,7 @@ __all__ = [
     "PreTrainedAudioTokenizerBase",
     "PreTrainedModel",
     "filter_output_hidden_states",
+    "layout_map",
     "load_backbone",
     "unpack_inputs",
 ]

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras.src.losses.loss import scale_loss_for_distribution
 
 from keraform.errors import explain
 from keraform.hub.card import batch_size
@@ -18,6 +17,7 @@ from keraform.modeling.inputs import Arguments, plain, unpack_inputs
 from keraform.modeling.wrapping import adopt, is_foundation
 from keraform.runtime.layers.base import TorchLayer
 from keraform.runtime.outputs import ModelOutput
+from keraform.training.distribution import Replicated
 
 _OWN_LOSS = "auto"
 _flat: contextvars.ContextVar[bool] = contextvars.ContextVar("flat_outputs", default=False)
@@ -58,7 +58,7 @@ def _by_dotted_names(outputs: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name or "output", outputs
 
 
-class Model(Batching, TorchLayer, keras.Model):
+class Model(Batching, TorchLayer, Replicated, keras.Model):
     """Base of all public models: a `keras.Model` that takes what tokenizers return.
 
     `main_layer` names the attribute that holds the base model in plain wrappers; weight keys leave
@@ -223,10 +223,10 @@ class Model(Batching, TorchLayer, keras.Model):
                 x, known, labels.predictions(y_pred), sample_weight, training=training
             )
         self._check_own_loss(y_pred, sample_weight)
-        total = keras.ops.mean(y_pred["loss"])
+        total = self._distributed(keras.ops.mean(y_pred["loss"]), x)
         for extra in self.losses:
             total = keras.ops.add(total, self._aggregate_additional_loss(extra))
-        return scale_loss_for_distribution(total)
+        return total
 
     def _check_own_loss(self, y_pred: Any, sample_weight: Any) -> None:
         name = type(self).__name__

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from keraform.runtime import ops as kf
+from keraform.runtime import replicas
 from keraform.runtime.layers import Tensor
 from keraform.training.detection import ForObjectDetectionLoss, ForSegmentationLoss
 
@@ -43,8 +44,9 @@ def fixed_cross_entropy(
     total = ops.sum(ops.where(counted, losses, ops.zeros_like(losses)))
     if num_items_in_batch is not None:
         return total / ops.cast(num_items_in_batch, total.dtype)
-    count = ops.sum(ops.cast(counted, "int32"))
-    return total / ops.cast(ops.maximum(count, 1), total.dtype)
+    count = replicas.whole(ops.sum(ops.cast(counted, "int32")))
+    nothing = ops.equal(count, 0)
+    return total / ops.cast(ops.where(nothing, ops.ones_like(count), count), total.dtype)
 
 
 def ForCausalLMLoss(
@@ -90,7 +92,7 @@ def ForMaskedLMLoss(
 def _mean_squared_error(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
     if config.num_labels == 1:
         logits, labels = ops.reshape(logits, (-1,)), ops.reshape(labels, (-1,))
-    return ops.mean(ops.square(ops.subtract(logits, labels)))
+    return kf.mse_loss(logits, labels)
 
 
 def _single_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
@@ -99,9 +101,7 @@ def _single_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any)
 
 
 def _multi_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
-    labels = ops.cast(labels, logits.dtype)
-    tail = ops.log1p(ops.exp(-ops.abs(logits)))
-    return ops.mean(ops.maximum(logits, 0) - logits * labels + tail)
+    return kf.binary_cross_entropy_with_logits(logits, labels)
 
 
 PROBLEM_TYPES: dict[str, Loss] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from keraform.runtime import replicas
 from keraform.runtime.ops import dtypes
 from keraform.runtime.ops.reductions import vector_norm
 from keraform.runtime.ops.tensors import Tensor, as_tensor, move, rank, refuse, sizes
@@ -14,12 +15,20 @@ from keraform.runtime.ops.tensors import Tensor, as_tensor, move, rank, refuse, 
 def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
     """Applies "mean", "sum" or "none"."""
     if reduction == "mean":
-        return ops.mean(loss)
+        return mean_of_batch(loss)
     if reduction == "sum":
         return ops.sum(loss)
     if reduction == "none":
         return loss
     raise refuse('reduction "mean", "sum" or "none"', repr(reduction), 'reduction="mean"')
+
+
+def mean_of_batch(loss: Tensor) -> Tensor:
+    """The mean; of a replica, its part of the mean over the whole batch (`runtime.replicas`)."""
+    if not replicas.are_several():
+        return ops.mean(loss)
+    size = ops.cast(ops.size(loss), loss.dtype)
+    return ops.sum(loss) / ops.cast(replicas.whole(size), loss.dtype)
 
 
 def cross_entropy(
@@ -103,7 +112,7 @@ def _hard_targets(
     loss = ops.where(kept, loss, zero)
     if reduction != "mean":
         return reduce_loss(loss, reduction)
-    total = ops.sum(counts)
+    total = replicas.whole(ops.sum(counts))
     nothing = ops.logical_not(ops.any(kept))
     return ops.sum(loss) / ops.where(nothing, ops.ones_like(total), total)
 

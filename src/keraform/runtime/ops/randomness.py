@@ -46,9 +46,21 @@ def seed_generator(generator: SeedGenerator | None) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
+def of_process() -> SeedGenerator:
+    """The generator of all models of the process; under a strategy of TensorFlow, one for each.
+
+    A replica cannot make one: ask for it in the strategy's scope first.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return _made_for(None)
+    import tensorflow as tf
+
+    return _made_for(tf.distribute.get_strategy() if tf.distribute.has_strategy() else None)
+
+
 @functools.cache
-def _of_process() -> SeedGenerator:
-    """The generator of all models of the process: made outside of any model's deferred building."""
+def _made_for(strategy: Any) -> SeedGenerator:
+    """A generator that is made outside of any model's deferred building."""
     scope = global_state.get_global_attribute("stateless_scope")
     global_state.set_global_attribute("stateless_scope", None)
     try:
@@ -59,7 +71,7 @@ def _of_process() -> SeedGenerator:
 
 def manual_seed(seed: int) -> None:
     """Restarts the process's generator (torch.manual_seed; the numbers drawn are not torch's)."""
-    _of_process().state.assign(np.array([seed % 2**31, 0], dtype="int64"))
+    of_process().state.assign(np.array([seed % 2**31, 0], dtype="int64"))
 
 
 def choose_seed(seed: Any = None) -> Any:
@@ -75,7 +87,7 @@ def choose_seed(seed: Any = None) -> Any:
                 "with kf.seed_generator(self.seed_generator): ...",
             )
         )
-    return _of_process()
+    return of_process()
 
 
 def _drawn_in(dtype: str) -> str:
