@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from transformers.utils.generic import TransformersKwargs
 
 from keraform.errors import explain
 from keraform.runtime.layers.base import call_context
@@ -135,6 +136,17 @@ class Arguments:
         return all(isinstance(name, str) for name in value.keys()) and any(
             name in self.names for name in value.keys()
         )
+
+    def ignored(self, given: Any) -> list[str]:
+        """Names of a mapping that an open `call` takes and no model reads.
+
+        Args:
+            given: A mapping of inputs.
+        """
+        if not self.open:
+            return []  # `gather` refuses them
+        known = {*self.names, *self.keywords, *self.older, *TransformersKwargs.__annotations__}
+        return sorted(name for name in given.keys() if name not in known)
 
     def gather(self, owner: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """All arguments by name.

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from keraform.runtime import ops as kf
+from keraform.runtime import step
 from keraform.runtime.layers import Tensor
 from keraform.training.detection import ForObjectDetectionLoss, ForSegmentationLoss
 
@@ -34,17 +35,10 @@ def fixed_cross_entropy(
     it (the number of targets in all steps of an accumulated batch).
     """
     target = ops.cast(target, "int32")
-    if len(source.shape) > 2:
-        source = ops.moveaxis(source, 1, -1)
-    counted = ops.not_equal(target, ignore_index)
-    classes = ops.expand_dims(ops.where(counted, target, ops.zeros_like(target)), -1)
-    log_probabilities = ops.take_along_axis(ops.log_softmax(source, axis=-1), classes, axis=-1)
-    losses = -ops.squeeze(log_probabilities, -1)
-    total = ops.sum(ops.where(counted, losses, ops.zeros_like(losses)))
-    if num_items_in_batch is not None:
-        return total / ops.cast(num_items_in_batch, total.dtype)
-    count = ops.sum(ops.cast(counted, "int32"))
-    return total / ops.cast(ops.maximum(count, 1), total.dtype)
+    if num_items_in_batch is None:
+        return kf.cross_entropy(source, target, ignore_index=ignore_index)
+    total = kf.cross_entropy(source, target, ignore_index=ignore_index, reduction="sum")
+    return total / ops.cast(num_items_in_batch, total.dtype)
 
 
 def ForCausalLMLoss(
@@ -62,6 +56,7 @@ def ForCausalLMLoss(
         assert labels is not None  # one of the two is always given
         end = ops.full_like(labels[..., :1], ignore_index)
         shift_labels = ops.concatenate([labels[..., 1:], end], axis=-1)
+        step.shift()
     return fixed_cross_entropy(
         ops.reshape(logits, (-1, vocab_size)),
         ops.reshape(shift_labels, (-1,)),
@@ -90,7 +85,7 @@ def ForMaskedLMLoss(
 def _mean_squared_error(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
     if config.num_labels == 1:
         logits, labels = ops.reshape(logits, (-1,)), ops.reshape(labels, (-1,))
-    return ops.mean(ops.square(ops.subtract(logits, labels)))
+    return kf.mse_loss(logits, labels)
 
 
 def _single_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
@@ -99,9 +94,7 @@ def _single_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any)
 
 
 def _multi_label(labels: Tensor, logits: Tensor, config: Any, /, **kwargs: Any) -> Tensor:
-    labels = ops.cast(labels, logits.dtype)
-    tail = ops.log1p(ops.exp(-ops.abs(logits)))
-    return ops.mean(ops.maximum(logits, 0) - logits * labels + tail)
+    return kf.binary_cross_entropy_with_logits(logits, labels)
 
 
 PROBLEM_TYPES: dict[str, Loss] = {
