@@ -17,7 +17,13 @@ from keras import ops
 from keraform.runtime import ops as kf
 from keraform.runtime import step
 from keraform.runtime.layers import Tensor
-from keraform.training.detection import ForObjectDetectionLoss, ForSegmentationLoss
+from keraform.training.detection import (
+    DeformableDetrForSegmentationLoss,
+    ForObjectDetectionLoss,
+    ForSegmentationLoss,
+)
+from keraform.training.self_distillation import PocketTTSForConditionalGenerationLoss
+from keraform.training.transducer import ParakeetForRNNTLoss
 
 Loss = Callable[..., Any]  # a tensor; of detection also all losses by name
 
@@ -229,7 +235,6 @@ _DETECTION = _translated("loss_deformable_detr", "DeformableDetrForObjectDetecti
 _LW_DETR = _translated("loss_lw_detr", "LwDetrForObjectDetectionLoss")
 _RT_DETR = _translated("loss_rt_detr", "RTDetrForObjectDetectionLoss")
 _GROUNDING = _translated("loss_grounding_dino", "GroundingDinoForObjectDetectionLoss")
-_SPEECH = _translated("loss_lsd", "PocketTTSForConditionalGenerationLoss")
 
 # upstream's table in upstream's order: the order decides which name is found in a class name
 LOSS_MAPPING: dict[str, Loss] = {
@@ -251,18 +256,16 @@ LOSS_MAPPING: dict[str, Loss] = {
     "DabDetrForObjectDetection": _DETECTION,
     "GroundingDinoForObjectDetection": _GROUNDING,
     "MMGroundingDinoForObjectDetection": _GROUNDING,
-    "ConditionalDetrForSegmentation": _translated(
-        "loss_deformable_detr", "DeformableDetrForSegmentationLoss"
-    ),
+    "ConditionalDetrForSegmentation": DeformableDetrForSegmentationLoss,
     "RTDetrForObjectDetection": _RT_DETR,
     "RTDetrV2ForObjectDetection": _RT_DETR,
     "DFineForObjectDetection": _translated("loss_d_fine", "DFineForObjectDetectionLoss"),
     "Deimv2ForObjectDetection": _translated("loss_deimv2", "Deimv2ForObjectDetectionLoss"),
     "CsmForConditionalGeneration": ForCausalLMLoss,
     "LwDetrForObjectDetection": _LW_DETR,
-    "PocketTTSForConditionalGeneration": _SPEECH,
-    "GradiumPhononTTSForConditionalGeneration": _SPEECH,
-    "ParakeetForRNNT": _translated("loss_rnnt", "ParakeetForRNNTLoss"),
+    "PocketTTSForConditionalGeneration": PocketTTSForConditionalGenerationLoss,
+    "GradiumPhononTTSForConditionalGeneration": PocketTTSForConditionalGenerationLoss,
+    "ParakeetForRNNT": ParakeetForRNNTLoss,
     "ParakeetForTDT": _translated("loss_tdt", "ParakeetForTDTLoss"),
     "RfDetrForObjectDetection": _LW_DETR,
     "RfDetrForInstanceSegmentation": _translated("loss_rf_detr", "RfDetrForSegmentationLoss"),
