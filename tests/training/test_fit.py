@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keraform.models.bert import TFBertForMaskedLM, TFBertForSequenceClassification
-from transformers import BertConfig, CLIPConfig, T5Config
+from transformers import BertConfig, CLIPConfig, T5Config, YolosConfig
 
 from modeling import battery
 
@@ -59,7 +59,7 @@ def test_problem_types(settings, y, loss, metric):
 def test_datasets_of_every_form():
     inputs, labels = data()
     weight = np.linspace(0, 2, 8).astype("float32")
-    model = classifier()
+    model = classifier(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     forms = [
         (inputs, labels),
         (inputs, {"labels": labels}),
@@ -148,6 +148,56 @@ def test_pairs_need_no_labels():
     model.compile("sgd", run_eagerly=True)
     with pytest.raises(ValueError, match="no sample_weight with TFCLIPModel's own loss"):
         model.evaluate(inputs, np.zeros(8), sample_weight=np.ones(8), verbose=0)
+
+
+class Scenes(keras.utils.PyDataset):
+    """Two batches of two images, with other numbers of objects in each."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        pixels = rng.normal(size=(2, 3, 16, 16)).astype("float32")
+        labels = tuple(
+            {
+                "class_labels": rng.integers(0, 3, count),
+                "boxes": rng.uniform(0.2, 0.5, (count, 4)).astype("float32"),
+            }
+            for count in (2 + index, 1)
+        )
+        return {"pixel_values": pixels}, {"labels": labels}
+
+
+def test_detectors_learn_from_a_dict_for_each_image():
+    from keraform.models.yolos import TFYolosForObjectDetection
+
+    config = YolosConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=20,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        image_size=[16, 16],
+        patch_size=8,
+        num_detection_tokens=5,
+        use_mid_position_embeddings=False,
+        num_labels=3,
+    )
+    model = TFYolosForObjectDetection(config)
+    scenes = Scenes()
+    expected = np.mean([float(model({**x, **y}).loss) for x, y in (scenes[0], scenes[1])])
+    model.compile(keras.optimizers.SGD(0.0))
+    history = model.fit(scenes, shuffle=False, verbose=0).history
+    assert abs(history["loss"][0] - expected) < 1e-4
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    inputs, labels = scenes[0]
+    found = [
+        model.train_on_batch(*form)
+        for form in ((inputs, list(labels["labels"])), ({**inputs, **labels},))
+    ]
+    assert abs(found[0] - float(model({**inputs, **labels}).loss)) < 1e-5 and found[0] == found[1]
 
 
 def test_a_train_step_of_ones_own():

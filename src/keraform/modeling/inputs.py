@@ -50,7 +50,11 @@ def plain(data: Any) -> Any:
 
 
 def _as_array(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, (list, tuple)) else value
+    if not isinstance(value, (list, tuple)):
+        return value
+    if value and all(is_mapping(each) for each in value):
+        return tuple(plain(each) for each in value)  # a detector's labels: a dict for each image
+    return np.asarray(value)
 
 
 def integer_dtype() -> str:

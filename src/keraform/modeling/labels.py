@@ -255,3 +255,51 @@ def leave_out_ignored(y: Any, predictions: Any) -> None:
             leave_out_ignored(y[name], predictions[name])
     elif len(y.shape) == len(predictions.shape) - 1 and _are_class_numbers(y):
         set_keras_mask(predictions, keras.ops.not_equal(y, _IGNORED))
+
+
+def no_labels(arguments: Arguments, wanted_by: str) -> ValueError:
+    """The error where there are no labels.
+
+    Args:
+        arguments: Of the model's `call`.
+        wanted_by: What needs them.
+    """
+    names = ", ".join(label_names(arguments)) or "none: this class has no loss of its own"
+    return ValueError(
+        explain(
+            f"labels for {wanted_by} ({names}), as y or among the inputs",
+            "inputs without labels",
+            "fit({**inputs, 'labels': labels}), or compile(loss=...) with a Keras loss",
+        )
+    )
+
+
+def no_loss(owner: str) -> ValueError:
+    """The error where there is nothing to minimise.
+
+    Args:
+        owner: The class's name.
+    """
+    return ValueError(
+        explain(
+            f"something for {owner} to minimise: its own loss, a Keras loss, one that a layer adds "
+            "by add_loss, or a train_step of yours",
+            "compile(loss=None), and no layer adds a loss",
+            f"{owner}.compile(optimizer) without loss, for the model's own",
+        )
+    )
+
+
+def no_weights(owner: str) -> ValueError:
+    """The error where a model's own loss has no single losses that could be weighted.
+
+    Args:
+        owner: The class's name.
+    """
+    return ValueError(
+        explain(
+            f"no sample_weight with {owner}'s own loss, which does not go by rows",
+            "a sample_weight",
+            "compile(loss=...) with a Keras loss or a function of yours",
+        )
+    )

@@ -212,9 +212,12 @@ class Model(TorchLayer, keras.Model):
             )
 
     def _decodes_labels(self, x: Any) -> bool:
-        decodes = getattr(self.config, "is_encoder_decoder", False) and is_mapping(x)
-        names = ("decoder_input_ids", "decoder_inputs_embeds")
-        return decodes and not any(name in x for name in names)
+        """Whether a decoder's inputs are to be made of the labels."""
+        if not (getattr(self.config, "is_encoder_decoder", False) and is_mapping(x)):
+            return False
+        classifies = (self.loss_type or "").endswith(("Classification", "QuestionAnswering"))
+        given = any(name in x for name in ("decoder_input_ids", "decoder_inputs_embeds"))
+        return not classifies and not given
 
     def train_step(self, *args: Any) -> Any:
         """One training step; labels may be the second argument of fit or among the inputs."""
@@ -232,11 +235,11 @@ class Model(TorchLayer, keras.Model):
         if is_mapping(own):  # Keras repeats one array for each label
             own = next(iter(own.values()))
         if own is not None and not labels.rows_can_be_weighted(self._arguments):
-            raise self._no_weights()
+            raise labels.no_weights(type(self).__name__)
         with training_step(own) as step:
             done = run(*state, keras.utils.pack_x_y_sample_weight(x, y, weight))
         if own is not None and not step.weighted:
-            raise self._no_weights()
+            raise labels.no_weights(type(self).__name__)
         return done
 
     def predict_step(self, *args: Any) -> Any:
@@ -266,52 +269,21 @@ class Model(TorchLayer, keras.Model):
         """
         if not self._uses_own_loss:
             if self._compile_loss is None and not self.losses:
-                raise self._no_loss()
+                raise labels.no_loss(type(self).__name__)
             if self._compile_loss is not None:
                 y = self._labels_of(x, y)
                 if y is None:
-                    raise self._no_labels("the compiled loss")
+                    raise labels.no_labels(self._arguments, "the compiled loss")
                 y, y_pred, sample_weight = labels.compared(
                     self._arguments, self.loss, y, y_pred, sample_weight
                 )
             return super().compute_loss(x, y, y_pred, sample_weight, training=training)
         if not (isinstance(y_pred, dict) and "loss" in y_pred):
-            raise self._no_labels(f"{type(self).__name__}'s own loss")
+            raise labels.no_labels(self._arguments, f"{type(self).__name__}'s own loss")
         total = keras.ops.mean(y_pred["loss"])
         for extra in self.losses:
             total = keras.ops.add(total, self._aggregate_additional_loss(extra))
         return scale_loss_for_distribution(total)
-
-    def _no_labels(self, loss: str) -> ValueError:
-        names = ", ".join(labels.label_names(self._arguments))
-        return ValueError(
-            explain(
-                f"labels for {loss} ({names or 'none: this class has no loss of its own'}), as y "
-                "or among the inputs",
-                "inputs without labels",
-                "fit({**inputs, 'labels': labels}), or compile(loss=...) with a Keras loss",
-            )
-        )
-
-    def _no_loss(self) -> ValueError:
-        return ValueError(
-            explain(
-                f"something for {type(self).__name__} to minimise: its own loss, a Keras loss, "
-                "one that a layer adds by add_loss, or a train_step of yours",
-                "compile(loss=None), and no layer adds a loss",
-                f"{type(self).__name__}.compile(optimizer) without loss, for the model's own",
-            )
-        )
-
-    def _no_weights(self) -> ValueError:
-        return ValueError(
-            explain(
-                f"no sample_weight with {type(self).__name__}'s own loss, which does not go by "
-                "rows",
-                "a sample_weight",
-                "compile(loss=...) with a Keras loss or a function of yours",
-            )
-        )
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Updates metrics on labels (from wherever they came) and logits.
@@ -329,7 +301,7 @@ class Model(TorchLayer, keras.Model):
             return super().compute_metrics(x, y, y_pred, sample_weight)
         y = self._labels_of(x, y)
         if y is None:
-            raise self._no_labels("metrics")
+            raise labels.no_labels(self._arguments, "metrics")
         asked = dict.fromkeys(self._metric_outputs) if self._metric_outputs else None
         y, y_pred, sample_weight = labels.compared(self._arguments, asked, y, y_pred, sample_weight)
         if labels_are_shifted():
