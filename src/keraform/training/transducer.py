@@ -91,15 +91,14 @@ def _log_likelihood(
 
     start = ops.where(ops.equal(written, 0), ops.zeros_like(never), never)
     n, total = ops.zeros((), dtype="int32"), ops.zeros_like(never[:, 0])
-    if keras.backend.backend() == "tensorflow":  # sizes may be unknown
-        state = ops.while_loop(
-            lambda n, alpha, total: n < time + width - 1, step, (n, start, total)
-        )
-        return state[2]
+    steps = time + width - 1
+    if keras.backend.backend() == "tensorflow":  # sizes may be unknown, which only XLA minds
+        most = steps if isinstance(steps, int) else None
+        return ops.while_loop(lambda n, *_: n < steps, step, (n, start, total), most)[2]
 
     def scanned(state: Any, _: Any) -> Any:
         state = step(*state)
         return state, state  # Keras wants the collected outputs to look like the carry
 
-    (_, _, total), _ = ops.scan(scanned, (n, start, total), length=time + width - 1)
+    (_, _, total), _ = ops.scan(scanned, (n, start, total), length=steps)
     return total
