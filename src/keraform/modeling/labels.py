@@ -68,13 +68,14 @@ def with_labels(arguments: Arguments, owner: str, x: Any, y: Any) -> Any:
     given = {_synonym(name, names): value for name, value in given.items()}
     if "return_loss" in arguments.names:
         given.setdefault("return_loss", True)
-    if y is None or not names or any(name in given for name in names):
-        return given
-    if is_mapping(y):
-        found = {_synonym(name, names): value for name, value in as_dict(y).items()}
-        return {**given, **{name: value for name, value in found.items() if name in names}}
-    single = next((name for name in _SINGLE if name in names), names[0])
-    return {**given, single: y}
+    if y is not None and names and not any(name in given for name in names):
+        if is_mapping(y):
+            found = {_synonym(name, names): value for name, value in as_dict(y).items()}
+            given |= {name: value for name, value in found.items() if name in names}
+        else:
+            given[next((name for name in _SINGLE if name in names), names[0])] = y
+    # Keras takes the size of a batch from what comes first, and would sort the names of a dict
+    return OrderedDict(sorted(given.items(), key=lambda item: item[0] in (*names, "return_loss")))
 
 
 def without_labels(arguments: Arguments, x: Any) -> Any:
