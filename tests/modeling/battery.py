@@ -20,6 +20,7 @@ else:
     from modeling import mini_bert
 
 from keraform.runtime.observe import observe
+from keraform.training import losses
 
 
 def array(value):
@@ -123,18 +124,125 @@ def point_7_a_users_loss_gets_logits_and_weights():
 
 def point_7_a_missing_label_is_named():
     inputs, labels = training_data()
-    for data, weight, words in (
-        ((inputs,), None, "labels for TFBertForSequenceClassification's own loss (labels)"),
-        ((inputs, labels), np.ones(8), "no sample_weight"),
+    scce = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for y, settings, words in (
+        (None, {}, "labels for TFBertForSequenceClassification's own loss (labels)"),
+        (None, {"loss": scce}, "labels for the compiled loss (labels)"),
+        (labels, {"loss": {"logit": scce}}, "outputs of the model: logits\ngot: one for 'logit'"),
+        (labels, {"loss": None}, "compile(loss=None), and no layer adds a loss"),
     ):
         model = classifier()
-        model.compile("adam")
+        model.compile("adam", loss=scce)
+        model.compile("adam", run_eagerly=True, **settings)
         try:
-            model.fit(*data, sample_weight=weight, verbose=0)
+            model.fit(inputs, y, verbose=0)
         except ValueError as error:
             assert words in str(error), error
         else:
             raise AssertionError("nothing was said")
+
+
+def evaluated(model, x, y, weight=None, **settings):
+    model.compile("sgd", run_eagerly=True, **settings)
+    return model.evaluate(x, y, sample_weight=weight, batch_size=8, verbose=0, return_dict=True)
+
+
+def close(found, expected):
+    assert found.keys() == expected.keys(), (found, expected)
+    for name, value in expected.items():
+        assert abs(found[name] - value) < 1e-5, (name, found, expected)
+
+
+def point_7_the_models_own_loss_takes_weights_as_keras_does():
+    scce = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-100)
+    metrics = {"metrics": ["accuracy"], "weighted_metrics": ["accuracy"]}
+    inputs, labels = training_data()
+    rows = np.linspace(0, 2, 8).astype("float32")
+    model = classifier()
+    own = evaluated(model, inputs, labels, rows, **metrics)
+    close(own, evaluated(model, {**inputs, "labels": labels}, None, rows, loss=scce, **metrics))
+
+    model = mini_bert.TFBertForMaskedLM(mini_bert.tiny_config(num_hidden_layers=1))
+    tokens = inputs["input_ids"].copy()
+    tokens[:, :3] = -100
+    best = array(model(inputs).logits).argmax(-1)
+    tokens[::2, 4:] = best[::2, 4:]  # some are right
+    for weight in (rows, np.linspace(0, 2, tokens.size, dtype="float32").reshape(tokens.shape)):
+        own = evaluated(model, inputs, tokens, weight, **metrics)
+        kept = tokens != -100
+        assert abs(own["accuracy"] - (best == tokens)[kept].mean()) < 1e-6
+        close(own, evaluated(model, inputs, tokens, weight, loss=scce, **metrics))
+    close(evaluated(model, inputs, tokens * 0 - 100), {"loss": 0.0})
+
+
+def point_7_metrics_compare_what_a_shifting_loss_compares():
+    inputs, _ = training_data()
+    model = mini_bert.TFBertForMaskedLM(mini_bert.tiny_config(num_hidden_layers=1))
+    model.loss_function = losses.ForCausalLMLoss
+    best = array(model(inputs).logits).argmax(-1)
+    tokens = inputs["input_ids"].copy()
+    tokens[::2, 1:] = best[::2, :-1]
+    tokens[:, 3] = -100
+    weight = np.linspace(0, 2, tokens.size, dtype="float32").reshape(tokens.shape)
+    metrics = {"metrics": ["accuracy"], "weighted_metrics": ["accuracy"]}
+    own = evaluated(model, inputs, tokens, weight, **metrics)
+    kept = tokens[:, 1:] != -100
+    right = (best[:, :-1] == tokens[:, 1:])[kept]
+    assert 0.4 < right.mean() < 1 and abs(own["accuracy"] - right.mean()) < 1e-6
+    shifted = {"constant_values": -100}, {"constant_values": 0}
+    tokens, weight = (
+        np.pad(each[:, 1:], ((0, 0), (0, 1)), **how)
+        for each, how in zip((tokens, weight), shifted, strict=True)
+    )
+    scce = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-100)
+    close(own, evaluated(model, inputs, tokens, weight, loss=scce, **metrics))
+
+
+def point_7_heads_of_two_outputs():
+    inputs, _ = training_data()
+    spans = {"start_positions": np.array([1, 2] * 4), "end_positions": np.array([3, 4] * 4)}
+    model = mini_bert.TFBertForQuestionAnswering(mini_bert.tiny_config(num_hidden_layers=1))
+    output = model(inputs)
+    scce = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    names = {"start_logits": "start_positions", "end_logits": "end_positions"}
+    single = {o: float(array(scce(spans[label], output[o]))) for o, label in names.items()}
+    accuracies = {
+        f"{o}_accuracy": (array(output[o]).argmax(-1) == spans[label]).mean()
+        for o, label in names.items()
+    }
+    both = {"loss": sum(single.values()), **{f"{o}_loss": v for o, v in single.items()}}
+    own = {"loss": sum(single.values()) / 2, **accuracies}
+    by_output = {o: spans[label] for o, label in names.items()}
+    close(evaluated(model, inputs, spans, metrics=["accuracy"]), own)
+    close(evaluated(model, {**inputs, **spans}, None, metrics=["accuracy"]), own)
+    close(evaluated(model, inputs, spans, loss=scce), both)
+    close(evaluated(model, inputs, by_output, loss=dict.fromkeys(names, scce)), both)
+    close(evaluated(model, inputs, spans, loss=[scce, None]), {"loss": single["start_logits"]})
+    close(
+        evaluated(model, inputs, spans, loss={"end_logits": scce}), {"loss": single["end_logits"]}
+    )
+    weight = np.linspace(0, 2, 8).astype("float32")
+    weighted = evaluated(model, inputs, spans, weight, loss=scce)["loss"] / 2
+    close(evaluated(model, inputs, spans, weight), {"loss": weighted})
+
+
+def point_7_added_losses_and_own_steps():
+    class Penalised(mini_bert.TFBertForSequenceClassification):
+        def call(self, input_ids=None, attention_mask=None, labels=None, training=None):
+            output = super().call(input_ids, attention_mask, labels=labels, training=training)
+            self.add_loss(keras.ops.mean(keras.ops.square(output.logits)))
+            return output
+
+    inputs, labels = training_data()
+    model = Penalised(mini_bert.tiny_config(num_hidden_layers=1))
+    output = model({**inputs, "labels": labels})
+    added, own = float((array(output.logits) ** 2).mean()), float(array(output.loss))
+    close(evaluated(model, inputs, None, loss=None), {"loss": added})
+    close(evaluated(model, inputs, labels), {"loss": added + own})
+    before = array(model.classifier.bias)
+    model.compile("sgd", loss=None, run_eagerly=True)
+    model.fit(inputs, batch_size=8, verbose=0)
+    assert (array(model.classifier.bias) != before).any()
 
 
 def point_8_functional_models_get_outputs_by_name():

@@ -310,10 +310,44 @@ class TFBertForSequenceClassification(TFBertPreTrainedModel, Model):
         logits = self.classifier(self.dropout(outputs.pooler_output))
         loss = None
         if labels is not None:
-            log_probs = ops.log_softmax(logits, axis=-1)
-            picked = ops.take_along_axis(log_probs, ops.cast(labels, "int32")[:, None], axis=-1)
-            loss = -ops.mean(picked)
+            loss_fct = layers.CrossEntropyLoss()
+            loss = loss_fct(ops.reshape(logits, (-1, self.num_labels)), ops.reshape(labels, (-1,)))
         return TFHeadOutput(loss=loss, logits=logits)
+
+
+@dataclass
+class TFSpanOutput(ModelOutput):
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+
+
+class TFBertForQuestionAnswering(TFBertPreTrainedModel, Model):
+    def __init__(self, config, **kwargs):
+        super().__init__(config, **kwargs)
+        self.bert = TFBertMainLayer(config, add_pooling_layer=False, name="bert")
+        self.qa_outputs = layers.Dense(config.hidden_size, 2, name="qa_outputs")
+        self.post_init()
+
+    @unpack_inputs
+    @can_return_tuple
+    def call(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        start_positions=None,
+        end_positions=None,
+        training=None,
+        **kwargs,
+    ):
+        outputs = self.bert(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        logits = self.qa_outputs(outputs.last_hidden_state)
+        start_logits, end_logits = logits[..., 0], logits[..., 1]
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = self.loss_function(start_logits, end_logits, start_positions, end_positions)
+        return TFSpanOutput(loss=loss, start_logits=start_logits, end_logits=end_logits)
 
 
 CONFIG = {

@@ -107,28 +107,6 @@ def test_errors_name_what_was_expected():
         mini_bert.TFBertModel(mini_bert.tiny_config(attn_implementation="flash_attention_2"))
 
 
-def test_a_port_is_found_in_saved_files_by_a_fresh_process(tmp_path):
-    import keras
-    from keraform.models.bert import TFBertModel
-
-    model = TFBertModel(mini_bert.tiny_config())
-    inputs = {n: keras.Input((None,), dtype="int32", name=n) for n in mini_bert.tiny_inputs()}
-    model.save(tmp_path / "model.keras")
-    keras.Model(inputs, model(inputs).pooler_output).save(tmp_path / "functional.keras")
-    code = (
-        "import keraform, keras, sys\n"
-        "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
-        "assert type(model).__module__ == 'keraform.models.bert.modeling_bert', type(model)\n"
-        "keras.saving.load_model(sys.argv[1] + '/functional.keras')\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert Path(tmp_path / "model.keras").is_file()
-
-
 def test_point_6_layouts_find_weights(tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"

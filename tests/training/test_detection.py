@@ -10,7 +10,7 @@ import pytest
 import torch
 from keras import ops
 from transformers import image_transforms
-from transformers.loss import loss_for_object_detection as upstream
+from transformers.loss import loss_deformable_detr, loss_for_object_detection
 
 from keraform.runtime.boxes import center_to_corners_format, corners_to_center_format
 from keraform.runtime.matching import linear_sum_assignment
@@ -38,6 +38,7 @@ def config(auxiliary: bool) -> SimpleNamespace:
         eos_coefficient=0.1,
         bbox_loss_coefficient=5.1,
         giou_loss_coefficient=2.3,
+        focal_alpha=0.3,
         mask_loss_coefficient=1.7,
         dice_loss_coefficient=1.3,
     )
@@ -60,19 +61,22 @@ def labels() -> list[dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("auxiliary", [False, True])
-@pytest.mark.parametrize("with_masks", [False, True])
-def test_losses_and_gradients(with_masks, auxiliary):
+@pytest.mark.parametrize(
+    "name", ["ForObjectDetectionLoss", "ForSegmentationLoss", "DeformableDetrForSegmentationLoss"]
+)
+def test_losses_and_gradients(name, auxiliary):
     import tensorflow as tf
 
+    classes = V if name.startswith("Deformable") else V + 1
     values = {
-        "logits": RNG.normal(size=(B, Q, V + 1)),
+        "logits": RNG.normal(size=(B, Q, classes)),
         "pred_boxes": boxes(B, Q),
-        "outputs_class": RNG.normal(size=(LAYERS, B, Q, V + 1)),
+        "outputs_class": RNG.normal(size=(LAYERS, B, Q, classes)),
         "outputs_coord": boxes(LAYERS, B, Q),
     }
-    if with_masks:
+    if name.endswith("SegmentationLoss"):
         values["pred_masks"] = RNG.normal(size=(B, Q, 5, 4))
-    name = "ForSegmentationLoss" if with_masks else "ForObjectDetectionLoss"
+    upstream = loss_deformable_detr if name.startswith("Deformable") else loss_for_object_detection
     targets = labels()
     settings = {"config": config(auxiliary)}
 

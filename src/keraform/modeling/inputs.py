@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from transformers.utils.generic import TransformersKwargs
 
 from keraform.errors import explain
 from keraform.runtime.layers.base import call_context
@@ -49,7 +50,11 @@ def plain(data: Any) -> Any:
 
 
 def _as_array(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, (list, tuple)) else value
+    if not isinstance(value, (list, tuple)):
+        return value
+    if value and all(is_mapping(each) for each in value):
+        return tuple(plain(each) for each in value)  # a detector's labels: a dict for each image
+    return np.asarray(value)
 
 
 def integer_dtype() -> str:
@@ -135,6 +140,17 @@ class Arguments:
         return all(isinstance(name, str) for name in value.keys()) and any(
             name in self.names for name in value.keys()
         )
+
+    def ignored(self, given: Any) -> list[str]:
+        """Names of a mapping that an open `call` takes and no model reads.
+
+        Args:
+            given: A mapping of inputs.
+        """
+        if not self.open:
+            return []  # `gather` refuses them
+        known = {*self.names, *self.keywords, *self.older, *TransformersKwargs.__annotations__}
+        return sorted(name for name in given.keys() if name not in known)
 
     def gather(self, owner: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """All arguments by name.

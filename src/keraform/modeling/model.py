@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
-from keraform.errors import explain
 from keraform.hub.card import batch_size
 from keraform.modeling import labels, signature
 from keraform.modeling.batching import Batching
-from keraform.modeling.inputs import Arguments, plain, unpack_inputs
+from keraform.modeling.inputs import Arguments, is_mapping, plain, unpack_inputs
 from keraform.modeling.wrapping import adopt, is_foundation
 from keraform.runtime.layers.base import TorchLayer
 from keraform.runtime.outputs import ModelOutput
+from keraform.runtime.step import labels_are_shifted, training_step
 from keraform.training.distribution import Replicated
+
+logger = logging.getLogger(__name__)
 
 _OWN_LOSS = "auto"
 _flat: contextvars.ContextVar[bool] = contextvars.ContextVar("flat_outputs", default=False)
@@ -135,6 +138,8 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
         optimizer: Any = "rmsprop",
         loss: Any = _OWN_LOSS,
         *,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -143,7 +148,10 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
         Args:
             optimizer: As in Keras.
             loss: "auto" for the loss that fits model and head (from labels in the second argument
-                of fit or among the inputs); None for none; or a Keras loss on the logits.
+                of fit or among the inputs); None for none but those that layers add; or a Keras
+                loss on the logits, or a dict of them by output.
+            metrics: As in Keras; a flat list goes to each output of a head with several.
+            weighted_metrics: As `metrics`, with the sample weights.
             jit_compile: As in Keras; "auto" means no XLA on TensorFlow, where every new length
                 would be compiled again.
             **kwargs: As in Keras.
@@ -152,8 +160,20 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
             jit_compile = False
         own = isinstance(loss, str) and loss == _OWN_LOSS
         self._has_own_loss = own
+        heads = list(labels.heads(self._arguments))
+        metrics, weighted_metrics = (
+            labels.for_each_head(each, heads) for each in (metrics, weighted_metrics)
+        )
+        by_output = [each for each in (metrics, weighted_metrics) if isinstance(each, dict)]
+        self._metric_outputs = tuple(dict.fromkeys(name for each in by_output for name in each))
+        self._compile_loss = self._compile_metrics = None  # Keras keeps those of an earlier compile
         super().compile(
-            optimizer=optimizer, loss=None if own else loss, jit_compile=jit_compile, **kwargs
+            optimizer=optimizer,
+            loss=None if own else loss,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            jit_compile=jit_compile,
+            **kwargs,
         )
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -177,20 +197,77 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
     def _uses_own_loss(self) -> bool:
         return self.__dict__.get("_has_own_loss", False)
 
-    def _labelled(self, data: Any) -> Any:
+    @property
+    def _arguments(self) -> Arguments:
+        return Arguments.of(type(self))
+
+    def _with_labels_in_place(self, data: Any) -> tuple[Any, Any, Any]:
+        """Labels among the inputs where the model needs them: for its own loss, or to make a
+        decoder's inputs of them; else apart, for a Keras loss.
+        """
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        if not self._uses_own_loss or y is None:
-            return data
-        x = labels.with_labels(Arguments.of(type(self)), type(self).__name__, x, y)
-        return keras.utils.pack_x_y_sample_weight(x, y, weight)
+        y = self._labels_of(x, y)
+        if self._uses_own_loss or self._decodes_labels(x):
+            x = labels.with_labels(self._arguments, type(self).__name__, x, y)
+        elif self._compile_loss is not None:
+            x = labels.without_labels(self._arguments, x)
+        return x, y, weight
+
+    def _labels_of(self, x: Any, y: Any) -> Any:
+        return labels.labels_in(self._arguments, x) if y is None else y
+
+    def _warn_of_unknown(self, x: Any) -> None:
+        unknown = self._arguments.ignored(x) if is_mapping(x) else []
+        if unknown:
+            logger.warning(
+                "%s takes no %s, and ignores it. Leave it out of the data, or correct its name: "
+                "%s.",
+                type(self).__name__,
+                ", ".join(unknown),
+                ", ".join(self._arguments.inputs),
+            )
+
+    def _decodes_labels(self, x: Any) -> bool:
+        """Whether a decoder's inputs are to be made of the labels."""
+        if not (getattr(self.config, "is_encoder_decoder", False) and is_mapping(x)):
+            return False
+        classifies = (self.loss_type or "").endswith(("Classification", "QuestionAnswering"))
+        given = any(name in x for name in ("decoder_input_ids", "decoder_inputs_embeds"))
+        return not classifies and not given
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras's; with the optimizer's variables made before, TensorFlow traces a step once less.
+
+        Args:
+            force: Make it anew.
+        """
+        alone = getattr(self, "_distribute_strategy", None) is None
+        if alone and keras.backend.backend() == "tensorflow" and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
 
     def train_step(self, *args: Any) -> Any:
-        """One training step; labels from the second argument of fit are put among the inputs."""
-        return super().train_step(*args[:-1], self._labelled(args[-1]))
+        """One training step; labels may be the second argument of fit or among the inputs."""
+        return self._step(super().train_step, *args)
 
     def test_step(self, *args: Any) -> Any:
         """One evaluation step; see `train_step`."""
-        return super().test_step(*args[:-1], self._labelled(args[-1]))
+        return self._step(super().test_step, *args)
+
+    def _step(self, run: Callable[..., Any], *args: Any) -> Any:
+        *state, data = args
+        x, y, weight = self._with_labels_in_place(data)
+        self._warn_of_unknown(x)
+        own = weight if self._uses_own_loss else None
+        if is_mapping(own):  # Keras repeats one array for each label
+            own = next(iter(own.values()))
+        if own is not None and not labels.rows_can_be_weighted(self._arguments):
+            raise labels.no_weights(type(self).__name__)
+        with training_step(own) as step:
+            done = run(*state, keras.utils.pack_x_y_sample_weight(x, y, weight))
+        if own is not None and not step.weighted:
+            raise labels.no_weights(type(self).__name__)
+        return done
 
     def predict_step(self, *args: Any) -> Any:
         """One prediction step; outputs are dicts of tensors."""
@@ -214,43 +291,32 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
             x: Inputs.
             y: Labels, if they came apart from the inputs.
             y_pred: What the model returned.
-            sample_weight: For a compiled loss only.
+            sample_weight: Weights of rows; the model's own loss has used them already.
             training: Whether this is a training step.
         """
         if not self._uses_own_loss:
-            known = labels.labels_in(Arguments.of(type(self)), x) if y is None else y
-            return super().compute_loss(
-                x, known, labels.predictions(y_pred), sample_weight, training=training
-            )
-        self._check_own_loss(y_pred, sample_weight)
+            if self._compile_loss is None and not self.losses:
+                raise labels.no_loss(type(self).__name__)
+            if self._compile_loss is not None:
+                y = self._labels_of(x, y)
+                if y is None:
+                    raise labels.no_labels(self._arguments, "the compiled loss")
+                y, y_pred, sample_weight = labels.compared(
+                    self._arguments, self.loss, y, y_pred, sample_weight
+                )
+            return super().compute_loss(x, y, y_pred, sample_weight, training=training)
+        if not (isinstance(y_pred, dict) and "loss" in y_pred):
+            raise labels.no_labels(self._arguments, f"{type(self).__name__}'s own loss")
         total = self._distributed(keras.ops.mean(y_pred["loss"]), x)
         for extra in self.losses:
             total = keras.ops.add(total, self._aggregate_additional_loss(extra))
         return total
 
-    def _check_own_loss(self, y_pred: Any, sample_weight: Any) -> None:
-        name = type(self).__name__
-        if sample_weight is not None:
-            raise ValueError(
-                explain(
-                    f"no sample_weight with {name}'s own loss, which knows none",
-                    "a sample_weight",
-                    "compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))",
-                )
-            )
-        if not (isinstance(y_pred, dict) and "loss" in y_pred):
-            names = labels.label_names(Arguments.of(type(self)))
-            wanted = ", ".join(names) or "none: this class has no loss of its own"
-            raise ValueError(
-                explain(
-                    f"labels for {name}'s own loss ({wanted}), as y or among the inputs",
-                    "inputs without labels",
-                    "fit({**inputs, 'labels': labels}), or compile(loss=...) with a Keras loss",
-                )
-            )
-
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Updates metrics on labels (from wherever they came) and logits.
+
+        Labels of -100 do not count. Where the model's own loss compares each position with the
+        next label, so do metrics.
 
         Args:
             x: Inputs.
@@ -258,9 +324,18 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
             y_pred: What the model returned.
             sample_weight: Weights for weighted metrics.
         """
+        if self._compile_metrics is None:
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+        y = self._labels_of(x, y)
         if y is None:
-            y = labels.labels_in(Arguments.of(type(self)), x)
-        return super().compute_metrics(x, y, labels.predictions(y_pred), sample_weight)
+            raise labels.no_labels(self._arguments, "metrics")
+        asked = dict.fromkeys(self._metric_outputs) if self._metric_outputs else None
+        y, y_pred, sample_weight = labels.compared(self._arguments, asked, y, y_pred, sample_weight)
+        if labels_are_shifted():
+            y = labels.shifted(y, y_pred)
+            sample_weight = labels.shifted(sample_weight, y_pred, fill=0)
+        labels.leave_out_ignored(y, y_pred)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Trains; inputs may be what a tokenizer or processor returned (`keras.Model.fit`)."""
@@ -269,11 +344,15 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
         self.__dict__["_batch_size"] = batch_size(x, kwargs.get("batch_size"))
         if hasattr(x, "element_spec"):  # Keras warns that it does not shuffle a tf.data.Dataset
             kwargs.setdefault("shuffle", False)
-        return super().fit(plain(x), plain(y), **kwargs)
+        return super().fit(plain(x), self._plain_labels(x, y, kwargs), **kwargs)
+
+    def _plain_labels(self, x: Any, y: Any, kwargs: dict[str, Any]) -> Any:
+        """Labels for Keras, which drops weights of labels that are among the inputs."""
+        return plain(y if kwargs.get("sample_weight") is None else self._labels_of(x, y))
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Evaluates; inputs as in `fit` (`keras.Model.evaluate`)."""
-        return super().evaluate(plain(x), plain(y), **kwargs)
+        return super().evaluate(plain(x), self._plain_labels(x, y, kwargs), **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """Predicts in batches; inputs as in `fit`, outputs by name (`keras.Model.predict`)."""
@@ -282,11 +361,11 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
 
     def train_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Trains on one batch; inputs as in `fit` (`keras.Model.train_on_batch`)."""
-        return super().train_on_batch(plain(x), plain(y), **kwargs)
+        return super().train_on_batch(plain(x), self._plain_labels(x, y, kwargs), **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Evaluates one batch; inputs as in `fit` (`keras.Model.test_on_batch`)."""
-        return super().test_on_batch(plain(x), plain(y), **kwargs)
+        return super().test_on_batch(plain(x), self._plain_labels(x, y, kwargs), **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Predicts one batch; inputs as in `fit` (`keras.Model.predict_on_batch`)."""

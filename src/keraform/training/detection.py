@@ -9,6 +9,8 @@ Reference: Carion et al., End-to-End Object Detection with Transformers, 2020.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -56,6 +58,24 @@ def ForSegmentationLoss(
     return _total(logits, labels, pred_boxes, pred_masks, config, outputs_class, outputs_coord)
 
 
+def DeformableDetrForSegmentationLoss(
+    logits: Tensor,
+    labels: Labels,
+    pred_boxes: Tensor,
+    pred_masks: Tensor,
+    config: Any,
+    outputs_class: Tensor | None = None,
+    outputs_coord: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Losses, list[dict[str, Tensor]] | None]:
+    """As `ForSegmentationLoss`, with a focal loss of classes [b, q, v]: queries that are matched
+    with nothing shall predict none of them.
+    """
+    return _total(
+        logits, labels, pred_boxes, pred_masks, config, outputs_class, outputs_coord, _FOCAL
+    )
+
+
 def _total(
     logits: Tensor,
     labels: Labels,
@@ -64,8 +84,10 @@ def _total(
     config: Any,
     earlier_logits: Tensor | None,
     earlier_boxes: Tensor | None,
+    classes: _Classes | None = None,
 ) -> tuple[Tensor, Losses, list[dict[str, Tensor]] | None]:
-    losses = _losses(logits, boxes, masks, labels, config)
+    classes = classes or _SOFTMAX
+    losses = _losses(logits, boxes, masks, labels, config, classes)
     auxiliary = None
     if config.auxiliary_loss:
         assert earlier_logits is not None and earlier_boxes is not None  # models then keep them
@@ -75,7 +97,7 @@ def _total(
         ]
         for layer, outputs in enumerate(auxiliary):
             # masks of earlier layers are not made
-            found = _losses(outputs["logits"], outputs["pred_boxes"], None, labels, config)
+            found = _losses(outputs["logits"], outputs["pred_boxes"], None, labels, config, classes)
             losses |= {f"{name}_{layer}": loss for name, loss in found.items()}
     weights = {
         "loss_ce": 1.0,
@@ -91,7 +113,12 @@ def _total(
 
 
 def _losses(
-    logits: Tensor, boxes: Tensor, masks: Tensor | None, labels: Labels, config: Any
+    logits: Tensor,
+    boxes: Tensor,
+    masks: Tensor | None,
+    labels: Labels,
+    config: Any,
+    classes: _Classes,
 ) -> Losses:
     matching = [
         linear_sum_assignment(_cost(logits[image], boxes[image], target, config))
@@ -100,9 +127,9 @@ def _losses(
     count = sum(ops.shape(target["class_labels"])[0] for target in labels)
     count = ops.maximum(ops.cast(count, logits.dtype), 1)
     losses = {
-        "loss_ce": _class_loss(logits, labels, matching, config),
+        "loss_ce": classes.loss(logits, labels, matching, config, count),
         **_box_losses(boxes, labels, matching, count),
-        "cardinality_error": _cardinality_error(logits, labels),
+        "cardinality_error": _cardinality_error(classes.found(logits), labels),
     }
     return losses if masks is None else losses | _mask_losses(masks, labels, matching, count)
 
@@ -124,25 +151,57 @@ def _cost(logits: Tensor, boxes: Tensor, target: dict[str, Tensor], config: Any)
     return ops.where(ops.isfinite(cost), cost, ops.full_like(cost, most))
 
 
-def _class_loss(logits: Tensor, labels: Labels, matching: Matching, config: Any) -> Tensor:
+def _class_loss(
+    logits: Tensor, labels: Labels, matching: Matching, config: Any, count: Tensor
+) -> Tensor:
+    """Cross entropy of classes, the last of which is "no object" with a weight of its own."""
     nothing = config.num_labels
+    weight = np.ones(nothing + 1)
+    weight[nothing] = config.eos_coefficient
+    weight = ops.convert_to_tensor(weight, logits.dtype)
+    wanted = _wanted_classes(logits, labels, matching, nothing)
+    return kf.cross_entropy(ops.transpose(logits, (0, 2, 1)), wanted, weight)
+
+
+def _focal_classes(
+    logits: Tensor, labels: Labels, matching: Matching, config: Any, count: Tensor
+) -> Tensor:
+    """Focal loss of each class by itself, for each object."""
+    wanted = _wanted_classes(logits, labels, matching, config.num_labels)
+    one_hot = ops.one_hot(wanted, config.num_labels + 1, dtype=logits.dtype)[..., :-1]
+    focal = _focal(logits, one_hot, config.focal_alpha)
+    return ops.sum(ops.mean(focal, axis=1)) / count * logits.shape[1]
+
+
+def _wanted_classes(logits: Tensor, labels: Labels, matching: Matching, nothing: int) -> Tensor:
+    """The class of each query's object, [b, q]; `nothing` for a query without one."""
     wanted = []
     for target, (queries, objects) in zip(labels, matching, strict=True):
         classes = ops.cast(ops.take(target["class_labels"], objects, axis=0), "int32")
         empty = ops.full((logits.shape[1],), nothing, dtype="int32")
         wanted.append(ops.scatter_update(empty, ops.expand_dims(queries, -1), classes))
-    weight = np.ones(nothing + 1)
-    weight[nothing] = config.eos_coefficient
-    weight = ops.convert_to_tensor(weight, logits.dtype)
-    return kf.cross_entropy(ops.transpose(logits, (0, 2, 1)), ops.stack(wanted), weight)
+    return ops.stack(wanted)
 
 
-def _cardinality_error(logits: Tensor, labels: Labels) -> Tensor:
+def _cardinality_error(found: Tensor, labels: Labels) -> Tensor:
     """How many objects are predicted too many or too few; to look at, without a gradient."""
-    best = ops.argmax(logits, axis=-1)
-    found = ops.sum(ops.cast(ops.not_equal(best, logits.shape[-1] - 1), "float32"), axis=1)
+    found = ops.sum(ops.cast(found, "float32"), axis=1)
     counts = [ops.cast(ops.shape(target["class_labels"])[0], "float32") for target in labels]
     return ops.mean(ops.abs(found - ops.stack(counts)))
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """A way to predict classes: its loss, and the queries [b, q] that predict an object."""
+
+    loss: Callable[..., Tensor]
+    found: Callable[[Tensor], Tensor]
+
+
+_SOFTMAX = _Classes(
+    _class_loss, lambda logits: ops.not_equal(ops.argmax(logits, axis=-1), logits.shape[-1] - 1)
+)
+_FOCAL = _Classes(_focal_classes, lambda logits: ops.max(logits, axis=-1) > 0)
 
 
 def _box_losses(boxes: Tensor, labels: Labels, matching: Matching, count: Tensor) -> Losses:
@@ -186,12 +245,12 @@ def _mask_losses(masks: Tensor, labels: Labels, matching: Matching, count: Tenso
     }
 
 
-def _focal(logits: Tensor, targets: Tensor) -> Tensor:
+def _focal(logits: Tensor, targets: Tensor, alpha: float = FOCAL_ALPHA) -> Tensor:
     """Binary cross entropy in which what is right already counts less (Lin et al., 2017)."""
     entropy = kf.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     shares = ops.sigmoid(logits)
     right = shares * targets + (1 - shares) * (1 - targets)
-    balance = FOCAL_ALPHA * targets + (1 - FOCAL_ALPHA) * (1 - targets)
+    balance = alpha * targets + (1 - alpha) * (1 - targets)
     return balance * entropy * (1 - right) ** FOCAL_GAMMA
 
 

@@ -15,9 +15,15 @@ import keras
 from keras import ops
 
 from keraform.runtime import ops as kf
-from keraform.runtime import replicas
+from keraform.runtime import step
 from keraform.runtime.layers import Tensor
-from keraform.training.detection import ForObjectDetectionLoss, ForSegmentationLoss
+from keraform.training.detection import (
+    DeformableDetrForSegmentationLoss,
+    ForObjectDetectionLoss,
+    ForSegmentationLoss,
+)
+from keraform.training.self_distillation import PocketTTSForConditionalGenerationLoss
+from keraform.training.transducer import ParakeetForRNNTLoss
 
 Loss = Callable[..., Any]  # a tensor; of detection also all losses by name
 
@@ -35,18 +41,10 @@ def fixed_cross_entropy(
     it (the number of targets in all steps of an accumulated batch).
     """
     target = ops.cast(target, "int32")
-    if len(source.shape) > 2:
-        source = ops.moveaxis(source, 1, -1)
-    counted = ops.not_equal(target, ignore_index)
-    classes = ops.expand_dims(ops.where(counted, target, ops.zeros_like(target)), -1)
-    log_probabilities = ops.take_along_axis(ops.log_softmax(source, axis=-1), classes, axis=-1)
-    losses = -ops.squeeze(log_probabilities, -1)
-    total = ops.sum(ops.where(counted, losses, ops.zeros_like(losses)))
-    if num_items_in_batch is not None:
-        return total / ops.cast(num_items_in_batch, total.dtype)
-    count = replicas.whole(ops.sum(ops.cast(counted, "int32")))
-    nothing = ops.equal(count, 0)
-    return total / ops.cast(ops.where(nothing, ops.ones_like(count), count), total.dtype)
+    if num_items_in_batch is None:
+        return kf.cross_entropy(source, target, ignore_index=ignore_index)
+    total = kf.cross_entropy(source, target, ignore_index=ignore_index, reduction="sum")
+    return total / ops.cast(num_items_in_batch, total.dtype)
 
 
 def ForCausalLMLoss(
@@ -64,6 +62,7 @@ def ForCausalLMLoss(
         assert labels is not None  # one of the two is always given
         end = ops.full_like(labels[..., :1], ignore_index)
         shift_labels = ops.concatenate([labels[..., 1:], end], axis=-1)
+        step.shift()
     return fixed_cross_entropy(
         ops.reshape(logits, (-1, vocab_size)),
         ops.reshape(shift_labels, (-1,)),
@@ -236,7 +235,6 @@ _DETECTION = _translated("loss_deformable_detr", "DeformableDetrForObjectDetecti
 _LW_DETR = _translated("loss_lw_detr", "LwDetrForObjectDetectionLoss")
 _RT_DETR = _translated("loss_rt_detr", "RTDetrForObjectDetectionLoss")
 _GROUNDING = _translated("loss_grounding_dino", "GroundingDinoForObjectDetectionLoss")
-_SPEECH = _translated("loss_lsd", "PocketTTSForConditionalGenerationLoss")
 
 # upstream's table in upstream's order: the order decides which name is found in a class name
 LOSS_MAPPING: dict[str, Loss] = {
@@ -258,18 +256,16 @@ LOSS_MAPPING: dict[str, Loss] = {
     "DabDetrForObjectDetection": _DETECTION,
     "GroundingDinoForObjectDetection": _GROUNDING,
     "MMGroundingDinoForObjectDetection": _GROUNDING,
-    "ConditionalDetrForSegmentation": _translated(
-        "loss_deformable_detr", "DeformableDetrForSegmentationLoss"
-    ),
+    "ConditionalDetrForSegmentation": DeformableDetrForSegmentationLoss,
     "RTDetrForObjectDetection": _RT_DETR,
     "RTDetrV2ForObjectDetection": _RT_DETR,
     "DFineForObjectDetection": _translated("loss_d_fine", "DFineForObjectDetectionLoss"),
     "Deimv2ForObjectDetection": _translated("loss_deimv2", "Deimv2ForObjectDetectionLoss"),
     "CsmForConditionalGeneration": ForCausalLMLoss,
     "LwDetrForObjectDetection": _LW_DETR,
-    "PocketTTSForConditionalGeneration": _SPEECH,
-    "GradiumPhononTTSForConditionalGeneration": _SPEECH,
-    "ParakeetForRNNT": _translated("loss_rnnt", "ParakeetForRNNTLoss"),
+    "PocketTTSForConditionalGeneration": PocketTTSForConditionalGenerationLoss,
+    "GradiumPhononTTSForConditionalGeneration": PocketTTSForConditionalGenerationLoss,
+    "ParakeetForRNNT": ParakeetForRNNTLoss,
     "ParakeetForTDT": _translated("loss_tdt", "ParakeetForTDTLoss"),
     "RfDetrForObjectDetection": _LW_DETR,
     "RfDetrForInstanceSegmentation": _translated("loss_rf_detr", "RfDetrForSegmentationLoss"),

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
+from keraform.errors import explain
 from keraform.runtime import replicas
 from keraform.runtime.ops import dtypes
 from keraform.runtime.ops.reductions import vector_norm
 from keraform.runtime.ops.tensors import Tensor, as_tensor, move, rank, refuse, sizes
+from keraform.runtime.step import weighted
+from keraform.runtime.tracing import is_for_xla
 
 
 def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
-    """Applies "mean", "sum" or "none"."""
+    """Applies "mean", "sum" or "none"; the first two with the weights that a step of training has
+    for its rows.
+    """
     if reduction == "mean":
-        return mean_of_batch(loss)
+        return mean_of_batch(weighted(loss))
     if reduction == "sum":
-        return ops.sum(loss)
+        return ops.sum(weighted(loss))
     if reduction == "none":
         return loss
     raise refuse('reduction "mean", "sum" or "none"', repr(reduction), 'reduction="mean"')
@@ -93,13 +99,17 @@ def _hard_targets(
     reduction: str,
     smoothing: float,
 ) -> Tensor:
+    target = _one_for_each(target, log_probabilities)
     kept = ops.not_equal(target, ignore_index)
     safe = ops.where(kept, target, ops.zeros_like(target))
     zero = ops.zeros((), dtype=log_probabilities.dtype)
+    classes = sizes(log_probabilities)[-1]
+    known = ops.logical_and(safe >= 0, safe < ops.cast(classes, safe.dtype))
+    safe = ops.where(known, safe, ops.zeros_like(safe))
     taken = ops.take_along_axis(log_probabilities, ops.expand_dims(safe, -1), axis=-1)
-    loss = -ops.squeeze(taken, -1)
+    loss = _refuse_unknown(-ops.squeeze(taken, -1), known, classes)
     if weight is None:
-        counts = ops.cast(kept, log_probabilities.dtype)
+        counts = ops.cast(kept, "int32")  # halves of floats cannot count beyond 2048
     else:
         weight = dtypes.to(as_tensor(weight), dtypes.name_of(log_probabilities.dtype))
         each = ops.take(weight, safe, axis=0)
@@ -112,9 +122,62 @@ def _hard_targets(
     loss = ops.where(kept, loss, zero)
     if reduction != "mean":
         return reduce_loss(loss, reduction)
-    total = replicas.whole(ops.sum(counts))
+    total = ops.cast(replicas.whole(ops.sum(counts)), loss.dtype)
     nothing = ops.logical_not(ops.any(kept))
-    return ops.sum(loss) / ops.where(nothing, ops.ones_like(total), total)
+    return reduce_loss(loss, "sum") / ops.where(nothing, ops.ones_like(total), total)
+
+
+def _one_for_each(target: Tensor, log_probabilities: Tensor) -> Tensor:
+    """The class numbers, where there are as many as rows of logits."""
+    rows = log_probabilities.shape[:-1]
+    parts = (
+        "one class number for each row of logits",
+        f"labels of shape {tuple(target.shape)} for logits of shape {tuple(rows)}",
+        "labels with one class number for each; several classes a row are floats, with "
+        'config.problem_type = "multi_label_classification"',
+    )
+    if not _fits(rows, target.shape):
+        raise ValueError(explain(*parts))
+    if None in (*rows, *target.shape) and _can_stop():
+        import tensorflow as tf
+
+        equal = tf.reduce_all(tf.equal(tf.shape(target), tf.shape(log_probabilities)[:-1]))
+        return _stop_unless(equal, explain(*parts), target)
+    return target
+
+
+def _refuse_unknown(loss: Tensor, known: Tensor, classes: Any) -> Tensor:
+    """Stops a run with class numbers that do not exist; compiled by XLA, which cannot, it goes on
+    with NaN.
+    """
+    if not _can_stop():
+        return ops.where(known, loss, ops.full_like(loss, float("nan")))
+    last = classes - 1 if isinstance(classes, int) else "the last"
+    message = explain(
+        f"class numbers from 0 to {last}, or ignore_index",
+        "labels with other numbers",
+        "a configuration with num_labels (of language models: vocab_size) as in the data",
+    )
+    return _stop_unless(ops.all(known), message, loss)
+
+
+def _can_stop() -> bool:
+    return keras.backend.backend() == "tensorflow" and not is_for_xla()
+
+
+def _stop_unless(condition: Tensor, message: str, value: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.identity(value)
+
+
+def _fits(shape: Any, other: Any) -> bool:
+    """Whether two shapes are equal as far as they are known."""
+    if len(shape) != len(other):
+        return False
+    pairs = zip(shape, other, strict=True)
+    return all(one is None or two is None or one == two for one, two in pairs)
 
 
 def nll_loss(
@@ -151,6 +214,14 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """Returns the binary cross entropy of logits; `pos_weight` scales the positive part."""
     input, target = dtypes.promote(input, target)
+    if not _fits(input.shape, target.shape):
+        raise ValueError(
+            explain(
+                f"a 0 or 1 for each logit, {tuple(input.shape)}",
+                f"labels of shape {tuple(target.shape)}",
+                'config.problem_type = "single_label_classification" for class numbers',
+            )
+        )
     if pos_weight is None:
         loss = (1.0 - target) * input - ops.log_sigmoid(input)
     else:

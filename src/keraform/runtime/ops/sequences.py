@@ -11,7 +11,8 @@ from typing import Any
 from keras import ops
 
 from keraform.runtime.ops import dtypes
-from keraform.runtime.ops.tensors import Tensor, as_tensor, rank, refuse, sizes
+from keraform.runtime.ops.losses import reduce_loss
+from keraform.runtime.ops.tensors import Tensor, as_tensor, rank, sizes
 
 NEVER = -1e30  # stands for log(0): its gradient is zero, not NaN
 
@@ -55,13 +56,9 @@ def ctc_loss(
     infinite = loss > -NEVER / 2
     lost = ops.zeros_like(loss) if zero_infinity else ops.full_like(loss, float("inf"))
     loss = ops.where(infinite, lost, loss)
-    if reduction == "none":
-        return loss
-    if reduction == "sum":
-        return ops.sum(loss)
     if reduction == "mean":
-        return ops.mean(loss / ops.cast(ops.maximum(counts, 1), loss.dtype))
-    raise refuse('reduction "mean", "sum" or "none"', repr(reduction), 'reduction="mean"')
+        loss = loss / ops.cast(ops.maximum(counts, 1), loss.dtype)
+    return reduce_loss(loss, reduction)
 
 
 def _rows(labels: Tensor, counts: Tensor) -> Tensor:
