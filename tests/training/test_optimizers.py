@@ -86,6 +86,21 @@ def test_repeated_tokens_count_together(clip):
     assert (found[0] < 1).sum() == 2
 
 
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad"])
+def test_compile_lets_keras_optimizers_count_repeated_rows_together(name):
+    slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([1, 3, 1]), (5, 1))
+    model = mini_bert.TFBertForSequenceClassification(mini_bert.tiny_config())
+    found = []
+    for gradient in (slices, tf.constant([[0.0], [4.0], [0.0], [2.0], [0.0]])):
+        table = keras.Variable(np.ones((5, 1), "float32"), name="table")
+        model.compile(name)
+        for _ in range(2):
+            model.optimizer.apply([gradient], [table])
+        found.append(np.asarray(table))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+    assert (found[0] < 1).sum() == 2
+
+
 def test_the_schedule_is_transformers():
     _, schedule = create_optimizer(3e-4, STEPS, WARMUP)
     parameter = torch.nn.Parameter(torch.zeros(1))

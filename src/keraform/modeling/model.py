@@ -19,6 +19,7 @@ from keraform.runtime.layers.base import TorchLayer
 from keraform.runtime.outputs import ModelOutput
 from keraform.runtime.step import labels_are_shifted, training_step
 from keraform.training.distribution import Replicated
+from keraform.training.optimizers import add_up_repeated_rows
 
 logger = logging.getLogger(__name__)
 
@@ -175,6 +176,8 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
             jit_compile=jit_compile,
             **kwargs,
         )
+        if self.optimizer is not None:
+            add_up_repeated_rows(self.optimizer)
 
     def get_compile_config(self) -> dict[str, Any]:
         """The arguments of `compile`, for saving."""
@@ -242,7 +245,8 @@ class Model(Batching, TorchLayer, Replicated, keras.Model):
             force: Make it anew.
         """
         alone = getattr(self, "_distribute_strategy", None) is None
-        if alone and keras.backend.backend() == "tensorflow" and self.optimizer is not None:
+        waits = self.optimizer is not None and not self.optimizer.built
+        if waits and alone and keras.backend.backend() == "tensorflow":
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 

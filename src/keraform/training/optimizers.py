@@ -133,6 +133,25 @@ class AdamWeightDecay(keras.optimizers.AdamW):
         }
 
 
+def add_up_repeated_rows(optimizer: Any) -> None:
+    """Lets an optimizer square the gradient of a row that was looked up, not its summands.
+
+    TensorFlow's gradient of a lookup has an entry for each row that was looked up, and Keras's
+    Adam, RMSprop and their like square the entries of a repeated row one by one.
+
+    Args:
+        optimizer: A Keras optimizer, which is changed.
+    """
+    if isinstance(optimizer, AdamWeightDecay) or "apply" in vars(optimizer):
+        return
+    apply = optimizer.apply
+
+    def apply_whole(grads: Sequence[Any], trainable_variables: Any = None) -> Any:
+        return apply([_dense(each) for each in grads], trainable_variables)
+
+    object.__setattr__(optimizer, "apply", apply_whole)  # past what tracks attributes for saving
+
+
 def _dense(gradient: Any) -> Any:
     if keras.backend.backend() != "tensorflow":
         return gradient
