@@ -11,16 +11,9 @@ from pathlib import Path
 
 import pytest
 
-BACKENDS = ("tensorflow", "jax", "torch", "keras")
+from hiding import without
 
-# Stands in a fresh process for a machine on which torch is not installed.
-WITHOUT_TORCH = (
-    "import sys; from importlib.machinery import PathFinder\n"
-    "class WithoutTorch(PathFinder):\n"
-    "    def find_spec(name, *rest):\n"
-    "        return None if name == 'torch' else PathFinder.find_spec(name, *rest)\n"
-    "sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTorch\n"
-)
+BACKENDS = ("tensorflow", "jax", "torch", "keras")
 
 
 def run(repository: Path, code: str) -> subprocess.CompletedProcess[str]:
@@ -35,14 +28,14 @@ def run(repository: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_import_prints_nothing_and_needs_no_torch(repository: Path) -> None:
-    result = run(repository, WITHOUT_TORCH + "import keraform")
+    result = run(repository, without("torch") + "import keraform")
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     assert result.stderr == ""
 
 
 def test_classes_are_listed_without_being_imported(repository: Path) -> None:
-    code = WITHOUT_TORCH + (
+    code = without("torch") + (
         "import keraform\nnames = dir(keraform)\n"
         "assert 'TFBertModel' in names and 'TFAutoModel' in names, names[:20]\n"
         "assert 'keraform.models.bert' not in sys.modules\n"
@@ -52,7 +45,7 @@ def test_classes_are_listed_without_being_imported(repository: Path) -> None:
 
 
 def test_a_class_resolves_by_name_without_torch(repository: Path) -> None:
-    code = WITHOUT_TORCH + (
+    code = without("torch") + (
         "import keraform\nfrom keraform.models.bert import TFBertMainLayer, TFBertModel\n"
         "assert keraform.TFBertModel is TFBertModel\n"
         "assert issubclass(TFBertMainLayer, __import__('keras').layers.Layer)\n"

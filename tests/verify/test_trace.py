@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from hiding import without
 from keraform.errors import KeraformError
 from keraform.verify.findings import Place
 from keraform.verify.handwritten.trace import Trace, inputs_of, read, weights_of, write
@@ -203,10 +204,7 @@ def test_inputs_and_weights_come_from_a_trace_or_from_plain_tensors(tmp_path: Pa
 
 def run_without(modules: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line where importing these modules fails."""
-    code = (
-        f"import sys\nfor name in {modules!r}.split(','): sys.modules[name] = None\n"
-        "from keraform.cli import main\nmain()"
-    )
+    code = without(*modules.split(",")) + "from keraform.cli import main\nmain()"
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
