@@ -77,6 +77,7 @@ def test_what_cannot_be_quantized_is_said():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept")  # Keras on its own
 def test_float8_learns():
     model = keraform.TFBertForSequenceClassification.from_config(BertConfig(**BERT))
     model.quantize("float8")

@@ -106,7 +106,8 @@ def test_two_replicas_are_as_one(tmp_path):
 @pytest.mark.parametrize("case", ["own loss", "Keras loss", "weights", "tokens", "numbers"])
 def test_two_replicas_are_as_one_with_any_loss(tmp_path, case):
     found = end(start("replicas.py", tmp_path, case))
-    compare(found, case, EXACT if case in ("tokens", "numbers") else RELEASE)
+    # a causal loss is computed in float32 in any model, as upstream
+    compare(found, case, EXACT if case == "numbers" else RELEASE)
 
 
 @pytest.mark.slow
@@ -132,7 +133,8 @@ def test_a_worker_that_dies_ends_the_others(tiny_bert):
     first, second = two_workers(tiny_bert, DIE="1")
     try:
         _, errors = first.communicate(timeout=240)
-        assert second.wait(timeout=60) == 9
+        second.communicate(timeout=60)
+        assert second.returncode == 9
     finally:
         first.kill()
         second.kill()
