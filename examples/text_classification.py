@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
 
     model, tokenizer, train, test = prepare(options.short)
-    history = model.fit(train, batch_size=32, epochs=2, verbose=2)
+    history = model.fit(train, batch_size=32, epochs=2 if options.short else 6, verbose=2)
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
 
