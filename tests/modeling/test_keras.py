@@ -19,16 +19,36 @@ def test_on_tensorflow(function):
     function()
 
 
-def test_on_jax():
+# of the battery, what takes longest to compile on JAX
+LONG_ON_JAX = {
+    "point_7_the_models_own_loss_takes_weights_as_keras_does",
+    "point_7_metrics_compare_what_a_shifting_loss_compares",
+    "point_7_heads_of_two_outputs",
+}
+NAMES = [function.__name__ for function in battery.BATTERY]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [name for name in NAMES if name not in LONG_ON_JAX],
+        pytest.param([name for name in NAMES if name in LONG_ON_JAX], marks=pytest.mark.slow),
+    ],
+    ids=["most", "long"],
+)
+def test_on_jax(names):
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     # compile quickly rather than well
     environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, battery.__file__], env=environment, capture_output=True, text=True
+        [sys.executable, battery.__file__, *names],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("passed") == len(battery.BATTERY)
+    assert done.stdout.count("passed") == len(names)
 
 
 def test_point_10_export_has_a_signature(tmp_path):

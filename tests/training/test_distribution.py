@@ -96,6 +96,7 @@ def compare(found, case, limit):
     assert found[case]["kinds"] == ["MirroredVariable"]
 
 
+@pytest.mark.slow
 def test_two_replicas_are_as_one(tmp_path):
     found = end(start("replicas.py", tmp_path, "float64"))
     compare(found, "float64", EXACT)

@@ -23,7 +23,7 @@ from keraform.translate import translation
 from keraform.verify.classes import PROVED_TYPES
 from keraform.verify.tiny import shrink_config
 
-DEFAULT = ("bert", "llama")
+DEFAULT = ("bert",)
 BERT = "transformers.models.bert.modeling_bert"
 
 # Fields that are read, and still show nowhere: by model type, with the reason.
