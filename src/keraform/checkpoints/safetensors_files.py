@@ -165,7 +165,7 @@ def write_shards(
     if len(shards) > 1:
         names = [f"model-{n + 1:05d}-of-{len(shards):05d}.safetensors" for n in range(len(shards))]
     for name, keys in zip(names, shards, strict=True):
-        _write_file(folder / name, tensors, keys)
+        write_file(folder / name, {key: tensors[key] for key in keys})
     if len(shards) == 1:
         return names
     index = {
@@ -186,11 +186,20 @@ def is_weights(name: str) -> bool:
     return name in (WEIGHTS_NAME, INDEX_NAME) or _SHARD.fullmatch(name) is not None
 
 
-def _write_file(file: Path, tensors: Mapping[str, StoredTensor], keys: list[str]) -> None:
+def write_file(file: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    """Writes one file.
+
+    Args:
+        file: Where.
+        tensors: The tensors, in PyTorch's layout.
+
+    Raises:
+        OSError: There is no room, or no right to write.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    arrays = {key: np.ascontiguousarray(tensors[key].read()) for key in keys}
+    arrays = {key: np.ascontiguousarray(tensor.read()) for key, tensor in tensors.items()}
     # ascontiguousarray makes a vector of a scalar
     arrays = {key: value.reshape(tensors[key].shape) for key, value in arrays.items()}
     try:

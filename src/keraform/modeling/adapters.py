@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from keras import ops
-from safetensors.numpy import save_file
 
-from keraform.checkpoints.atomic import as_open_makes, replaced_together
+from keraform.checkpoints.atomic import replaced_together
 from keraform.checkpoints.json_files import read_object
-from keraform.checkpoints.safetensors_files import read_safetensors
+from keraform.checkpoints.placing import placed
+from keraform.checkpoints.safetensors_files import read_safetensors, write_file
 from keraform.checkpoints.save import stored
-from keraform.checkpoints.tensors import StoredTensor
+from keraform.checkpoints.tensors import StoredTensor, in_memory
 from keraform.checkpoints.torch_files import read_torch_files
 from keraform.errors import KeraformError
 from keraform.hub import Repository
@@ -131,9 +131,8 @@ class Adapters:
             names = _FACTORS[known[path].lora_attribute]
             for factor, name in zip(known[path].lora_factors(), names, strict=True):
                 settle(factor, np.transpose(found[name].read()))
-        for key, tensor in others.items():
-            axes, value = weights[key].axes, tensor.read()
-            settle(weights[key].variable, value if axes is None else np.transpose(value, axes))
+        for weight, value in placed((weights[key], tensor) for key, tensor in others.items()):
+            settle(weight.variable, value)
         if not is_trainable:
             for variable in self.trainable_variables:
                 variable.trainable = False
@@ -158,8 +157,7 @@ class Adapters:
         base = fields.get("base_model_name_or_path") or self.name_or_path
         written = {**fields, "base_model_name_or_path": base, "inference_mode": True}
         with replaced_together(Path(save_directory), _is_adapter) as new:
-            save_file(state, new / WEIGHTS_NAME, metadata={"format": "pt"})
-            as_open_makes(new / WEIGHTS_NAME)
+            write_file(new / WEIGHTS_NAME, in_memory(state))
             text = json.dumps(written, indent=2, sort_keys=True) + "\n"
             (new / CONFIG_NAME).write_text(text, encoding="utf-8")
 

@@ -65,13 +65,12 @@ def with_labels(arguments: Arguments, owner: str, x: Any, y: Any) -> Any:
     """
     names = label_names(arguments)
     given = as_dict(x) if is_mapping(x) else arguments.gather(owner, (x,), {})
-    given = {_synonym(name, names): value for name, value in given.items()}
+    given = _by_newer_names(given, names)
     if "return_loss" in arguments.names:
         given.setdefault("return_loss", True)
     if y is not None and names and not any(name in given for name in names):
         if is_mapping(y):
-            found = {_synonym(name, names): value for name, value in as_dict(y).items()}
-            given |= {name: value for name, value in found.items() if name in names}
+            given |= _labels_among(y, names)
         else:
             given[next((name for name in _SINGLE if name in names), names[0])] = y
     # Keras takes the size of a batch from what comes first, and would sort the names of a dict
@@ -100,10 +99,17 @@ def labels_in(arguments: Arguments, x: Any) -> Any:
     """
     if not is_mapping(x):
         return None
-    names = label_names(arguments)
-    found = {_synonym(name, names): value for name, value in as_dict(x).items()}
-    found = {name: value for name, value in found.items() if name in names}
+    found = _labels_among(x, label_names(arguments))
     return next(iter(found.values())) if len(found) == 1 else found or None
+
+
+def _labels_among(values: Any, names: list[str]) -> dict[str, Any]:
+    renamed = _by_newer_names(as_dict(values), names)
+    return {name: value for name, value in renamed.items() if name in names}
+
+
+def _by_newer_names(values: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    return {_synonym(name, names): value for name, value in values.items()}
 
 
 def _synonym(name: str, known: list[str]) -> str:
@@ -195,7 +201,7 @@ def _labels_of(output: str, outputs: list[str], arguments: Arguments, y: Any) ->
             return y
     else:
         names = label_names(arguments)
-        given = {_synonym(name, names): value for name, value in as_dict(y).items()}
+        given = _by_newer_names(as_dict(y), names)
         for name in (output, heads(arguments).get(output, "labels")):
             if name in given:
                 return given[name]

@@ -15,16 +15,9 @@ from keraform.errors import KeraformError
 from keraform.modeling.building import dtype_scope, lay_out
 from keraform.modeling.changed import forget_functions, require_fresh_optimizer
 from keraform.runtime import layers
-from keraform.runtime.filling import torch_shape
+from keraform.runtime.filling import torch_shape, torch_value
 from keraform.runtime.ops.randomness import choose_seed
-from keraform.runtime.tree import (
-    TorchWeight,
-    inverse_axes,
-    named_layers,
-    named_weights,
-    own_weights,
-    read,
-)
+from keraform.runtime.tree import TorchWeight, named_layers, named_weights, own_weights
 
 # the spread of new rows around the mean of the old ones, as a share of the old rows' variance
 _SPREAD = 1e-9
@@ -152,7 +145,7 @@ class Resizing:
                 new = type(layer)(layer.in_features, rows, use_bias=layer.bias is not None)
         self._init_weights(new)
         named = {own.attribute: own for own in own_weights(new)}
-        return _torch_value(named[weight.attribute])[-added:]
+        return torch_value(named[weight.attribute])[-added:]
 
 
 def _unknown(model: Any, layer: Any, kind: str) -> KeraformError:
@@ -175,16 +168,11 @@ def _padded(old: int, rows: int | None, multiple: int | None) -> int:
     return int(rows) if multiple is None else -(-int(rows) // multiple) * multiple
 
 
-def _torch_value(weight: TorchWeight) -> np.ndarray:
-    value = ops.convert_to_numpy(read(weight.variable))
-    return value if weight.axes is None else np.transpose(value, inverse_axes(weight.axes))
-
-
 def _resize_weight(
     model: Any, weight: TorchWeight, rows: int, fill: Callable[[np.ndarray, int], np.ndarray]
 ) -> None:
     """Cuts a weight off at `rows` rows, or lets `fill(old, added)` give those that it lacks."""
-    old = _torch_value(weight)
+    old = torch_value(weight)
     added = rows - len(old)
     if added > 0:
         old = np.concatenate([old, fill(old, added).astype(old.dtype)])

@@ -90,7 +90,7 @@ def fill(target: Target, name: str | None, make: Maker, index: Any, free: bool =
     shape, dtype = torch_shape(entry), variable._dtype
     work = "float32" if dtype in ("float16", "bfloat16") else dtype
     if index is not None:
-        settle(variable, _to_keras(_with_index(_as_numpy(entry), index, make, work), entry))
+        settle(variable, _to_keras(_with_index(torch_value(entry), index, make, work), entry))
     elif free and entry.axes is not None:
         settle(variable, make(tuple(variable.shape), work))
     else:
@@ -145,7 +145,8 @@ def _to_keras(value: Any, entry: TorchWeight) -> Any:
     return transpose(value, entry.axes)
 
 
-def _as_numpy(entry: TorchWeight) -> np.ndarray:
+def torch_value(entry: TorchWeight) -> np.ndarray:
+    """A copy of the weight's value in torch's layout."""
     value = ops.convert_to_numpy(read(entry.variable))
     return (value if entry.axes is None else np.transpose(value, inverse_axes(entry.axes))).copy()
 
