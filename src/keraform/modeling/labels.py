@@ -9,7 +9,8 @@ import keras
 from keras.src.backend import set_keras_mask
 
 from keraform.errors import explain
-from keraform.modeling.inputs import Arguments, as_dict, is_mapping
+from keraform.modeling.inputs import Arguments
+from keraform.runtime.given import as_dict, is_mapping
 
 _IGNORED = -100
 _SINGLE = ("labels", "next_sentence_label", "class_labels")

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from keraform.modeling.inputs import Arguments, as_dict, as_tensor, is_mapping
+from keraform.modeling.inputs import Arguments
+from keraform.runtime.given import as_dict, as_tensor, is_mapping
 from keraform.runtime.layers import Layer
 
 

@@ -13,8 +13,9 @@ import keras
 from keraform.hub.card import batch_size
 from keraform.modeling import labels, signature
 from keraform.modeling.batching import Batching
-from keraform.modeling.inputs import Arguments, is_mapping, plain, unpack_inputs
+from keraform.modeling.inputs import Arguments, plain, unpack_inputs
 from keraform.modeling.wrapping import adopt, is_foundation
+from keraform.runtime.given import is_mapping
 from keraform.runtime.layers.base import TorchLayer
 from keraform.runtime.outputs import ModelOutput
 from keraform.runtime.step import labels_are_shifted, training_step

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from transformers import PreTrainedConfig
 
-from keraform.modeling.inputs import Arguments, integer_dtype
+from keraform.modeling.inputs import Arguments
+from keraform.runtime.given import integer_dtype
 
 _IDS = ((7, 6, 0, 0, 1), (1, 2, 3, 0, 0), (0, 0, 0, 4, 5))
 _TEXT = ("input_ids", "attention_mask", "token_type_ids", "decoder_input_ids")

@@ -12,6 +12,15 @@ from keraform.runtime.caches.layers import (
     DynamicLayer,
     DynamicSlidingWindowLayer,
 )
+from keraform.runtime.caches.linear import LinearAttentionAndStaticMaskedWindowLayer
+from keraform.runtime.caches.static import StaticMaskedWindowLayer
+
+# In place of static layers whose Python numbers change from token to token.
+LOOP_LAYER_TYPE_MAPPING: dict[str, type] = {
+    "sliding_attention": StaticMaskedWindowLayer,
+    "chunked_attention": StaticMaskedWindowLayer,
+    "hybrid_sliding": LinearAttentionAndStaticMaskedWindowLayer,
+}
 
 
 def get_layer_types_and_kwargs(config: Any) -> tuple[list[str], list[dict[str, Any]]]:
@@ -113,6 +122,19 @@ class StaticCache(Cache):
 
 
 SlidingWindowCache = StaticCache
+
+
+class LoopCache(Cache):
+    """A `StaticCache` that a loop in a graph can carry: nothing but tensors changes in it.
+
+    Args:
+        config: the model's.
+        max_cache_len: the tokens that fit into each layer, an int or a scalar tensor.
+    """
+
+    def __init__(self, config: Any, max_cache_len: Any) -> None:
+        table = STATIC_LAYER_TYPE_MAPPING | LOOP_LAYER_TYPE_MAPPING
+        super().__init__(layers=_layers(table, config, max_cache_len=max_cache_len))
 
 
 class QuantizedCache(Cache):

@@ -223,6 +223,12 @@ class LinearAttentionAndStaticSlidingWindowAttentionLayer(_Hybrid, StaticSliding
         LinearAttentionLayer.__init__(self, number_of_states=number_of_states)
 
 
+class LinearAttentionAndStaticMaskedWindowLayer(LinearAttentionAndStaticFullAttentionLayer):
+    """A layer with a scan and sliding attention, with room for all tokens."""
+
+    is_sliding = True
+
+
 class DummyLayer(CacheState):
     """Stands for a model layer that keeps nothing: no attention, or another layer's keys."""
 

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keraform.runtime.outputs import ModelOutput
+
 Recipe = tuple
 
 
@@ -51,6 +53,8 @@ def take_apart(value: Any) -> tuple[list[Any], Recipe]:
     """The tensors in `value`, in a fixed order, and what is needed to rebuild it."""
     if isinstance(value, CacheState):
         return _many(vars(value), "object", type(value))
+    if isinstance(value, ModelOutput):
+        return _many(dict(value), "output", type(value))
     if isinstance(value, dict):
         return _many(value, "dict", type(value))
     if isinstance(value, (list, tuple)):
@@ -80,6 +84,8 @@ def put_together(recipe: Recipe, leaves: Iterator[Any]) -> Any:
     items = {key: put_together(inner, leaves) for key, inner in recipe[2]}
     if kind == "dict":
         return items
+    if kind == "output":
+        return recipe[1](**items)
     if kind == "sequence":
         return recipe[1](items.values())
     state = object.__new__(recipe[1])

@@ -144,6 +144,16 @@ class StaticSlidingWindowLayer(StaticLayer):
         self.cumulative_length_int = 0
 
 
+class StaticMaskedWindowLayer(StaticLayer):
+    """Sliding attention with room for all tokens; the mask alone hides those outside the window.
+
+    Its shapes and its Python numbers are the same after each token, so that a loop in a graph can
+    carry it, and the number of new tokens need not be known.
+    """
+
+    is_sliding = True
+
+
 class StaticIndexedLayer(StaticLayer):
     """A `StaticLayer` with room for the indexer's keys [b, k, d] of sparse attention."""
 

@@ -1,0 +1,90 @@
+"""Greedy decoding and sampling: one token a row, by the scores that the processors leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+from transformers import GenerationConfig
+
+from keraform.generation.feeding import Arguments, Fixed, Growing
+from keraform.generation.preparation import eos_tokens, pad_token
+from keraform.generation.seeds import drawn
+from keraform.runtime.layers import Tensor
+
+State = dict[str, Any]
+Record = dict[str, Any]
+
+
+class Sampling:
+    """A way of decoding: how it starts, whether it goes on, and how it goes on by a token.
+
+    The state is a dict of tensors (and of caches and arguments made of them): `input_ids` [b, L],
+    the `length` of them that counts, `prompt_length`, `max_length`, `unfinished` [b] (bool), the
+    model's `arguments`, `seed` [2]. A record is what a step leaves for `return_dict_in_generate`.
+
+    Args:
+        feeding: how the model is called.
+        config: the options of the call.
+        rules: `rules(prompt_length, max_length)` gives the processors and the criteria;
+            `processors(input_ids, scores, length)` the scores [b, v] to choose by, and
+            `criteria(input_ids, scores, length)` which rows [b] are done.
+    """
+
+    def __init__(self, feeding: Growing | Fixed, config: GenerationConfig, rules: Any) -> None:
+        self.feeding = feeding
+        self.config = config
+        self.rules = rules
+
+    def start(
+        self, input_ids: Tensor, length: Any, max_length: Any, arguments: Arguments, seed: Tensor
+    ) -> tuple[State, Record]:
+        """The prompt, and the first token behind it."""
+        state = {
+            "input_ids": input_ids,
+            "length": length,
+            "prompt_length": length,
+            "max_length": max_length,
+            "unfinished": ops.ones((ops.shape(input_ids)[0],), dtype="bool"),
+            "arguments": arguments,
+            "seed": seed,
+        }
+        outputs, arguments = self.feeding.first(input_ids, length, arguments)
+        return self._chosen(outputs, {**state, "arguments": arguments})
+
+    def goes_on(self, state: State) -> Tensor:
+        """Whether a row is unfinished, a scalar (bool)."""
+        return ops.any(state["unfinished"])
+
+    def go_on(self, state: State) -> tuple[State, Record]:
+        """One more token."""
+        outputs, arguments = self.feeding.next(
+            state["input_ids"], state["length"], state["arguments"]
+        )
+        return self._chosen(outputs, {**state, "arguments": arguments})
+
+    def _chosen(self, outputs: Any, state: State) -> tuple[State, Record]:
+        input_ids, length, unfinished = (
+            state[name] for name in ("input_ids", "length", "unfinished")
+        )
+        processors, criteria = self.rules(state["prompt_length"], state["max_length"])
+        logits = ops.cast(outputs.logits[:, -1], "float32")  # [b, v]
+        scores = processors(input_ids, logits, length)
+        if self.config.do_sample:
+            tokens = drawn(scores, state["seed"], length)
+        else:
+            tokens = ops.argmax(scores, axis=-1)
+        tokens = ops.cast(tokens, input_ids.dtype)
+        if eos_tokens(self.config):
+            pad = ops.cast(pad_token(self.config), input_ids.dtype)
+            tokens = ops.where(unfinished, tokens, pad)
+        input_ids = ops.slice_update(input_ids, (0, length), ops.expand_dims(tokens, -1))
+        length = length + 1
+        done = criteria(input_ids, scores, length)
+        following = {
+            **state,
+            "input_ids": input_ids,
+            "length": length,
+            "unfinished": ops.logical_and(unfinished, ops.logical_not(done)),
+        }
+        return following, {"outputs": outputs, "scores": scores, "logits": logits}

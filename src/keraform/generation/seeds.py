@@ -1,0 +1,52 @@
+"""Random numbers from a seed that is an ordinary tensor, so that loops and graphs can carry it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keraform.errors import explain
+from keraform.runtime.layers import Tensor
+
+
+class _At(keras.random.SeedGenerator):
+    """Gives one seed to whoever asks for the next."""
+
+    def __init__(self, seed: Tensor) -> None:
+        self.seed = seed
+
+    def next(self, ordered: bool = True) -> Tensor:
+        return self.seed
+
+
+def seed_of(seed: Any) -> Tensor:
+    """A seed [2] (uint32) from an int, two ints, a tensor of two, or None for a new one.
+
+    A new seed is drawn from Keras's own source, which `keras.utils.set_random_seed` sets.
+    """
+    if seed is None:
+        seed = keras.random.SeedGenerator().next()
+    if isinstance(seed, int):
+        seed = (seed, 0)
+    found = seed if ops.is_tensor(seed) else np.asarray(seed)
+    if tuple(found.shape) != (2,):
+        raise ValueError(
+            explain("a seed of one or two integers", repr(seed)[:80], "generate(..., seed=[7, 0])")
+        )
+    return ops.cast(ops.convert_to_tensor(found), "uint32")
+
+
+def noise(shape: tuple[Any, ...], seed: Tensor, step: Any) -> Tensor:
+    """Gumbel noise of this shape, float32; each `step` of a seed has its own."""
+    at = ops.stack([seed[0], seed[1] + ops.cast(step, "uint32")])
+    tiny = float(np.finfo("float32").tiny)
+    uniform = keras.random.uniform(shape, tiny, 1.0, dtype="float32", seed=_At(at))
+    return -ops.log(-ops.log(uniform))
+
+
+def drawn(scores: Tensor, seed: Tensor, step: Any) -> Tensor:
+    """[b], a token of each row of [b, v], by the probabilities softmax(scores)."""
+    return ops.argmax(scores + noise(ops.shape(scores), seed, step), axis=-1)
