@@ -364,7 +364,7 @@ def test_nothing_has_hooks_of_accelerate() -> None:
     assert ported == ["def f(x):", "    return x"]
 
 
-def test_the_mixin_of_generation_comes_once() -> None:
+def test_mixins_of_generation_keep_their_places() -> None:
     ported = lines(
         """
         from ...modeling_utils import PreTrainedModel
@@ -382,8 +382,8 @@ def test_the_mixin_of_generation_comes_once() -> None:
         """,
         module=MODULE,
     )
-    assert "class TFMiniForA(PreTrainedModel, GenerationMixin, Model):" in ported
-    assert "class TFMiniForB(TFMiniForA):" in ported
+    assert "class TFMiniForA(PreTrainedModel, MiniGenerationMixin, Model):" in ported
+    assert "class TFMiniForB(OtherGenerationMixin, TFMiniForA):" in ported
 
 
 def test_a_parameter_without_a_layer_belongs_to_the_one_it_is_assigned_to() -> None:

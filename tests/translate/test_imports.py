@@ -105,7 +105,7 @@ def test_aliases_of_imports() -> None:
         (
             "from ..dia.generation_dia import DiaGenerationMixin",
             "DiaGenerationMixin",
-            "from keraform.generation import GenerationMixin",
+            "from keraform.models.dia.generation_dia import TFDiaGenerationMixin",
         ),
         (
             "from ...vision_utils import get_vision_position_ids",

@@ -597,3 +597,36 @@ def test_a_variable_is_filled_with_another_tensor_without_a_name() -> None:
         "from transformers import PreTrainedModel\n\n\n",
     )
     assert "            init.copy_(p, None, ops.divide(p, 2))" in code
+
+
+def test_rows_that_a_loop_writes_to_are_put_back_into_their_tensor() -> None:
+    check(
+        """
+        whole = torch.zeros(3, 4)
+        for each, row in zip(xs, whole):
+            row[:2].copy_(each)
+        """,
+        """
+        whole = ops.zeros((3, 4))
+        row_rows = []
+        for each, row in zip(xs, whole):
+            row = kf.setitem(row, slice(None, 2), ops.broadcast_to(ops.cast(each, row[:2].dtype), ops.shape(row[:2])))
+            row_rows.append(row)
+        whole = kf.setitem(whole, slice(None, len(row_rows)), ops.stack(row_rows))
+        """,
+    )
+
+
+def test_a_loop_that_leaves_before_its_rows_are_written_is_refused() -> None:
+    ported = port(
+        """
+        def f(xs):
+            whole = torch.zeros(3, 4)
+            for each, row in zip(xs, whole):
+                if each is None:
+                    continue
+                row[:2] = each
+            return whole
+        """
+    )
+    assert [refusal.rule for refusal in ported.refusals] == ["loop.rows"]

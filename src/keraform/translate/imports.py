@@ -23,8 +23,6 @@ from keraform.translate.rules.record import Refusal
 from keraform.translate.rules.seams import (
     AUTO_CLASS,
     DROPPED_NAMES,
-    GENERATION_MIXIN,
-    GENERATION_MODULE,
     SEAM_MODULES,
     SEAM_NAMES,
     SHARED_MODULES,
@@ -55,7 +53,7 @@ CALL_KINDS: dict[str, Kind] = {
 STDLIB = frozenset(
     "__future__ abc collections collections.abc contextlib copy dataclasses enum functools "
     "itertools logging math numbers operator os random re sys types typing warnings string json "
-    "inspect pathlib time textwrap bisect heapq statistics fractions".split()
+    "inspect pathlib time textwrap bisect heapq statistics fractions zlib".split()
 )
 # What `transformers` itself needs, so that ports may use it too.
 PACKAGES = frozenset({"numpy", "scipy", "tqdm", "transformers"})
@@ -141,8 +139,6 @@ class ImportTable:
         """A name that Keraform's runtime has; None for other names."""
         module, _, name = origin.rpartition(".")
         target = SEAM_NAMES.get(origin)
-        if GENERATION_MODULE.fullmatch(module) and name.endswith("GenerationMixin"):
-            target = GENERATION_MIXIN
         if AUTO_CLASS.fullmatch(origin):
             return self.need("keraform", f"TF{name}"), Kind("class")
         if target is not None:

@@ -127,10 +127,8 @@ class ModuleTranslator:
 
     def of_generation(self, node: cst.BaseStatement) -> list[str]:
         """The lines of a statement in a module of generation, or none if it is refused: models need
-        little of these modules, such as caches and configs. Their mixins are Keraform's.
+        little of these modules, such as caches and configs, and to generate their mixins.
         """
-        if isinstance(node, cst.ClassDef) and node.name.value.endswith("GenerationMixin"):
-            return []
         first = len(self.refusals)
         lines = self.statements.statement(node, "")
         found = self.refusals[first:]

@@ -55,12 +55,7 @@ class BaseTranslator:
     def names(self, node: cst.ClassDef, info: ClassInfo) -> list[str]:
         """The base classes in the port."""
         imports = self.module.imports
-        inherits = any(self.generates(base) for base in info.bases)
-        result = [
-            self.name(base.value, info)
-            for base in node.bases
-            if not (inherits and _is_generation_mixin(self.module.text(base.value)))
-        ]
+        result = [self.name(base.value, info) for base in node.bases]
         if self.needs_keras_base(info):
             if self.is_keras_model(info) and not info.is_split:
                 result.append(imports.need("keraform.modeling", "Model"))
@@ -68,13 +63,6 @@ class BaseTranslator:
             else:
                 result.append(imports.need("keraform.modeling", "MainLayer"))
         return result
-
-    def generates(self, name: str) -> bool:
-        """Whether a class of the file has a mixin of generation, which has to come once."""
-        info = self.module.classes.get(name)
-        return info is not None and any(
-            _is_generation_mixin(base) or self.generates(base) for base in info.bases
-        )
 
     def name(self, base: cst.BaseExpression, info: ClassInfo) -> str:
         """One base class in the port."""
@@ -87,6 +75,3 @@ class BaseTranslator:
             return self.module.expressions(base).text
         return other.component_name if info.is_split or not info.is_public else other.port_name
 
-
-def _is_generation_mixin(name: str) -> bool:
-    return name.endswith("GenerationMixin")

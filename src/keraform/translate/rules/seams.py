@@ -52,9 +52,8 @@ SEAM_NAMES: dict[str, str] = {
 # Upstream's Auto classes of models, which are the user's own in a port: `TFAutoModel` and so on.
 AUTO_CLASS = re.compile(r"transformers\.models\.auto\.(modeling_auto\.)?Auto(Model\w*|Backbone)")
 
-# Modules beside a model's own that hold how it generates, and what their mixins are in a port.
+# Modules beside a model's own that hold how it generates.
 GENERATION_MODULE = re.compile(r"transformers\.models\.\w+\.generation_(?!configuration)\w+")
-GENERATION_MIXIN = "keraform.generation.GenerationMixin"
 
 # Methods that generation calls, and what no call of the model itself reaches.
 GENERATION_METHODS = re.compile(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from keraform.translate.kinds import NONE, UNKNOWN, Kind
-from keraform.translate.layout import doc, statement
+from keraform.translate.layout import Doc, called, doc, statement
 from keraform.translate.scope import join_names
+from keraform.translate.statements.rows import written_rows
 from keraform.translate.statements.scans import ScanTranslator, appended_names, assigned_names
 
 if TYPE_CHECKING:
@@ -33,14 +34,26 @@ class LoopTranslator:
         target = module.targets.document(node.target)
         head = statement(doc("for ", target, " in ", iterable.whole, ":"), indent)
         before = dict(module.scope.names)
+        rows = written_rows(node, before)
         self.begin(node)
         body = module.statements.block(node.body, indent + "    ")
         self.end(node, before)
-        lines = [*(indent + head).split("\n"), *body]
+        body += [f"{indent}    {row}_rows.append({row})" for row in rows]
+        lines = [f"{indent}{row}_rows = []" for row in rows]
+        lines += [*(indent + head).split("\n"), *body]
+        lines += [indent + statement(self.put_back(*pair), indent) for pair in rows.items()]
         if node.orelse is not None:
             orelse = module.statements.block(node.orelse.body, indent + "    ")
             lines += [f"{indent}else:", *orelse]
         return lines
+
+    def put_back(self, row: str, rows: str) -> Doc:
+        """The statement after a loop that puts the rows it wrote to back into their tensor."""
+        self.module.note_rule("loop.rows")
+        self.module.imports.need("keraform.runtime", "ops", "kf")
+        self.module.imports.need("keras", "ops")
+        first = doc("slice(None, len(", f"{row}_rows", "))")
+        return doc(f"{rows} = ", called("kf.setitem", (rows,), first, (f"ops.stack({row}_rows)",)))
 
     def while_(self, node: cst.While, indent: str) -> list[str]:
         """`while test:`."""
