@@ -77,3 +77,20 @@ def test_frozen_layers_stay_as_they_are():
     after = [keras.ops.convert_to_numpy(read(v)) for v in (*norm.weights, *dense.weights)]
     changed = [not np.array_equal(one, two) for one, two in zip(before, after, strict=True)]
     assert changed == [False] * len(norm.weights) + [True, True]
+
+
+def test_frozen_weights_stay_frozen_in_what_is_saved_and_loaded(tmp_path):
+    model = bert()
+    model.bert.embeddings.trainable = False
+    model.compile("adam", run_eagerly=True)
+    model.fit(*data(), batch_size=4, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    names = [[v.path.split("/", 1)[1] for v in each.trainable_variables] for each in (model, again)]
+    assert names[0] == names[1] and len(names[0]) < len(model.weights)
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
+    before = keras.ops.convert_to_numpy(read(again.bert.embeddings.weights[0]))
+    again.fit(*data(), batch_size=4, verbose=0)
+    assert np.array_equal(
+        before, keras.ops.convert_to_numpy(read(again.bert.embeddings.weights[0]))
+    )

@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig
 
 from keraform.errors import explain
 from keraform.modeling.building import dtype_scope
+from keraform.modeling.freezing import freeze, frozen
 
 _KERAS_ARGUMENTS = ("name", "trainable", "dtype")
 _ARGUMENTS = "_init_arguments"
@@ -53,7 +54,7 @@ class Serializable:
                         "save_pretrained, which needs the configuration and the weights only",
                     )
                 )
-        quantized = self._quantized()
+        quantized, kept = self._quantized(), frozen(self)
         return {
             "name": self.name,
             "trainable": self.trainable,
@@ -62,6 +63,7 @@ class Serializable:
             "config": json.loads(self.config.to_json_string(use_diff=False)),
             "arguments": dict(self.__dict__[_ARGUMENTS]),
             **({"quantized": quantized} if quantized else {}),
+            **({"frozen": kept} if kept else {}),
         }
 
     @classmethod
@@ -84,6 +86,7 @@ class Serializable:
         with dtype_scope(policy):
             model = cls(settings, **config["arguments"], **given)
         model._quantize_layers(config.get("quantized", {}))
+        freeze(model, config.get("frozen", ()))
         return model
 
 
