@@ -117,13 +117,20 @@ class ModuleTranslator:
         """The lines of a statement at the top of the file."""
         if isinstance(node, cst.ClassDef) and node.name.value in self.analysis.flash_attention:
             return []
-        if GENERATION_MODULE.fullmatch(self.source.module):
+        if self.is_of_generation:
             return self.of_generation(node)
         if self.skipped(node):
             above = leading(getattr(node, "leading_lines", ()), "")
             instead = [line for each in _stand_ins(node) for line in self.statement(each)]
             return [line for line in above if line.strip()] + instead
         return self.statements.statement(node, "")
+
+    @property
+    def is_of_generation(self) -> bool:
+        """Whether the file holds how a model generates: Python around tensors, and no annotations
+        that would tell the one from the other.
+        """
+        return GENERATION_MODULE.fullmatch(self.source.module) is not None
 
     def of_generation(self, node: cst.BaseStatement) -> list[str]:
         """The lines of a statement in a module of generation, or none if it is refused: models need

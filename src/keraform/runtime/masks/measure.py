@@ -73,7 +73,9 @@ def _implementation(config: Any) -> str:
 
 
 def _expand_batch(position_ids: Tensor, batch_size: Any) -> Tensor:
-    """Position ids [1 or b, q] for every row [b, q]."""
+    """Position ids [q] or [1 or b, q] for every row [b, q]."""
+    if len(position_ids.shape) == 1:
+        position_ids = ops.expand_dims(position_ids, 0)
     if position_ids.shape[0] != 1:
         return position_ids
     return ops.broadcast_to(position_ids, (batch_size, ops.shape(position_ids)[1]))

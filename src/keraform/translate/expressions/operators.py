@@ -37,6 +37,8 @@ BINARY = {
     cst.LeftShift: ("<<", 8, "left_shift"),
     cst.RightShift: (">>", 8, "right_shift"),
 }
+# Operators that a helper decides when the code runs, and the helper.
+DECIDED = {"+": "add", "-": "sub", "*": "mul", "/": "truediv"}
 UNARY = {cst.Minus: "-", cst.Plus: "+", cst.BitInvert: "~"}
 # NumPy's functions of numbers: what they give is a float to torch, and of float64 to Keras.
 OF_NUMBERS = {f"numpy.{name}": f"math.{name}" for name in ("exp", "log", "sqrt")}
@@ -73,6 +75,11 @@ class OperatorTranslator:
             function = function_for(symbol, function, left.kind, right.kind)
             self.module.note_rule(f"operator {symbol}")
             return self.module.calls.ops_call(function, [left, right], kind)
+        if symbol in DECIDED and self.is_open(left, right):
+            self.module.note_rule(f"kf.dynamic.{DECIDED[symbol]}")
+            self.module.count_helper(DECIDED[symbol])
+            self.module.imports.need("keraform.runtime", "ops", "kf")
+            return Code(called(f"kf.dynamic.{DECIDED[symbol]}", left.doc, right.doc), kind)
         if symbol == "**":
             simple = isinstance(node.left, SIMPLE) and isinstance(node.right, SIMPLE)
             power = "**" if simple else " ** "
@@ -83,6 +90,16 @@ class OperatorTranslator:
             right.operand(precedence + 1),
         )
         return Code(document, kind, precedence)
+
+    def is_open(self, left: Code, right: Code) -> bool:
+        """Whether a tensor of an unknown dtype meets what may be a number of another, in a file
+        that says nothing of either.
+        """
+        kinds = (left.kind, right.kind)
+        return self.module.is_of_generation and any(
+            one.is_tensor and one.dtype is None and other.is_unknown
+            for one, other in (kinds, kinds[::-1])
+        )
 
     def is_masked(self, symbol: str, left: Code, right: Code) -> bool:
         """Whether a mask of the model's dtype may be added to what a model inside of it, whose

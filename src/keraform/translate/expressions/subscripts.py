@@ -142,7 +142,8 @@ class SubscriptTranslator:
         ):
             index = node.slice[0].slice
             fields = [node.value, *([index.value] if isinstance(index, cst.Index) else [])]
-            if elements[0].kind.is_unknown and any(_is_field(each) for each in fields):
+            open_ = self.module.is_of_generation or any(_is_field(each) for each in fields)
+            if elements[0].kind.is_unknown and open_:
                 return self.decided_when_run(receiver, elements[0])
             return self.plain(receiver, elements, UNKNOWN)
         return self.advanced(receiver, elements)
