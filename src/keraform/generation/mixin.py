@@ -15,14 +15,14 @@ from keraform.errors import explain
 from keraform.generation import running, settings
 from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.preparation import Preparation, pad_token
-from keraform.generation.processors.select import get_logits_processor
+from keraform.generation.processors import LogitsProcessorList
 from keraform.generation.programs import Programs
 from keraform.generation.recording import Recorder
 from keraform.generation.room import bucket, can_be_padded, padded, widened
 from keraform.generation.sampling import Record, Sampling, State
 from keraform.generation.seeds import seed_of
-from keraform.generation.stopping import get_stopping_criteria
-from keraform.runtime.given import as_dict, as_tensor, is_mapping
+from keraform.generation.stopping import StoppingCriteriaList
+from keraform.runtime.given import as_dict, as_tensor, integer_dtype, is_mapping
 from keraform.runtime.layers import Tensor
 from keraform.runtime.tracing import is_known
 
@@ -41,7 +41,6 @@ class GenerationMixin(Preparation):
 
     _is_stateful: ClassVar[bool] = False
     _can_compile_fullgraph: ClassVar[bool] = False
-    _supported_generation_modes: ClassVar[list[GenerationMode] | None] = None
 
     @classmethod
     def can_generate(cls) -> bool:
@@ -105,6 +104,9 @@ class GenerationMixin(Preparation):
             inputs, kwargs = None, {**as_dict(inputs), **kwargs}
         inputs = self._given(inputs)
         kwargs = {name: self._given(value) for name, value in kwargs.items()}
+        for name in ("attention_mask", "decoder_attention_mask"):
+            if kwargs.get(name) is not None:  # hooks compute with it
+                kwargs[name] = ops.cast(kwargs[name], integer_dtype())
         tools = {name: kwargs.pop(name, None) for name in ("tokenizer", "assistant_tokenizer")}
         own = self.generation_config
         is_default = {
@@ -114,11 +116,11 @@ class GenerationMixin(Preparation):
         config, arguments = self._prepare_generation_config(generation_config, **kwargs)
         config.seed = seed
         mode = settings.mode_of(config, assistant_model)
-        self._check_mode(mode, config, streamer)
+        self._validate_generation_mode(mode, config, {"streamer": streamer})
         self._validate_model_kwargs(dict(arguments))
         inputs, name, arguments = self._prepare_model_inputs(inputs, config.bos_token_id, arguments)
         batch = ops.shape(inputs)[0]
-        self._check_special_tokens(config)
+        self._prepare_special_tokens(config)
         arguments = self._with_mask_and_positions(inputs, name, config, arguments)
         arguments = self._maybe_prepare_encoder_kwargs_for_generation(
             inputs, arguments, name, config
@@ -150,10 +152,8 @@ class GenerationMixin(Preparation):
             inputs_tensor=inputs,
             input_ids_length=length,
         )
-        if is_known(length):
-            argument = "decoder_input_ids" if self.config.is_encoder_decoder else "input_ids"
-            settings.check_lengths(config, length, is_default["max_length"], argument)
-        if "logits_to_keep" in inspect.signature(self.call).parameters:
+        self._validate_generated_length(config, length, is_default["max_length"])
+        if self._supports_logits_to_keep():
             arguments.setdefault("logits_to_keep", 1)
         self._prepare_cache_for_generation(config, arguments, mode, batch, config.max_length - 1)
         arguments["use_cache"] = config.use_cache
@@ -178,35 +178,7 @@ class GenerationMixin(Preparation):
 
     def _given(self, value: Any) -> Any:
         """An array or a list of numbers as a tensor."""
-        return (
-            as_tensor(value, self.compute_dtype) if not isinstance(value, (int, float)) else value
-        )
-
-    def _check_mode(self, mode: GenerationMode, config: GenerationConfig, streamer: Any) -> None:
-        supported = self._supported_generation_modes
-        if supported is not None and mode not in supported:
-            raise ValueError(
-                explain(
-                    f"a way of decoding that {type(self).__name__} has: {supported}",
-                    str(mode),
-                    "generate(..., num_beams=1, do_sample=False)",
-                )
-            )
-        if streamer is not None and config.num_beams > 1:
-            raise ValueError(
-                explain("a streamer without beams", "both", "generate(..., num_beams=1)")
-            )
-
-    def _check_special_tokens(self, config: GenerationConfig) -> None:
-        starts = (config.decoder_start_token_id, config.bos_token_id)
-        if self.config.is_encoder_decoder and starts == (None, None):
-            raise ValueError(
-                explain(
-                    "a decoder_start_token_id or bos_token_id, with which the decoder begins",
-                    "neither",
-                    "generate(..., decoder_start_token_id=0)",
-                )
-            )
+        return value if isinstance(value, (int, float)) else as_tensor(value, self.compute_dtype)
 
     def _with_mask_and_positions(
         self, inputs: Tensor, name: str, config: GenerationConfig, arguments: dict[str, Any]
@@ -234,28 +206,6 @@ class GenerationMixin(Preparation):
             config._mask_length = mask.shape[1]
             arguments["attention_mask"] = None
         return arguments
-
-    def _get_logits_processor(
-        self,
-        generation_config: GenerationConfig,
-        input_ids_seq_length: Any = None,
-        encoder_input_ids: Tensor | None = None,
-        prefix_allowed_tokens_fn: Any = None,
-        logits_processor: Any = None,
-        attention_mask: Tensor | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """The processors that the options ask for, and the caller's behind them."""
-        return get_logits_processor(
-            generation_config,
-            input_ids_seq_length,
-            encoder_input_ids=encoder_input_ids,
-            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
-            logits_processor=logits_processor,
-            attention_mask=attention_mask,
-            vocab_size=getattr(self.config.get_text_config(), "vocab_size", None),
-            is_encoder_decoder=self.config.is_encoder_decoder,
-        )
 
     def _prefill(
         self,
@@ -292,12 +242,20 @@ class GenerationMixin(Preparation):
     def _sample(
         self,
         input_ids: Tensor,
-        rules: Rules,
-        generation_config: GenerationConfig,
+        logits_processor: Any = None,
+        stopping_criteria: Any = None,
+        generation_config: Any = None,
+        synced_gpus: bool = False,
         streamer: Any = None,
+        rules: Any = None,
         **model_kwargs: Any,
     ) -> Any:
-        """Greedy decoding, or sampling with `do_sample`."""
+        """Greedy decoding, or sampling with `do_sample`.
+
+        Models with a `generate` of their own call it as upstream's, with the processors and
+        criteria; `rules` makes them for lengths that a program gets as tensors.
+        """
+        rules = rules if rules is not None else GivenRules(logits_processor, stopping_criteria)
         recorder = Recorder(self, generation_config, model_kwargs.get("encoder_outputs"))
 
         def seen(state: State, record: Record) -> None:
@@ -333,7 +291,7 @@ class GenerationMixin(Preparation):
             total = prompt + config.max_new_tokens if config.max_new_tokens else config.max_length
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.in_graph(way(Fixed(self, prompt, total), config, rules), start)
-        if not self._is_compiled(config, arguments):
+        if isinstance(rules, GivenRules) or not self._is_compiled(config, arguments):
             total = config.max_length
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
@@ -385,6 +343,25 @@ class GenerationMixin(Preparation):
             found = Programs(self)
             object.__setattr__(self, "_generation_programs", found)
         return found
+
+
+class GivenRules:
+    """Processors and criteria that a model has made itself.
+
+    Args:
+        processors: a LogitsProcessorList.
+        criteria: a StoppingCriteriaList.
+    """
+
+    def __init__(self, processors: Any, criteria: Any) -> None:
+        self.made = (
+            LogitsProcessorList() if processors is None else processors,
+            StoppingCriteriaList() if criteria is None else criteria,
+        )
+
+    def __call__(self, *lengths: Any) -> tuple[Any, Any]:
+        """The processors and the criteria, whatever the lengths."""
+        return self.made
 
 
 class Rules:
@@ -450,7 +427,7 @@ class Rules:
         processors = self.model._get_logits_processor(
             generation_config=config, input_ids_seq_length=prompt_length, **given
         )
-        criteria = get_stopping_criteria(
+        criteria = self.model._get_stopping_criteria(
             config, stopping_criteria=self.stopping_criteria, tokenizer=self.tokenizer
         )
         return processors, criteria

@@ -74,4 +74,3 @@ class BaseTranslator:
         if other is None:
             return self.module.expressions(base).text
         return other.component_name if info.is_split or not info.is_public else other.port_name
-

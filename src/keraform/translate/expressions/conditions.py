@@ -187,7 +187,7 @@ class ConditionTranslator:
             kind = orelse.kind if body.kind.is_unknown else body.kind  # two ways to the same
         if body.kind == DEVICE and orelse.kind == DEVICE:
             return Code(("None",), DEVICE)
-        if test.kind.is_tensor:
+        if test.kind.is_tensor and not self.module.is_of_generation:  # which runs eagerly
             tags = {body.kind.tag, orelse.kind.tag}
             if kind.is_tensor or tags <= NUMBERS | {"tensor"}:
                 self.module.note_rule("operator if-else")

@@ -92,12 +92,12 @@ class OperatorTranslator:
         return Code(document, kind, precedence)
 
     def is_open(self, left: Code, right: Code) -> bool:
-        """Whether a tensor of an unknown dtype meets what may be a number of another, in a file
-        that says nothing of either.
+        """Whether a tensor of an unknown dtype meets what may have another one, in a file that says
+        nothing of either.
         """
         kinds = (left.kind, right.kind)
         return self.module.is_of_generation and any(
-            one.is_tensor and one.dtype is None and other.is_unknown
+            one.is_tensor and one.dtype is None and (other.is_unknown or other.is_tensor)
             for one, other in (kinds, kinds[::-1])
         )
 
