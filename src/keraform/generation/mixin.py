@@ -283,7 +283,7 @@ class GenerationMixin(Preparation):
         seen: Callable[[State, Record], None],
     ) -> State:
         """Runs a way of decoding: as a program, in the graph that is being built, or by Python."""
-        seed = seed_of(config.seed)
+        seed = seed_of(getattr(config, "seed", None))
         prompt = ops.shape(input_ids)[1]
         input_ids = ops.cast(input_ids, "int32")
         pad = pad_token(config) or 0

@@ -92,13 +92,14 @@ class OperatorTranslator:
         return Code(document, kind, precedence)
 
     def is_open(self, left: Code, right: Code) -> bool:
-        """Whether a tensor of an unknown dtype meets what may have another one, in a file that says
-        nothing of either.
+        """Whether both may be tensors, and one of an unknown dtype, in a file that says nothing of
+        either.
         """
         kinds = (left.kind, right.kind)
-        return self.module.is_of_generation and any(
-            one.is_tensor and one.dtype is None and (other.is_unknown or other.is_tensor)
-            for one, other in (kinds, kinds[::-1])
+        return (
+            self.module.is_of_generation
+            and all(kind.is_tensor or kind.is_unknown for kind in kinds)
+            and any(kind.is_unknown or kind.dtype is None for kind in kinds)
         )
 
     def is_masked(self, symbol: str, left: Code, right: Code) -> bool:

@@ -77,13 +77,13 @@ class Speakers:
         """Tokens that the twin generates."""
         with torch_precision(DTYPE, True), torch.no_grad():
             found = self.torch.generate(**torch_values(dict(inputs), torch.float64), **options)
-        return found.numpy()
+        return _sequences(found).numpy()
 
     def search_keras(self, inputs: Inputs, **options: Any) -> np.ndarray:
         """Tokens that the port generates."""
         with keras_precision(DTYPE, True):
             found = self.keras.generate(**keras_values(dict(inputs), DTYPE), **options)
-            return np.array(ops.convert_to_numpy(found))
+            return np.array(ops.convert_to_numpy(_sequences(found)))
 
 
 def speaks(case: Case, report: ClassReport) -> str:
@@ -93,6 +93,8 @@ def speaks(case: Case, report: ClassReport) -> str:
         return not_applicable("the class does not generate in torch")
     sides = Speakers(model, case.port.build(DTYPE, True))
     prompt = prompt_of(case.variants[-1].inputs)
+    if not _torch_takes(sides, prompt):  # rows that belong together, as codebooks do
+        prompt = prompt_of(case.variants[-1].inputs, rows=None)
     found = {name: _outcome(part, sides, prompt) for name, part in PARTS.items()}
     wrong = [f"{name}: {words}" for name, words in found.items() if words not in (HOLDS, MOOT)]
     right = [name for name, words in found.items() if words == HOLDS]
@@ -112,7 +114,7 @@ def _outcome(part: Callable[[Speakers, Inputs], str], sides: Speakers, prompt: I
         return f"generation is not in this release ({' '.join(str(error).split())[:120]})"
 
 
-def prompt_of(inputs: Inputs) -> Inputs:
+def prompt_of(inputs: Inputs, rows: int | None = ROWS) -> Inputs:
     """Rows of real tokens without masks, several choices of a row as rows."""
     found = {name: value for name, value in inputs.items() if not name.endswith("attention_mask")}
     shape = np.shape(found.get("input_ids", ()))
@@ -122,7 +124,16 @@ def prompt_of(inputs: Inputs) -> Inputs:
             for name, value in found.items()
             if value.shape == shape
         }
-    return {name: value[:ROWS] for name, value in found.items()}
+    return {name: value[:rows] for name, value in found.items()}
+
+
+def _torch_takes(sides: Speakers, inputs: Inputs) -> bool:
+    """Whether torch's own model runs with these inputs."""
+    try:
+        sides.run_torch(inputs)
+    except Exception:
+        return False
+    return True
 
 
 def tokens_of(inputs: Inputs) -> str:
@@ -184,33 +195,71 @@ def _given(output: Any, name: str) -> Any:
 
 def _padded(sides: Speakers, prompt: Inputs) -> str:
     """A row padded on the left beside a whole one, and alone, each with its own positions."""
-    if "input_ids" not in prompt:
+    batch, alone, real = _padding(sides, prompt) or ({}, {}, 0)
+    if not batch:
         return MOOT
-    batch, alone = left_padded(sides.torch, prompt)
     if "position_ids" in inspect.signature(sides.torch.forward).parameters:
         batch["position_ids"] = np.maximum(np.cumsum(batch["attention_mask"], -1) - 1, 0)
-        alone["position_ids"] = batch["position_ids"][-1:, -REAL:]
-    start = -REAL if tokens_of(prompt) == "input_ids" else 0
+        alone["position_ids"] = batch["position_ids"][-1:, -real:]
+        if not (_torch_takes(sides, batch) and _torch_takes(sides, alone)):
+            batch.pop("position_ids"), alone.pop("position_ids")
+    start = -real if tokens_of(prompt) == "input_ids" else 0
     wanted, got = (_logits(run(batch))[-1:, start:] for run in (sides.run_torch, sides.run_keras))
     _equal(got, wanted, "is off torch's by")
-    if distance(_logits(sides.run_torch(alone)), wanted) > LIMITS[DTYPE]:
+    theirs = _logits(sides.run_torch(alone))
+    if theirs.shape != wanted.shape or distance(theirs, wanted) > LIMITS[DTYPE]:
         return MOOT
     _equal(_logits(sides.run_keras(alone)), got, "is off the row alone by")
     return HOLDS
+
+
+def _padding(sides: Speakers, prompt: Inputs) -> tuple[Inputs, Inputs, int] | None:
+    """A batch with a padded row, that row alone, and its number of real tokens: few real tokens,
+    or where images or sounds have places among them, all. None where torch takes neither.
+    """
+    if "input_ids" not in prompt or np.ndim(prompt["input_ids"]) != 2:
+        return None
+    for make in (left_padded, left_lengthened):
+        batch, alone = make(sides.torch, prompt)
+        if _torch_takes(sides, batch) and _torch_takes(sides, alone):
+            return batch, alone, alone["input_ids"].shape[1]
+    return None
 
 
 def left_padded(model: nn.Module, prompt: Inputs) -> tuple[Inputs, Inputs]:
     """The prompt with its last row padded on the left; and that row's real tokens alone."""
     ids = prompt["input_ids"].copy()
     mask = np.ones_like(ids)  # 1 is a real token
-    pad = getattr(getattr(model, "config", None), "pad_token_id", None)
-    ids[-1, :-REAL], mask[-1, :-REAL] = pad or 0, 0
+    ids[-1, :-REAL], mask[-1, :-REAL] = _pad_token(model), 0
     batch = prompt | {"input_ids": ids, "attention_mask": mask}
     alone = {
         name: value[-1:, -REAL:] if np.shape(value) == ids.shape else value[-1:]
         for name, value in batch.items()
     }
     return batch, alone
+
+
+def left_lengthened(model: nn.Module, prompt: Inputs) -> tuple[Inputs, Inputs]:
+    """The prompt longer by some columns, which are padding in the last row and tokens in others;
+    and the last row alone, as it was.
+    """
+    shape = prompt["input_ids"].shape
+    # of what is as long as the tokens (their types), columns repeat what comes first
+    batch = {
+        name: np.concatenate([np.repeat(value[:, :1], REAL, axis=1), value], axis=1)
+        if np.shape(value) == shape
+        else value
+        for name, value in prompt.items()
+    }
+    mask = np.ones_like(batch["input_ids"])  # 1 is a real token
+    batch["input_ids"][-1, :REAL], mask[-1, :REAL] = _pad_token(model), 0
+    alone = {name: value[-1:] for name, value in prompt.items()}
+    alone["attention_mask"] = np.ones_like(alone["input_ids"])
+    return batch | {"attention_mask": mask}, alone
+
+
+def _pad_token(model: nn.Module) -> int:
+    return getattr(getattr(model, "config", None), "pad_token_id", None) or 0
 
 
 def _generated(sides: Speakers, prompt: Inputs) -> str:
@@ -220,19 +269,28 @@ def _generated(sides: Speakers, prompt: Inputs) -> str:
         for name, value in prompt.items()
         if not name.startswith("decoder_") and name not in NOT_FOR_A_SEARCH
     }
+    padding = _padding(sides, prompt)
+    met = False
     for name, options in SEARCHES.items():
-        wanted, got = _searched(sides, prompt, options)
-        _same_tokens(got, wanted, name)
-        if "input_ids" in prompt:
-            _padded_search(sides, prompt, name, options)
-    return HOLDS
+        found = _searched(sides, prompt, options)
+        if found is None:
+            continue
+        met = True
+        _same_tokens(*found, name)
+        if padding is not None:
+            _padded_search(sides, padding[:2], name, options)
+    return HOLDS if met else MOOT
 
 
-def _padded_search(sides: Speakers, prompt: Inputs, name: str, options: Mapping[str, Any]) -> None:
-    batch, alone = left_padded(sides.torch, prompt)
-    wanted, got = _searched(sides, batch, options)
+def _padded_search(
+    sides: Speakers, rows: tuple[Inputs, Inputs], name: str, options: Mapping[str, Any]
+) -> None:
+    batch, alone = (_searched(sides, inputs, options) for inputs in rows)
+    if batch is None or alone is None:
+        return
+    got, wanted = batch
     _same_tokens(got, wanted, f"{name}, left-padded batch")
-    theirs, ours = (tokens[:, -NEW_TOKENS:] for tokens in _searched(sides, alone, options))
+    ours, theirs = (tokens[:, -NEW_TOKENS:] for tokens in alone)
     _same_tokens(ours, theirs, f"{name}, row alone")
     if (wanted[-1:, -NEW_TOKENS:] == theirs).all():
         _same_tokens(got[-1:, -NEW_TOKENS:], ours, f"{name}, left-padded row and row alone")
@@ -240,12 +298,16 @@ def _padded_search(sides: Speakers, prompt: Inputs, name: str, options: Mapping[
 
 def _searched(
     sides: Speakers, inputs: Inputs, options: Mapping[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Torch's tokens and the port's, of a search without chance that does not end early."""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The port's tokens and torch's, of a search without chance that does not end early; None where
+    torch's own does not run.
+    """
     fixed = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False}
-    return sides.search_torch(inputs, **fixed, **options), sides.search_keras(
-        inputs, **fixed, **options
-    )
+    try:
+        wanted = sides.search_torch(inputs, **fixed, **options)
+    except Exception:
+        return None
+    return sides.search_keras(inputs, **fixed, **options), wanted
 
 
 PARTS: dict[str, Callable[[Speakers, Inputs], str]] = {
@@ -253,6 +315,12 @@ PARTS: dict[str, Callable[[Speakers, Inputs], str]] = {
     "left-padded rows equal single rows": _padded,
     "generated tokens equal torch's": _generated,
 }
+
+
+def _sequences(found: Any) -> Any:
+    """What was generated: tokens, or the sound that a model makes of them."""
+    first = next(iter(found.values())) if isinstance(found, Mapping) else found
+    return first[0] if isinstance(first, (tuple, list)) else first
 
 
 def _logits(output: Any) -> np.ndarray:
@@ -275,10 +343,10 @@ def _equal(got: np.ndarray, wanted: np.ndarray, words: str) -> None:
 def _same_tokens(got: np.ndarray, wanted: np.ndarray, words: str) -> None:
     if got.shape != wanted.shape:
         raise Unequal(f"{words}: shape {got.shape}, torch gives {wanted.shape}")
+    if wanted.dtype.kind == "f":  # sound
+        return _equal(got, wanted, f"{words}: is off torch's by")
     places = np.argwhere(got != wanted)
     if len(places):
-        row, column = places[0]
-        raise Unequal(
-            f"{words}: row {row}, token {column} is {got[row, column]}, expected "
-            f"{wanted[row, column]}"
-        )
+        at = tuple(places[0])
+        where = f"row {at[0]}, token {', '.join(map(str, at[1:]))}"
+        raise Unequal(f"{words}: {where} is {got[at]}, expected {wanted[at]}")
