@@ -1,4 +1,4 @@
-"""How a model is called, one token after the other: with arguments that grow, or of fixed shapes."""
+"""How a model is called for token after token: with arguments that grow, or of fixed shapes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from keras import ops
 from transformers import GenerationConfig
 
 from keraform.generation.preparation import CACHES
-from keraform.runtime.given import integer_dtype
 from keraform.runtime.caches import Cache, DynamicCache, EncoderDecoderCache, LoopCache
+from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
 
 Arguments = dict[str, Any]

@@ -159,12 +159,14 @@ class GenerationMixin(Preparation):
             arguments.setdefault("logits_to_keep", 1)
         self._prepare_cache_for_generation(config, arguments, mode, batch, config.max_length - 1)
         arguments["use_cache"] = config.use_cache
+        mask = arguments.get("attention_mask")
         rules = Rules(
             self,
             config,
             encoder_input_ids=inputs,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            attention_mask=None if self.config.is_encoder_decoder else mask,
             stopping_criteria=stopping_criteria,
             tokenizer=tools["tokenizer"],
         )
@@ -242,6 +244,7 @@ class GenerationMixin(Preparation):
         encoder_input_ids: Tensor | None = None,
         prefix_allowed_tokens_fn: Any = None,
         logits_processor: Any = None,
+        attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """The processors that the options ask for, and the caller's behind them."""
@@ -251,6 +254,9 @@ class GenerationMixin(Preparation):
             encoder_input_ids=encoder_input_ids,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            attention_mask=attention_mask,
+            vocab_size=getattr(self.config.get_text_config(), "vocab_size", None),
+            is_encoder_decoder=self.config.is_encoder_decoder,
         )
 
     def _prefill(
@@ -260,7 +266,7 @@ class GenerationMixin(Preparation):
         model_kwargs: dict[str, Any],
         is_first_iteration: bool = True,
     ) -> Any:
-        """The call with the prompt; of a cache that holds tokens already, with those that are new."""
+        """The call with the prompt; on a cache that holds tokens, with those that are new."""
         count = None
         cache = model_kwargs.get("past_key_values")
         if cache is not None and hasattr(cache, "get_seq_length"):
@@ -283,7 +289,7 @@ class GenerationMixin(Preparation):
             is_first_iteration=is_first_iteration,
             **model_kwargs,
         )
-        return self(**inputs, return_dict=True)
+        return self(**inputs, return_dict=True)  # type: ignore[operator]
 
     def _sample(
         self,
@@ -386,18 +392,19 @@ class GenerationMixin(Preparation):
         size = bucket(prompt) if can_pad else prompt
         total = bucket(size + config.max_length - prompt)
         feeding = Fixed(self, size, total, is_padded=can_pad)
-        start = (
+        fixed = (
             widened(input_ids, total, pad),
             ops.convert_to_tensor(prompt, "int32"),
             ops.convert_to_tensor(config.max_length, "int32"),
             padded(arguments, size) if can_pad else arguments,
             seed,
+            padded(rules.looked_at(), size) if can_pad else rules.looked_at(),
         )
         method, programs = way(feeding, config, rules), self._programs()
         key = (way.__name__, size, total, rules.key())
         if stepwise or not rules.in_graph():
-            return running.compiled_step_by_step(method, start, programs, key, seen)
-        return running.compiled(method, start, programs, key)
+            return running.compiled_step_by_step(method, fixed, programs, key, seen)
+        return running.compiled(method, fixed, programs, key)
 
     def _is_compiled(self, config: GenerationConfig, arguments: dict[str, Any]) -> bool:
         """Whether the call becomes a program: upstream says of the class that its graph is whole,
@@ -457,22 +464,42 @@ class Rules:
         self.given = given
         self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
 
-    def __call__(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
-        """The processors and the criteria for these lengths (ints, or scalar tensors)."""
+    def __call__(
+        self, prompt_length: Any, max_length: Any, looked_at: dict[str, Tensor] | None = None
+    ) -> tuple[Any, Any]:
+        """The processors and the criteria for these lengths (ints, or scalar tensors).
+
+        Args:
+            prompt_length: the tokens of the prompt.
+            max_length: the most tokens in all.
+            looked_at: what `looked_at()` gave, in a program that gets it as its argument.
+        """
         lengths = (prompt_length, max_length)
         if not all(isinstance(length, int) for length in lengths):
-            return self._made(*lengths)
+            return self._made(*lengths, {**self.given, **(looked_at or {})})
         if lengths not in self._known:
-            self._known[lengths] = self._made(*lengths)
+            self._known[lengths] = self._made(*lengths, self.given)
         return self._known[lengths]
 
-    def _made(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
+    def looked_at(self) -> dict[str, Tensor]:
+        """The inputs that processors compare tokens with, which differ from call to call."""
+        config = self.config
+        names = []
+        if config.encoder_repetition_penalty not in (None, 1.0) or (
+            config.encoder_no_repeat_ngram_size
+        ):
+            names.append("encoder_input_ids")
+        if config.repetition_penalty not in (None, 1.0):
+            names.append("attention_mask")
+        return {name: self.given[name] for name in names if self.given[name] is not None}
+
+    def _made(self, prompt_length: Any, max_length: Any, given: dict[str, Any]) -> tuple[Any, Any]:
         config = copy.copy(self.config)
         config.max_length = max_length
         if config.min_new_tokens is not None:
             config.min_length = config.min_new_tokens + prompt_length
         processors = self.model._get_logits_processor(
-            generation_config=config, input_ids_seq_length=prompt_length, **self.given
+            generation_config=config, input_ids_seq_length=prompt_length, **given
         )
         criteria = get_stopping_criteria(
             config, stopping_criteria=self.stopping_criteria, tokenizer=self.tokenizer
