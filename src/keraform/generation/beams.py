@@ -10,7 +10,7 @@ from transformers import GenerationConfig
 from keraform.errors import explain
 from keraform.generation.feeding import Arguments, Fixed, Growing
 from keraform.generation.preparation import CACHES, eos_tokens, pad_token
-from keraform.generation.sampling import Record, State
+from keraform.generation.sampling import Record, State, recorded
 from keraform.generation.seeds import noise
 from keraform.runtime.layers import Tensor
 
@@ -45,7 +45,13 @@ class BeamSearch:
         self.candidates = max(2, 1 + len(self.ends)) * self.beams
 
     def start(
-        self, input_ids: Tensor, length: Any, max_length: Any, arguments: Arguments, seed: Tensor
+        self,
+        input_ids: Tensor,
+        length: Any,
+        max_length: Any,
+        arguments: Arguments,
+        seed: Tensor,
+        looked_at: dict[str, Tensor] | None = None,
     ) -> tuple[State, Record]:
         """The prompts, each `num_beams` times, and the first token behind them."""
         outputs, arguments = self.feeding.first(input_ids, length, arguments)
@@ -70,6 +76,7 @@ class BeamSearch:
             "max_length": max_length,
             "arguments": arguments,
             "seed": seed,
+            "looked_at": looked_at or {},
         }
         return self._chosen(outputs, state)
 
@@ -84,7 +91,9 @@ class BeamSearch:
         return self._chosen(outputs, {**state, "arguments": arguments})
 
     def _chosen(self, outputs: Any, state: State) -> tuple[State, Record]:
-        processors, criteria = self.rules(state["prompt_length"], state["max_length"])
+        processors, criteria = self.rules(
+            *(state[name] for name in ("prompt_length", "max_length", "looked_at"))
+        )
         running, length = state["running"], state["length"]
         logits = ops.cast(outputs.logits[:, -1], "float32")  # [b k, v]
         scores = processors(_flat(running["tokens"]), ops.log_softmax(logits), length)
@@ -105,7 +114,7 @@ class BeamSearch:
         if self.config.early_stopping is True:
             goes_on = goes_on & ~ops.all(following["finished"]["is_done"])
         following["goes_on"] = goes_on
-        return following, {"outputs": outputs, "scores": scores, "logits": logits}
+        return following, recorded(self.config, outputs, scores=scores, logits=logits)
 
     def _continued(self, running: Beams, scores: Tensor, state: State) -> Beams:
         """The best (or drawn) continuations of each row by a token, scores [b k, v] being those of
