@@ -374,7 +374,39 @@ class Preparation:
                 model_input_name=model_input_name,
                 generation_config=generation_config,
             )
+        if self._supports_mm_encoder_outputs():
+            return self._prepare_multimodal_encoder_kwargs_for_generation(model_kwargs)
         return model_kwargs
+
+    def _supports_mm_encoder_outputs(self) -> bool:
+        """Whether the model takes images and videos that were encoded before its first call."""
+        return "mm_encoder_outputs" in _arguments(self)
+
+    def _prepare_multimodal_encoder_kwargs_for_generation(
+        self, model_kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Adds `mm_encoder_outputs`, what the encoders of images and videos give, by modality."""
+        encoded = dict(model_kwargs.get("mm_encoder_outputs") or {})
+        read: set[str] = set()
+        for modality in ("image", "video"):
+            encode = getattr(self.base_model, f"get_{modality}_features", None)  # type: ignore[attr-defined]
+            if modality not in self.input_modalities or encode is None:
+                continue
+            taken = set(inspect.signature(encode).parameters) - {"kwargs"}
+            given = {name: model_kwargs[name] for name in taken if name in model_kwargs}
+            read |= given.keys()
+            if any(name.startswith(("pixel_values", "image_patches")) for name in given):
+                if encoded.get(modality) is not None:
+                    raise ValueError(
+                        explain(
+                            f"pixels or encoder outputs of the {modality}",
+                            "both",
+                            "generate() without mm_encoder_outputs",
+                        )
+                    )
+                encoded[modality] = encode(**given, return_dict=True)
+        rest = {name: value for name, value in model_kwargs.items() if name not in read}
+        return {**rest, "mm_encoder_outputs": encoded}
 
     def _prepare_text_encoder_decoder_kwargs_for_generation(
         self,

@@ -60,13 +60,20 @@ PACKAGES = frozenset({"numpy", "scipy", "tqdm", "transformers"})
 
 
 class ImportTable:
-    """Collects the imports that the generated file needs."""
+    """Collects the imports that the generated file needs.
 
-    def __init__(self, component_name: Callable[[str, str], str]):
+    Args:
+        component_name: what a class of a module is called in its port.
+        imported_by: the package whose models import the file while they are imported themselves,
+            so that their classes can be looked up only later; empty for other files.
+    """
+
+    def __init__(self, component_name: Callable[[str, str], str], imported_by: str = ""):
         self.origins: dict[str, str] = {}
         self.needed: dict[tuple[str, str], str] = {}
         self.modules: dict[str, str | None] = {}
         self.component_name = component_name
+        self.imported_by = imported_by
 
     def bind(self, local: str, origin: str) -> None:
         """Records an import of the source."""
@@ -163,7 +170,10 @@ class ImportTable:
             raise Refusal(f"import.{name}", f"the runtime has no counterpart of {module}.{name}")
         port = port_name(module)
         if name[0].isupper() and not name.isupper():
-            return self.need(port, self.component_name(module, name)), Kind("class")
+            found, (package, _, leaf) = self.component_name(module, name), port.rpartition(".")
+            if module.startswith(f"{self.imported_by}.modeling_"):
+                return f"{self.need(package, leaf)}.{found}", Kind("class")
+            return self.need(port, found), Kind("class")
         return self.need_as(port, name, local), FUNCTION
 
     @staticmethod

@@ -67,7 +67,8 @@ class ModuleTranslator:
         self.refusals: list[RefusalRecord] = []
         self.left_out: list[RefusalRecord] = []
         self.comments = Comments()
-        self.imports = ImportTable(_component_name)
+        package = self.source.module.rpartition(".")[0] if self.is_of_generation else ""
+        self.imports = ImportTable(_component_name, package)
         self.override = load_override(source.module)
         for imported in self.override.imports:
             self.imports.need(*imported)
