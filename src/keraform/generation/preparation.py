@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib.util
 import inspect
+import itertools
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -481,6 +482,12 @@ class Preparation:
         """Repeats each row `expand_size` times, for beams or several sequences a row."""
         if expand_size == 1:
             return input_ids, model_kwargs
+        encoded = model_kwargs.get("mm_encoder_outputs")
+        if encoded:
+            model_kwargs["mm_encoder_outputs"] = {
+                modality: self._expanded_rows(modality, output, input_ids, expand_size)
+                for modality, output in encoded.items()
+            }
         positions = model_kwargs.pop("position_ids", None)
         model_kwargs = {key: repeated(value, expand_size) for key, value in model_kwargs.items()}
         if positions is not None:
@@ -491,6 +498,34 @@ class Preparation:
             rows = {key: repeated(value, expand_size) for key, value in encoded.items()}
             model_kwargs["encoder_outputs"] = type(encoded)(**rows)
         return repeated(input_ids, expand_size), model_kwargs
+
+    def _expanded_rows(
+        self, modality: str, output: Any, input_ids: Tensor | None, times: int
+    ) -> Any:
+        """The features of all images (or videos) of a row, `times` times, before the next row's.
+
+        A row's images are those that fill its places for them (`config.image_token_id`).
+        """
+        features = getattr(output, "pooler_output", None)
+        if features is None or input_ids is None:
+            return output
+        token = getattr(self.config, f"{modality}_token_id")
+        places = np.asarray(ops.convert_to_numpy(ops.sum(input_ids == token, axis=-1)))
+        ends = np.cumsum([0, *(len(each) for each in features)])
+        bounds = [int(np.searchsorted(ends, end)) for end in np.cumsum([0, *places])]
+
+        def expanded(values: Any) -> list[Any]:
+            rows = [list(values[first:last]) for first, last in itertools.pairwise(bounds)]
+            return [each for row in rows for each in row * times]
+
+        found = dict(output.items())
+        found["pooler_output"] = (
+            ops.stack(expanded(features)) if ops.is_tensor(features) else expanded(features)
+        )
+        deep = found.get("deepstack_features")
+        if deep is not None and ops.is_tensor(deep[0][0]):
+            found["deepstack_features"] = [expanded(each) for each in deep]
+        return type(output)(**found)
 
     # -- the cache
 
