@@ -32,7 +32,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     "max_length": (lambda p: p.MaxLengthCriteria(5), (4, 5, 6)),
     "one_end": (lambda p: p.EosTokenCriteria(2), (1, 5, LENGTH)),
     "ends": (lambda p: p.EosTokenCriteria([2, 4, 5]), (1, 5, LENGTH)),
-    "confidence": (lambda p: p.ConfidenceCriteria(0.05), (1, 2, 3, 4, 5, LENGTH)),
+    "confidence": (lambda p: p.ConfidenceCriteria(0.024), (1, 2, LENGTH)),
 }
 
 
