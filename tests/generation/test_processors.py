@@ -35,7 +35,7 @@ from keraform.generation import processors as ours
 from keraform.generation.processors import get_logits_processor
 from keraform.generation.processors.base import LogitsProcessor, LogitsProcessorList
 
-# changes nothing between calls, but needs Python
+# what needs Python at each step
 IN_PYTHON = {
     "PrefixConstrainedLogitsProcessor",
     "UnbatchedClassifierFreeGuidanceLogitsProcessor",
@@ -47,11 +47,8 @@ IN_PYTHON = {
 
 
 # one case for each class
-FIRST: dict[str, Case] = {}
-for _name, _case in CASES.items():
-    _same = {type(each.make(ours, ops.convert_to_tensor)) for each in FIRST.values()}
-    if type(_case.make(ours, ops.convert_to_tensor)) not in _same:
-        FIRST[_name] = _case
+KINDS = {type(CASES[name].make(ours, ops.convert_to_tensor)): name for name in reversed(CASES)}
+FIRST = {name: CASES[name] for name in KINDS.values()}
 
 
 def torch_ids(ids: Any) -> torch.Tensor:
@@ -77,7 +74,7 @@ def test_every_processor_of_upstream_is_there() -> None:
         if isinstance(value, type) and value.__module__ == theirs.__name__
     } - {"SynthIDTextWatermarkState"}
     assert names <= set(ours.__all__)
-    tried = {type(case.make(ours, ops.convert_to_tensor)).__name__ for case in CASES.values()}
+    tried = {kind.__name__ for kind in KINDS}
     assert names == tried | IN_PYTHON | {"LogitsProcessor", "LogitsProcessorList"}
     assert all(getattr(ours, name).in_graph for name in tried)
     assert not any(getattr(ours, name).in_graph for name in IN_PYTHON)
@@ -95,7 +92,7 @@ def test_eager(name: str) -> None:
 
 
 def test_equal_scores_are_kept_up_to_the_same_number() -> None:
-    for probability in (0.3, 0.6, 0.9):
+    for probability in (0.3, 0.8):
         pair = [p.TopPLogitsWarper(probability) for p in (theirs, ours)]
         wanted = pair[0](None, torch.tensor(EQUAL / 4)).numpy()
         got = ops.convert_to_numpy(pair[1](None, ops.convert_to_tensor(EQUAL / 4)))
@@ -114,7 +111,7 @@ def in_graph(request: pytest.FixtureRequest) -> Callable[..., dict[str, Any]]:
         return {name: made[name](tokens[name], scores[name], lengths[name]) for name in made}
 
     if request.param == "xla":
-        return tf.function(run, jit_compile=True)
+        return tf.function(run, jit_compile=True, autograph=False)
 
     def each(*shape: int | None, dtype: str) -> dict[str, tf.TensorSpec]:
         return {name: tf.TensorSpec(shape, dtype) for name in made}
@@ -124,7 +121,7 @@ def in_graph(request: pytest.FixtureRequest) -> Callable[..., dict[str, Any]]:
         each(None, VOCAB, dtype="float64"),
         each(dtype="int32"),
     ]
-    return tf.function(run, input_signature=signature)
+    return tf.function(run, input_signature=signature, autograph=False)
 
 
 def test_in_a_graph(in_graph: Callable[..., dict[str, Any]]) -> None:
@@ -399,7 +396,7 @@ def test_selection(name: str) -> None:
         got = get_logits_processor(config, prompt_length, vocab_size=VOCAB, **given)
     assert [type(each).__name__ for each in got] == [type(each).__name__ for each in wanted]
     assert len(caught) == len(torchs)
-    for length in (4, 5, 6, 8):
+    for length in (4, 8):
         theirs_now = wanted(torch_ids(FEW[:, :length]), torch.tensor(SPREAD.copy())).numpy()
         same(got(ops.convert_to_tensor(FEW), ops.convert_to_tensor(SPREAD), length), theirs_now)
 
@@ -414,7 +411,7 @@ def test_selection_for_prompts_of_any_length() -> None:
     }
     config = GenerationConfig(**ENDS, **options)
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(prompt_length: Any, cur_len: Any) -> Any:
         processors = get_logits_processor(config, prompt_length, max_length=prompt_length + 4)
         return processors(tf.constant(FEW), tf.constant(SPREAD), cur_len)

@@ -140,7 +140,7 @@ def bytes_of(tokenizer: Any) -> str | None:
     """Whether tokens are parts of bytes, so that strings must be compared by bytes: "byte_level",
     "byte_fallback" (a token for each byte beside others), or None.
     """
-    decoder = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
+    decoder: Any = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
     if type(decoder).__name__ == "ByteLevel":
         return "byte_level"
     try:

@@ -38,7 +38,9 @@ def token_ids(ids: Any) -> np.ndarray:
 
 def is_one_of(ids: Any, vocab_size: int) -> np.ndarray:
     """A mask [v], True at the ids; those outside of the vocabulary are left out."""
-    return np.isin(np.arange(vocab_size), token_ids(ids))
+    mask, places = np.zeros(vocab_size, "bool"), token_ids(ids)
+    mask[places[(places >= 0) & (places < vocab_size)]] = True
+    return mask
 
 
 def summed_by_token(ids: Tensor, values: Tensor, vocab_size: int) -> Tensor:
