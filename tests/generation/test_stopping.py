@@ -129,6 +129,7 @@ def test_stop_strings(kind: str) -> None:
     size = len(made)
     strings = ["stop", "opé", "t", ".st.", "ab st"]
     pair = [p.StopStringCriteria(made, strings) for p in (theirs, ours)]
+    assert ours.StopStringCriteria(made, strings).table is pair[1].table  # made once
     # tokens of the vocabulary at random, and texts in which the strings stand
     rows = np.random.default_rng(7).integers(0, size + 3, (600, 8))
     texts = random.Random(8)

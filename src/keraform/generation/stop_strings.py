@@ -45,13 +45,13 @@ def stop_table(tokenizer: Any, stop_strings: tuple[str, ...]) -> StopTable:
     Raises:
         ValueError: no token can end any of the strings.
     """
-    tokens = tuple(tokenizer.get_vocab().items())
+    tokens = frozenset(tokenizer.get_vocab().items())  # they come in another order each time
     return _table(_Vocabulary(tokens, bytes_of(tokenizer), tokenizer), stop_strings)
 
 
 @dataclass(frozen=True)
 class _Vocabulary:
-    tokens: tuple[tuple[str, int], ...]
+    tokens: frozenset[tuple[str, int]]
     bytes_of: str | None
     tokenizer: Any = field(compare=False)
 
