@@ -277,7 +277,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "bad_words_ids=.3": lambda: ours.NoBadWordsLogitsProcessor([3]),
     r"sequence_bias=\{\}": lambda: ours.SequenceBiasLogitsProcessor({}),
     "sequence_bias=.40": lambda: ours.SequenceBiasLogitsProcessor({(40,): 1.0})(FEW, SCORES),
-    "one for 3": lambda: ours.RepetitionPenaltyLogitsProcessor(1.2, np.ones(3))(FEW, SCORES),
+    "4 rows": lambda: ours.RepetitionPenaltyLogitsProcessor(1.2, np.ones(3))(FEW, SCORES),
     "scores of 4 rows": lambda: ours.ClassifierFreeGuidanceLogitsProcessor(2)(FEW, SCORES),
 }
 

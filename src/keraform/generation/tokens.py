@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keraform.errors import explain
 from keraform.runtime.layers import Tensor
 
 
@@ -71,5 +72,18 @@ def occurring(ids: Tensor, vocab_size: int, counts: Tensor | None = None) -> Ten
 
 
 def for_each_row(values: Tensor, rows: Tensor) -> Tensor:
-    """Repeats `values` [b, ...] for the beams of each row, until there are as many as `rows`."""
+    """Repeats `values` [b, ...] for the beams of each row, until there are as many as `rows`.
+
+    Raises:
+        ValueError: the one number is no multiple of the other.
+    """
+    have, want = values.shape[0], rows.shape[0]
+    if None not in (have, want) and want % have:
+        raise ValueError(
+            explain(
+                f"tokens of a batch of {have}, or of as many beams for each row of it",
+                f"{want} rows",
+                "processors that were made for this batch",
+            )
+        )
     return ops.repeat(values, ops.shape(rows)[0] // ops.shape(values)[0], axis=0)
