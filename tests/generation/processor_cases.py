@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,9 +20,8 @@ FEW = RANDOM.integers(0, 6, (ROWS, LENGTH), "int32")  # so that n-grams come aga
 ANY = RANDOM.integers(0, VOCAB, (ROWS, LENGTH), "int32")
 JUNK = RANDOM.integers(0, VOCAB, (ROWS, LENGTH), "int32")
 SCORES = RANDOM.normal(0, 2, (ROWS, VOCAB))
-SCORES[:, 30] = SCORES[:, 7]  # equal ones
 SCORES[1, 4:20] = -np.inf
-SCORES[2] = 0.0
+EQUAL = SCORES.round()  # torch's sort has no order among equal ones
 ENCODER = RANDOM.integers(0, 6, (2, 8))  # two beams each
 WHISPER = SimpleNamespace(
     no_timestamps_token_id=20, eos_token_id=17, bos_token_id=16, max_initial_timestamp_index=4
@@ -54,8 +53,8 @@ class Case:
 
     make: Make
     lengths: tuple[int, ...] = (5,)
-    ids: Any = FEW
-    scores: Any = SCORES
+    ids: Any = field(default_factory=lambda: FEW)
+    scores: Any = field(default_factory=lambda: SCORES)
 
     def tokens(self, length: int) -> np.ndarray:
         """A buffer of which the first columns count, with junk behind them."""
@@ -83,6 +82,7 @@ CASES: dict[str, Case] = {
         lambda p, a: p.EncoderRepetitionPenaltyLogitsProcessor(1.3, a(ENCODER))
     ),
     "top_k": Case(lambda p, a: p.TopKLogitsWarper(5)),
+    "top_k_equal": Case(lambda p, a: p.TopKLogitsWarper(5), scores=EQUAL),
     "top_k_of_all": Case(lambda p, a: p.TopKLogitsWarper(99, filter_value=-7.5)),
     "top_k_with_ends": Case(lambda p, a: p.TopKLogitsWarper(1, min_tokens_to_keep=3)),
     "top_p": Case(lambda p, a: p.TopPLogitsWarper(0.8)),
@@ -95,10 +95,12 @@ CASES: dict[str, Case] = {
         lambda p, a: p.MinPLogitsWarper(1.0, min_tokens_to_keep=3), scores=SPREAD
     ),
     "typical": Case(lambda p, a: p.TypicalLogitsWarper(0.5)),
+    "typical_equal": Case(lambda p, a: p.TypicalLogitsWarper(0.5), scores=EQUAL),
     "typical_spread": Case(
         lambda p, a: p.TypicalLogitsWarper(0.2, min_tokens_to_keep=4), scores=SPREAD
     ),
     "epsilon": Case(lambda p, a: p.EpsilonLogitsWarper(0.05)),
+    "epsilon_equal": Case(lambda p, a: p.EpsilonLogitsWarper(0.9), scores=EQUAL),
     "epsilon_with_ends": Case(
         lambda p, a: p.EpsilonLogitsWarper(0.9, min_tokens_to_keep=3), scores=SPREAD
     ),

@@ -32,7 +32,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     "max_length": (lambda p: p.MaxLengthCriteria(5), (4, 5, 6)),
     "one_end": (lambda p: p.EosTokenCriteria(2), (1, 5, LENGTH)),
     "ends": (lambda p: p.EosTokenCriteria([2, 4, 5]), (1, 5, LENGTH)),
-    "confidence": (lambda p: p.ConfidenceCriteria(0.05), (1, 2, 3, 4, 5, LENGTH)),
+    "confidence": (lambda p: p.ConfidenceCriteria(0.024), (1, 2, LENGTH)),
 }
 
 
@@ -51,7 +51,7 @@ def test_criteria(name: str) -> None:
     make, lengths = CASES[name]
     criterion = make(ours)
     assert criterion.in_graph
-    compiled = tf.function(criterion, jit_compile=True)
+    compiled = tf.function(criterion, jit_compile=True, autograph=False)
     wanted = [of_torch(make(theirs), length) for length in lengths]
     assert np.unique(wanted).tolist() == [False, True]
     for length, each in zip(lengths, wanted, strict=True):
@@ -129,13 +129,14 @@ def test_stop_strings(kind: str) -> None:
     size = len(made)
     strings = ["stop", "opé", "t", ".st.", "ab st"]
     pair = [p.StopStringCriteria(made, strings) for p in (theirs, ours)]
+    assert ours.StopStringCriteria(made, strings).table is pair[1].table  # made once
     # tokens of the vocabulary at random, and texts in which the strings stand
     rows = np.random.default_rng(7).integers(0, size + 3, (600, 8))
     texts = random.Random(8)
     for row in rows[:400]:
         text = "".join(texts.choices(["stop", "sto", "p", "op", "é", " ab", " st", "."], k=8))
         row[:] = (made(text, add_special_tokens=False)["input_ids"] * 8)[:8]
-    compiled = tf.function(pair[1], jit_compile=True)
+    compiled = tf.function(pair[1], jit_compile=True, autograph=False)
     for length in (1, 3, 8):
         wanted = pair[0](torch_ids(rows[:, :length]), None).numpy()
         assert 0.02 < wanted.mean() < 0.98

@@ -45,13 +45,13 @@ def stop_table(tokenizer: Any, stop_strings: tuple[str, ...]) -> StopTable:
     Raises:
         ValueError: no token can end any of the strings.
     """
-    tokens = tuple(tokenizer.get_vocab().items())
+    tokens = frozenset(tokenizer.get_vocab().items())  # they come in another order each time
     return _table(_Vocabulary(tokens, bytes_of(tokenizer), tokenizer), stop_strings)
 
 
 @dataclass(frozen=True)
 class _Vocabulary:
-    tokens: tuple[tuple[str, int], ...]
+    tokens: frozenset[tuple[str, int]]
     bytes_of: str | None
     tokenizer: Any = field(compare=False)
 
@@ -140,7 +140,7 @@ def bytes_of(tokenizer: Any) -> str | None:
     """Whether tokens are parts of bytes, so that strings must be compared by bytes: "byte_level",
     "byte_fallback" (a token for each byte beside others), or None.
     """
-    decoder = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
+    decoder: Any = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
     if type(decoder).__name__ == "ByteLevel":
         return "byte_level"
     try:

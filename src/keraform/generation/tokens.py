@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keraform.errors import explain
 from keraform.runtime.layers import Tensor
 
 
@@ -38,7 +39,9 @@ def token_ids(ids: Any) -> np.ndarray:
 
 def is_one_of(ids: Any, vocab_size: int) -> np.ndarray:
     """A mask [v], True at the ids; those outside of the vocabulary are left out."""
-    return np.isin(np.arange(vocab_size), token_ids(ids))
+    mask, places = np.zeros(vocab_size, "bool"), token_ids(ids)
+    mask[places[(places >= 0) & (places < vocab_size)]] = True
+    return mask
 
 
 def summed_by_token(ids: Tensor, values: Tensor, vocab_size: int) -> Tensor:
@@ -69,5 +72,18 @@ def occurring(ids: Tensor, vocab_size: int, counts: Tensor | None = None) -> Ten
 
 
 def for_each_row(values: Tensor, rows: Tensor) -> Tensor:
-    """Repeats `values` [b, ...] for the beams of each row, until there are as many as `rows`."""
+    """Repeats `values` [b, ...] for the beams of each row, until there are as many as `rows`.
+
+    Raises:
+        ValueError: the one number is no multiple of the other.
+    """
+    have, want = values.shape[0], rows.shape[0]
+    if None not in (have, want) and want % have:
+        raise ValueError(
+            explain(
+                f"tokens of a batch of {have}, or of as many beams for each row of it",
+                f"{want} rows",
+                "processors that were made for this batch",
+            )
+        )
     return ops.repeat(values, ops.shape(rows)[0] // ops.shape(values)[0], axis=0)

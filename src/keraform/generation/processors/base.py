@@ -70,7 +70,7 @@ def require(holds: Any, name: str, value: Any, expected: str, example: str) -> N
 
 def is_count(value: Any, least: int = 0) -> bool:
     """Whether a value is a tensor, or an integer of at least `least`."""
-    return ops.is_tensor(value) or (isinstance(value, (int, np.integer)) and value >= least)
+    return ops.is_tensor(value) or (isinstance(value, (int, np.integer)) and int(value) >= least)
 
 
 def when(condition: Any, changed: Tensor, scores: Tensor) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from keras import ops
 
-from keraform.errors import explain
 from keraform.generation.processors.base import LogitsProcessor, banned, is_count, require, when
 from keraform.generation.tokens import counting, for_each_row, last_tokens, length_of, occurring
 from keraform.runtime.layers import Tensor
@@ -28,45 +28,23 @@ class RepetitionPenaltyLogitsProcessor(LogitsProcessor):
 
     def __init__(self, penalty: float, prompt_ignore_length: Any = None) -> None:
         self.penalty = checked_penalty(penalty)
-        if isinstance(prompt_ignore_length, int):
-            require(
-                prompt_ignore_length >= 0,
-                "prompt_ignore_length",
-                prompt_ignore_length,
-                "an integer from 0 on",
-                "2",
-            )
-        elif prompt_ignore_length is not None:
-            require(
-                len(prompt_ignore_length.shape) == 1,
-                "prompt_ignore_length",
-                prompt_ignore_length,
-                "an integer, or one for each row",
-                "2",
-            )
-        self.prompt_ignore_length = prompt_ignore_length
+        ignored = prompt_ignore_length
+        require(
+            ignored is None or is_count(ignored) or np.ndim(ignored) == 1,
+            "prompt_ignore_length",
+            ignored,
+            "an integer from 0 on, or one for each row",
+            "2",
+        )
+        self.prompt_ignore_length = ignored
 
     def __call__(self, input_ids: Tensor, scores: Tensor, cur_len: Any = None) -> Tensor:
         counts = ops.broadcast_to(counting(input_ids, cur_len), ops.shape(input_ids))
         if self.prompt_ignore_length is not None:
+            ignored = ops.reshape(ops.cast(self.prompt_ignore_length, "int32"), (-1, 1))
             places = ops.arange(ops.shape(input_ids)[1], dtype="int32")
-            counts = counts & (places >= self._ignored(input_ids))
+            counts = counts & (places >= for_each_row(ignored, input_ids))
         return penalised(scores, occurring(input_ids, scores.shape[-1], counts), self.penalty)
-
-    def _ignored(self, input_ids: Tensor) -> Any:
-        lengths = self.prompt_ignore_length
-        if isinstance(lengths, int):
-            return lengths
-        rows = (input_ids.shape[0], lengths.shape[0])
-        if None not in rows and rows[0] % rows[1]:
-            raise ValueError(
-                explain(
-                    f"prompt_ignore_length for {rows[0]} rows",
-                    f"one for {rows[1]}",
-                    "prompt_ignore_length=2, for all rows",
-                )
-            )
-        return for_each_row(ops.cast(lengths, "int32")[:, None], input_ids)
 
 
 class EncoderRepetitionPenaltyLogitsProcessor(LogitsProcessor):

@@ -9,6 +9,13 @@ import numpy as np
 from keras import ops
 
 from keraform.generation.processors.base import LogitsProcessor, banned, is_count, require
+from keraform.generation.processors.thresholds import (
+    count,
+    first_ones,
+    least,
+    ordered_keys,
+    together,
+)
 from keraform.generation.tokens import occurring
 from keraform.runtime.layers import Tensor
 
@@ -87,11 +94,19 @@ class TopPLogitsWarper(LogitsProcessor):
         self.min_tokens_to_keep = checked_number_to_keep(min_tokens_to_keep)
 
     def __call__(self, input_ids: Tensor, scores: Tensor, cur_len: Any = None) -> Tensor:
-        ascending, order = sorted_ascending(scores)
-        cumulative = ops.cumsum(ops.softmax(ascending), axis=-1)
-        place = np.arange(scores.shape[-1])
-        unlikely = (cumulative <= 1 - self.top_p) & (place < len(place) - self.min_tokens_to_keep)
-        return banned(scores, occurring(order, scores.shape[-1], unlikely), self.filter_value)
+        keys, probs, room = ordered_keys(scores), ops.softmax(scores), 1 - self.top_p
+        edge = least(  # the lowest score that is kept [b, 1]
+            lambda key: together(probs, keys <= key) > room,
+            ops.min(keys, axis=-1, keepdims=True),
+            ordered_keys(lowest_of_top(scores, self.min_tokens_to_keep)),
+        )
+        below, at_edge = keys < edge, keys == edge
+        # of several that have this score, as many are dropped as there is room for
+        one = ops.max(ops.where(at_edge, probs, 0.0), axis=-1, keepdims=True)
+        more = ops.floor(ops.divide_no_nan(room - together(probs, below), one))
+        most = scores.shape[-1] - self.min_tokens_to_keep - count(below)
+        more = ops.minimum(ops.cast(more, "int32"), most)
+        return banned(scores, below | first_ones(at_edge, more), self.filter_value)
 
 
 class TopHLogitsWarper(LogitsProcessor):
@@ -183,13 +198,15 @@ class TypicalLogitsWarper(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor, cur_len: Any = None) -> Tensor:
         log_probs = ops.log_softmax(scores)
         expected = ops.sum(entropy_terms(log_probs), axis=-1, keepdims=True)
-        distances, order = sorted_ascending(ops.abs(-log_probs - expected))
-        probs = ops.softmax(ops.take_along_axis(scores, order, axis=-1))
-        within = ops.cast(ops.cumsum(probs, axis=-1) < self.mass, "int32")
-        last = ops.minimum(ops.sum(within, axis=-1, keepdims=True), scores.shape[-1] - 1)
-        too_far = distances > ops.take_along_axis(distances, last, axis=-1)
-        dropped = too_far & (np.arange(scores.shape[-1]) >= self.min_tokens_to_keep)
-        return banned(scores, occurring(order, scores.shape[-1], dropped), self.filter_value)
+        distances = ops.abs(-log_probs - expected)
+        keys, probs = ordered_keys(distances), ops.softmax(scores)
+        edge = least(  # the largest distance that is kept [b, 1]
+            lambda key: together(probs, keys <= key) >= self.mass,
+            ops.min(keys, axis=-1, keepdims=True),
+            ops.max(keys, axis=-1, keepdims=True),
+        )
+        nearest = -lowest_of_top(-distances, self.min_tokens_to_keep)
+        return banned(scores, keys > ops.maximum(edge, ordered_keys(nearest)), self.filter_value)
 
 
 class EpsilonLogitsWarper(LogitsProcessor):
@@ -269,15 +286,11 @@ def checked_number_to_keep(number: Any) -> int:
     return number
 
 
-def lowest_of_top(scores: Tensor, count: int) -> Tensor:
-    """The lowest [b, 1] of the `count` highest scores, of all where there are fewer."""
-    return ops.top_k(scores, min(count, scores.shape[-1]))[0][:, -1:]
-
-
-def sorted_ascending(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Values [b, v] in ascending order and where they stood; equal ones keep their order."""
-    descending, order = ops.top_k(-values, values.shape[-1])
-    return -descending, order
+def lowest_of_top(scores: Tensor, number: int) -> Tensor:
+    """The lowest [b, 1] of the `number` highest scores, of all where there are fewer."""
+    highest, _ = ops.top_k(scores, min(number, scores.shape[-1]))
+    # a slice would do, but would have XLA sort the whole of them on a CPU
+    return ops.min(highest, axis=-1, keepdims=True)
 
 
 def entropy_terms(log_probs: Tensor) -> Tensor:
