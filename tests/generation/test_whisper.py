@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keraform
 import numpy as np
 import pytest
 import torch
 import transformers
+
+import keraform
 
 VOCABULARY = 200  # the last sixty are times
 FRAMES = 100  # of a whole window

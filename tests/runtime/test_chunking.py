@@ -9,7 +9,6 @@ import torch
 from keras import ops
 from transformers import modeling_utils, pytorch_utils
 
-from keraform.generation import GenerationConfig, GenerationMixin
 from keraform.runtime import chunking
 
 X = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("float32")
@@ -104,17 +103,3 @@ def test_numbers():
     chunking.torch_compilable_check(ops.ones(3) > 0, "fine")
     with pytest.raises(ValueError, match="not fine"):
         chunking.torch_compilable_check(lambda: False, lambda: "not fine")
-
-
-def test_generation_says_that_it_is_not_there():
-    model = type("TFSmallForCausalLM", (GenerationMixin,), {})()
-    assert model.can_generate() and GenerationConfig().max_length is not False
-    with pytest.raises(NotImplementedError, match=r"TFSmallForCausalLM\.generate\(\)"):
-        model.generate()
-    from keraform import generation
-
-    with pytest.raises(NotImplementedError, match="LogitsProcessorList cannot be made"):
-        generation.LogitsProcessorList()
-    assert generation.GenerationMode.GREEDY_SEARCH
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = generation.nothing

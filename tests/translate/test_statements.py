@@ -604,13 +604,13 @@ def test_rows_that_a_loop_writes_to_are_put_back_into_their_tensor() -> None:
         """
         whole = torch.zeros(3, 4)
         for each, row in zip(xs, whole):
-            row[:2].copy_(each)
+            row[:2] = each
         """,
         """
         whole = ops.zeros((3, 4))
         row_rows = []
         for each, row in zip(xs, whole):
-            row = kf.setitem(row, slice(None, 2), ops.broadcast_to(ops.cast(each, row[:2].dtype), ops.shape(row[:2])))
+            row = kf.setitem(row, slice(None, 2), each)
             row_rows.append(row)
         whole = kf.setitem(whole, slice(None, len(row_rows)), ops.stack(row_rows))
         """,

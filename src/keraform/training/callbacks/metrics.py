@@ -31,7 +31,8 @@ class KerasMetricCallback(keras.callbacks.Callback):
             `labels`, or `start_positions` and `end_positions`.
         batch_size: For whole arrays.
         predict_with_generate: Predict with `model.generate()`.
-        use_xla_generation: Compile that with XLA, once for each shape of inputs.
+        use_xla_generation: Taken from v4's; `generate` compiles itself where it can, and
+            `generate_kwargs={"disable_compile": True}` keeps it from that.
         generate_kwargs: Arguments of `model.generate()`.
 
     Raises:
@@ -57,7 +58,6 @@ class KerasMetricCallback(keras.callbacks.Callback):
         self.predict_with_generate = predict_with_generate
         self.use_xla_generation = use_xla_generation
         self.generate_kwargs = generate_kwargs or {}
-        self._generate: Callable[..., Any] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that the model can do what is asked for.
@@ -65,20 +65,12 @@ class KerasMetricCallback(keras.callbacks.Callback):
         Args:
             logs: Not used.
         """
-        if not self.predict_with_generate:
-            return
-        generate = getattr(self.model, "generate", None)
-        if generate is None or getattr(generate, "is_refusal", False):
+        if self.predict_with_generate and not hasattr(self.model, "generate"):
             raise KeraformError(
                 expected="a model that generates, for predict_with_generate=True",
-                got=f"{type(self.model).__name__}, which has no generate() in this release",
+                got=f"{type(self.model).__name__}, which has no generate()",
                 try_next="predict_with_generate=False, and a metric of the logits",
             )
-        self._generate = generate
-        if self.use_xla_generation:
-            import tensorflow as tf
-
-            self._generate = tf.function(generate, jit_compile=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Predicts, calls the function, and adds what it returns to the values of the epoch.
@@ -103,11 +95,11 @@ class KerasMetricCallback(keras.callbacks.Callback):
             logs.update(found)
 
     def _predicted(self, x: Any) -> Any:
-        if self._generate is not None:
+        if self.predict_with_generate:
             main, mask = x, None
             if isinstance(x, Mapping):
                 main, mask = x[self.model.main_input_name], x.get("attention_mask")
-            return _array(self._generate(main, attention_mask=mask, **self.generate_kwargs))
+            return _array(self.model.generate(main, attention_mask=mask, **self.generate_kwargs))
         found = self.model.predict_on_batch(x)
         if not isinstance(found, Mapping):
             return found

@@ -80,9 +80,10 @@ class Speakers:
         return _sequences(found).numpy()
 
     def search_keras(self, inputs: Inputs, **options: Any) -> np.ndarray:
-        """Tokens that the port generates."""
+        """Tokens that the port generates, call by call: compiling takes longer than all rungs."""
         with keras_precision(DTYPE, True):
-            found = self.keras.generate(**keras_values(dict(inputs), DTYPE), **options)
+            values = keras_values(dict(inputs), DTYPE)
+            found = self.keras.generate(**values, **options, disable_compile=True)
             return np.array(ops.convert_to_numpy(_sequences(found)))
 
 
@@ -111,7 +112,7 @@ def _outcome(part: Callable[[Speakers, Inputs], str], sides: Speakers, prompt: I
     except Unequal as error:
         return str(error)
     except NotImplementedError as error:
-        return f"generation is not in this release ({' '.join(str(error).split())[:120]})"
+        return f"the port refuses: {' '.join(str(error).split())[:200]}"
 
 
 def prompt_of(inputs: Inputs, rows: int | None = ROWS) -> Inputs:
