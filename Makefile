@@ -81,6 +81,7 @@ support: $(READY)  ## compute the support table, all types or TYPES="a b", and w
 proofs: $(READY)  ## prove again what is generated differently than in the support table, and the core
 	$(BIN)/keraform matrix --rungs 1-5 --jobs $(WORKERS) --baseline $(SUPPORT)
 	$(BIN)/keraform matrix --rungs 1-5 --jobs $(WORKERS) --baseline $(SUPPORT) $(CORE:%=--types %) --again
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m proofs
 
 detector: $(READY)  ## seed faults into good ports and publish how many are found (docs/detector.md)
 	$(BIN)/python -m tests.mutations.score --workers $(WORKERS)

@@ -1,10 +1,14 @@
 """The battery over the proved model types: every asked rung of every class, on both backends.
 
-The default run takes one type whole and one head of each other that is not a sibling of one of
-them; `make proofs` climbs to rung 5 with all heads of the core, `make test-models` takes all.
+The default run takes a few heads of one type and one of some others. `make proofs` takes all heads
+of that type and one of each other that is no sibling of one of them, and climbs to rung 5 with all
+heads of the core; `make test-models` takes all.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -19,6 +23,7 @@ WHOLE = "bert"
 # Their files differ from that of another type by little more than names.
 SIBLINGS = ("distilbert", "roberta", "electra", "mistral")
 ALONE = tuple(each for each in PROVED_TYPES if each not in (WHOLE, *SIBLINGS))
+BY_DEFAULT = ("BertModel", "BertForSequenceClassification", "gpt2", "t5", "vit", "mamba")
 RUNGS = frozenset({1, 2, 3, 4, 5, 6, 7, 8})
 PORTABLE = 9
 
@@ -42,12 +47,18 @@ def heads(model_type: str) -> list[str]:
     return [each.__name__ for each in model_classes(import_upstream(model_type))]
 
 
-@pytest.mark.parametrize("head", heads(WHOLE))
+def of_proofs(names: Iterable[str]) -> list[Any]:
+    """Parameters, of which the default run takes some."""
+    marks = {name: () if name in BY_DEFAULT else (pytest.mark.proofs,) for name in names}
+    return [pytest.param(name, marks=mark) for name, mark in marks.items()]
+
+
+@pytest.mark.parametrize("head", of_proofs(heads(WHOLE)))
 def test_all_heads(head):
     prove(WHOLE, RUNGS, (head,))
 
 
-@pytest.mark.parametrize("model_type", ALONE)
+@pytest.mark.parametrize("model_type", of_proofs(ALONE))
 def test_one_head(model_type):
     first = next((head for head in heads(model_type) if "For" in head), heads(model_type)[0])
     prove(model_type, RUNGS, (first,))

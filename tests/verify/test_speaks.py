@@ -161,9 +161,9 @@ def test_a_port_that_generates_passes():
 
 def test_a_port_without_generation_says_what_holds():
     assert outcome_of(speaker_case(TFSilent)) == (
-        "fail: generated tokens equal torch's: generation is not in this release (Expected a "
-        "release of Keraform with generation.); what holds: a cache continued equals uncached, "
-        "left-padded rows equal single rows"
+        "fail: generated tokens equal torch's: the port refuses: Expected a release of Keraform "
+        "with generation.; what holds: a cache continued equals uncached, left-padded rows equal "
+        "single rows"
     )
 
 
