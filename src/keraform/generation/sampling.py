@@ -9,6 +9,7 @@ from transformers import GenerationConfig
 
 from keraform.generation.feeding import Arguments, Fixed, Growing
 from keraform.generation.preparation import eos_tokens, pad_token
+from keraform.generation.room import widened
 from keraform.generation.seeds import drawn
 from keraform.runtime.layers import Tensor
 
@@ -55,6 +56,19 @@ class Sampling:
     def goes_on(self, state: State) -> Tensor:
         """Whether a row is unfinished, a scalar (bool)."""
         return ops.any(state["unfinished"])
+
+    def is_full(self, state: State) -> Tensor:
+        """Whether there is no room for another token, a scalar (bool)."""
+        return state["length"] >= ops.shape(state["input_ids"])[1]
+
+    def widened(self, state: State, total: int) -> State:
+        """The state with room for `total` tokens."""
+        pad = pad_token(self.config) or 0
+        return {
+            **state,
+            "input_ids": widened(state["input_ids"], total, pad),
+            "arguments": self.feeding.widened(state["arguments"], total),
+        }
 
     def go_on(self, state: State) -> tuple[State, Record]:
         """One more token."""
