@@ -25,7 +25,7 @@ from keraform.verify.targets import type_cases
 DTYPE = "float64"  # with casts lifted: tokens are equal or wrong, never tied
 NEW_TOKENS = 6
 # The heads that generate text, the likeliest first.
-HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel", "Generation", "")
+HEADS = ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "MTModel", "Generation", "")
 
 
 def generating_case(model_type: str) -> Case:

@@ -61,12 +61,16 @@ def run(
     grows = hasattr(way, "widened")
     room = room_for(padded_to, most) if grows else most
     feeding = Fixed(model, size, room, is_padded, is_cut)
+    looked_at = rules.looked_at()
+    if is_padded or is_cut:
+        arguments, looked_at = fitted(arguments, size), fitted(looked_at, size)
     start = (
         widened(input_ids, room, pad_token(config) or 0),
         ops.convert_to_tensor(prompt, "int32"),
         ops.convert_to_tensor(config.max_length, "int32"),
-        with_constants(fitted(arguments, size) if is_padded or is_cut else arguments),
+        with_constants(arguments),
         seed,
+        looked_at,
     )
     programs, key = programs_of(model), ((way.__name__, rules.key()), size, room)
     method = way(feeding, config, rules)

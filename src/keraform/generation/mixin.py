@@ -160,12 +160,14 @@ class GenerationMixin(Preparation):
             arguments.setdefault("logits_to_keep", 1)
         self._prepare_cache_for_generation(config, arguments, mode, batch, config.max_length - 1)
         arguments["use_cache"] = config.use_cache
+        mask = arguments.get("attention_mask")
         rules = Rules(
             self,
             config,
             encoder_input_ids=inputs,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            attention_mask=None if self.config.is_encoder_decoder else mask,
             stopping_criteria=stopping_criteria,
             tokenizer=tools["tokenizer"],
         )
@@ -243,6 +245,7 @@ class GenerationMixin(Preparation):
         encoder_input_ids: Tensor | None = None,
         prefix_allowed_tokens_fn: Any = None,
         logits_processor: Any = None,
+        attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """The processors that the options ask for, and the caller's behind them."""
@@ -252,6 +255,9 @@ class GenerationMixin(Preparation):
             encoder_input_ids=encoder_input_ids,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            attention_mask=attention_mask,
+            vocab_size=getattr(self.config.get_text_config(), "vocab_size", None),
+            is_encoder_decoder=self.config.is_encoder_decoder,
         )
 
     def _prefill(
@@ -261,7 +267,7 @@ class GenerationMixin(Preparation):
         model_kwargs: dict[str, Any],
         is_first_iteration: bool = True,
     ) -> Any:
-        """The call with the prompt; of a cache that holds tokens already, with those that are new."""
+        """The call with the prompt; on a cache that holds tokens, with those that are new."""
         count = None
         cache = model_kwargs.get("past_key_values")
         if cache is not None and hasattr(cache, "get_seq_length"):
@@ -284,7 +290,7 @@ class GenerationMixin(Preparation):
             is_first_iteration=is_first_iteration,
             **model_kwargs,
         )
-        return self(**inputs, return_dict=True)
+        return self(**inputs, return_dict=True)  # type: ignore[operator]
 
     def _sample(
         self,
@@ -409,22 +415,42 @@ class Rules:
         self.given = given
         self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
 
-    def __call__(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
-        """The processors and the criteria for these lengths (ints, or scalar tensors)."""
+    def __call__(
+        self, prompt_length: Any, max_length: Any, looked_at: dict[str, Tensor] | None = None
+    ) -> tuple[Any, Any]:
+        """The processors and the criteria for these lengths (ints, or scalar tensors).
+
+        Args:
+            prompt_length: the tokens of the prompt.
+            max_length: the most tokens in all.
+            looked_at: what `looked_at()` gave, in a program that gets it as its argument.
+        """
         lengths = (prompt_length, max_length)
         if not all(isinstance(length, int) for length in lengths):
-            return self._made(*lengths)
+            return self._made(*lengths, {**self.given, **(looked_at or {})})
         if lengths not in self._known:
-            self._known[lengths] = self._made(*lengths)
+            self._known[lengths] = self._made(*lengths, self.given)
         return self._known[lengths]
 
-    def _made(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
+    def looked_at(self) -> dict[str, Tensor]:
+        """The inputs that processors compare tokens with, which differ from call to call."""
+        config = self.config
+        names = []
+        if config.encoder_repetition_penalty not in (None, 1.0) or (
+            config.encoder_no_repeat_ngram_size
+        ):
+            names.append("encoder_input_ids")
+        if config.repetition_penalty not in (None, 1.0):
+            names.append("attention_mask")
+        return {name: self.given[name] for name in names if self.given[name] is not None}
+
+    def _made(self, prompt_length: Any, max_length: Any, given: dict[str, Any]) -> tuple[Any, Any]:
         config = copy.copy(self.config)
         config.max_length = max_length
         if config.min_new_tokens is not None:
             config.min_length = config.min_new_tokens + prompt_length
         processors = self.model._get_logits_processor(
-            generation_config=config, input_ids_seq_length=prompt_length, **self.given
+            generation_config=config, input_ids_seq_length=prompt_length, **given
         )
         criteria = get_stopping_criteria(
             config, stopping_criteria=self.stopping_criteria, tokenizer=self.tokenizer
@@ -445,13 +471,4 @@ class Rules:
             *(self.given.get("logits_processor") or ()),
             *(self.stopping_criteria or ()),
         )
-        return repr(sorted(options.items(), key=str)), own, self._prompt_that_counts()
-
-    def _prompt_that_counts(self) -> bytes | None:
-        """The ids of the prompt where processors hold them, so that a program has them inside."""
-        config = self.config
-        penalty, size = config.encoder_repetition_penalty, config.encoder_no_repeat_ngram_size
-        ids = self.given.get("encoder_input_ids")
-        if ids is None or (penalty in (None, 1.0) and not size):
-            return None
-        return ops.convert_to_numpy(ids).tobytes()
+        return repr(sorted(options.items(), key=str)), own

@@ -107,13 +107,12 @@ def _scans(layer: Any) -> bool:
 
 
 def fitted(arguments: dict[str, Any], length: int) -> dict[str, Any]:
-    """A plain prompt's mask and positions as those of a prompt of `length` tokens."""
+    """What comes with a plain prompt, its mask and positions as those of one of `length` tokens."""
     return {
         name: widened(value[..., :length], length, fill)
-        if (fill := _PADDABLE[name]) is not None and value is not None
+        if (fill := _PADDABLE.get(name)) is not None and value is not None
         else value
         for name, value in arguments.items()
-        if name in _PADDABLE
     }
 
 

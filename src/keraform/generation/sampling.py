@@ -22,7 +22,8 @@ class Sampling:
 
     The state is a dict of tensors (and of caches and arguments made of them): `input_ids` [b, L],
     the `length` of them that counts, `prompt_length`, `max_length`, `unfinished` [b] (bool), the
-    model's `arguments`, `seed` [2]. A record is what a step leaves for `return_dict_in_generate`.
+    model's `arguments`, `seed` [2], and what the processors have `looked_at`. A record is what a
+    step leaves for `return_dict_in_generate`.
 
     Args:
         feeding: how the model is called.
@@ -38,7 +39,13 @@ class Sampling:
         self.rules = rules
 
     def start(
-        self, input_ids: Tensor, length: Any, max_length: Any, arguments: Arguments, seed: Tensor
+        self,
+        input_ids: Tensor,
+        length: Any,
+        max_length: Any,
+        arguments: Arguments,
+        seed: Tensor,
+        looked_at: dict[str, Tensor] | None = None,
     ) -> tuple[State, Record]:
         """The prompt, and the first token behind it."""
         state = {
@@ -49,6 +56,7 @@ class Sampling:
             "unfinished": ops.ones((ops.shape(input_ids)[0],), dtype="bool"),
             "arguments": arguments,
             "seed": seed,
+            "looked_at": looked_at or {},
         }
         outputs, arguments = self.feeding.first(input_ids, length, arguments)
         return self._chosen(outputs, {**state, "arguments": arguments})
@@ -81,7 +89,9 @@ class Sampling:
         input_ids, length, unfinished = (
             state[name] for name in ("input_ids", "length", "unfinished")
         )
-        processors, criteria = self.rules(state["prompt_length"], state["max_length"])
+        processors, criteria = self.rules(
+            *(state[name] for name in ("prompt_length", "max_length", "looked_at"))
+        )
         logits = ops.cast(outputs.logits[:, -1], "float32")  # [b, v]
         scores = processors(input_ids, logits, length)
         if self.config.do_sample:
@@ -101,4 +111,10 @@ class Sampling:
             "length": length,
             "unfinished": ops.logical_and(unfinished, ops.logical_not(done)),
         }
-        return following, {"outputs": outputs, "scores": scores, "logits": logits}
+        return following, recorded(self.config, outputs, scores=scores, logits=logits)
+
+
+def recorded(config: GenerationConfig, outputs: Any, **tensors: Tensor) -> Record:
+    """The record of a step: tensors, and where the caller asked for some of it, the output."""
+    wanted = config.output_attentions or config.output_hidden_states
+    return {**tensors, "outputs": outputs} if wanted else tensors
