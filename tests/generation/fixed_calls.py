@@ -51,7 +51,7 @@ class Pair:
                 model.generation_config.pad_token_id = 0
         self.prompt = {
             name: value
-            for name, value in prompt_of(case.variants[-1].inputs).items()
+            for name, value in _prompt_of(case.variants[-1].inputs).items()
             if not name.startswith("decoder_") and name not in NOT_FOR_A_SEARCH
         }
 
@@ -79,6 +79,13 @@ class Pair:
     def programs(self) -> int:
         """How many programs the port has compiled."""
         return len(self.keras.__dict__.get("_generation_programs", ()))
+
+
+def _prompt_of(inputs: Inputs) -> Inputs:
+    """Rows of real tokens; all of them where images are not rows."""
+    found = prompt_of(inputs)
+    flat = any("grid" in name for name in found)
+    return {name: inputs[name] if flat else value for name, value in found.items()}
 
 
 def _greedy(options: dict[str, Any]) -> dict[str, Any]:

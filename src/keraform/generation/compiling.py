@@ -21,6 +21,7 @@ from keraform.generation.room import (
     room_for,
     whole_part,
     widened,
+    with_mask,
 )
 from keraform.generation.sampling import State
 from keraform.runtime.layers import Tensor
@@ -54,6 +55,8 @@ def run(
     """
     prompt = input_ids.shape[1]
     is_padded, is_cut = can_be_padded(model, arguments), can_be_cut(model, arguments)
+    if is_padded:
+        arguments = with_mask(model, input_ids, arguments)
     padded_to = bucket(prompt, positions_of(model)) if is_padded or is_cut else prompt
     size = whole_part(prompt) if is_cut else padded_to
     new = config.max_new_tokens

@@ -129,11 +129,15 @@ class Programs:
             known = self._made.setdefault((key, signature), [])
             found = next((program for program in known if program.takes == recipe), None)
             if found is None:
-                found = self._program(function, recipe, leaves)
+                found, results = self._first_run(function, recipe, leaves)
                 known.append(found)
+                return put_together(found.gives[0], iter(results))
         return put_together(found.gives[0], iter(found.run(*leaves)))
 
-    def _program(self, function: Callable[..., Any], recipe: Any, leaves: list[Any]) -> _Program:
+    def _first_run(
+        self, function: Callable[..., Any], recipe: Any, leaves: list[Any]
+    ) -> tuple[_Program, list[Any]]:
+        """A program, and what it gives: TensorFlow compiles it when it runs."""
         gives: list[Any] = []
 
         def flat(*leaves: Any) -> list[Any]:
@@ -142,7 +146,8 @@ class Programs:
             return given
 
         try:
-            return _Program(recipe, gives, _compiled(self._variables, flat, leaves))
+            program = _Program(recipe, gives, _compiled(self._variables, flat, leaves))
+            return program, program.run(*leaves)
         except Exception as error:
             if "disable_compile" in str(error):
                 raise

@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from keraform.runtime.caches import LinearAttentionCacheLayerMixin, LoopCache, StaticLayer
+from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
 
 STEP = 64  # tokens; shorter lengths go by powers of two
@@ -104,6 +105,26 @@ def _layers(model: Any) -> list[Any]:
 
 def _scans(layer: Any) -> bool:
     return isinstance(layer, LinearAttentionCacheLayerMixin)
+
+
+def with_mask(model: Any, input_ids: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A plain prompt's arguments with a mask, and positions of each row, whether or not something
+    is hidden, so that whole rows and padded ones have the same programs.
+
+    Args:
+        model: the model.
+        input_ids: [b, n], the prompt.
+        arguments: of the call with it.
+    """
+    found = dict(arguments)
+    shape = ops.shape(input_ids)
+    takes_mask = "attention_mask" in inspect.signature(model.call).parameters
+    if takes_mask and found.get("attention_mask") is None:
+        found["attention_mask"] = ops.ones(shape, dtype=integer_dtype())
+    positions = found.get("position_ids")
+    if positions is not None and len(positions.shape) == 2:
+        found["position_ids"] = ops.broadcast_to(positions, shape)
+    return found
 
 
 def fitted(arguments: dict[str, Any], length: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from keraform.generation.feeding import Arguments, Fixed, Growing
 from keraform.generation.preparation import eos_tokens, pad_token
 from keraform.generation.room import widened
 from keraform.generation.seeds import drawn
+from keraform.runtime.caches.static import written
 from keraform.runtime.layers import Tensor
 
 State = dict[str, Any]
@@ -102,7 +103,7 @@ class Sampling:
         if eos_tokens(self.config):
             pad = ops.cast(pad_token(self.config), input_ids.dtype)
             tokens = ops.where(unfinished, tokens, pad)
-        input_ids = ops.slice_update(input_ids, (0, length), ops.expand_dims(tokens, -1))
+        input_ids = written(input_ids, length, ops.expand_dims(tokens, -1), axis=1)
         length = length + 1
         done = criteria(input_ids, scores, length)
         following = {
