@@ -17,6 +17,7 @@ from keraform.generation.room import (
     can_be_padded,
     encoder_can_be_padded,
     fitted,
+    has_scans,
     positions_of,
     room_for,
     whole_part,
@@ -24,9 +25,25 @@ from keraform.generation.room import (
     with_mask,
 )
 from keraform.generation.sampling import State
+from keraform.runtime.caches import LoopCache
 from keraform.runtime.layers import Tensor
 
 Arguments = dict[str, Any]
+
+
+def can_be_compiled(model: Any) -> bool:
+    """Whether a model's calls can be programs: its cache has a form of fixed shapes, and upstream
+    says that its graph is whole (or its decoder's, of two models in one), or it only scans.
+
+    Attention that upstream does not say this of may take the room of a cache for its length, and
+    look at tokens that are not there yet, as GPT-Neo's does.
+    """
+    config = model.config.get_text_config(decoder=True)
+    if not LoopCache.has_layers_for(config):
+        return False
+    parts = (model, getattr(model, "decoder", None))
+    is_whole = any(getattr(part, "_can_compile_fullgraph", False) for part in parts)
+    return is_whole or all(LoopCache(config, 1).is_linear)
 
 
 def run(
@@ -55,7 +72,7 @@ def run(
     """
     prompt = input_ids.shape[1]
     is_padded, is_cut = can_be_padded(model, arguments), can_be_cut(model, arguments)
-    if is_padded:
+    if not model.config.is_encoder_decoder and not has_scans(model):
         arguments = with_mask(model, input_ids, arguments)
     padded_to = bucket(prompt, positions_of(model)) if is_padded or is_cut else prompt
     size = whole_part(prompt) if is_cut else padded_to
@@ -63,7 +80,9 @@ def run(
     most = bucket(padded_to + new if new else max(padded_to, config.max_length))
     grows = hasattr(way, "widened")
     room = room_for(padded_to, most) if grows else most
-    feeding = Fixed(model, size, room, is_padded, is_cut)
+    embeds = None if model.config.is_encoder_decoder else arguments.get("inputs_embeds")
+    ahead = 0 if embeds is None else embeds.shape[1] - prompt
+    feeding = Fixed(model, size, room, is_padded, is_cut, ahead)
     looked_at = rules.looked_at()
     if is_padded or is_cut:
         arguments, looked_at = fitted(arguments, size), fitted(looked_at, size)

@@ -77,16 +77,24 @@ class Fixed:
         total: the room for tokens.
         is_padded: whether the prompt may be shorter, padded on its right.
         is_cut: whether it may be longer.
+        ahead: how many embeddings come first that no ids stand for.
     """
 
     def __init__(
-        self, model: Any, prompt: Any, total: Any, is_padded: bool = False, is_cut: bool = False
+        self,
+        model: Any,
+        prompt: Any,
+        total: Any,
+        is_padded: bool = False,
+        is_cut: bool = False,
+        ahead: int = 0,
     ) -> None:
         self.model = model
         self.prompt = prompt
         self.total = total
         self.is_padded = is_padded
         self.is_cut = is_cut
+        self.ahead = ahead
         self._prefix = "decoder_" if model.config.is_encoder_decoder else ""
 
     def first(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
@@ -98,7 +106,7 @@ class Fixed:
         given = without_constants({**arguments, **self._cache(arguments)})
         given = self._with_mask(given, self.total)
         at_first = self.prompt if self.is_cut else length
-        last = ops.reshape(ops.cast(at_first, integer_dtype()) - 1, (1,))
+        last = ops.reshape(ops.cast(at_first, integer_dtype()) + self.ahead - 1, (1,))
         if self.is_padded and "logits_to_keep" in given:
             given["logits_to_keep"] = last
         inputs = self.model.prepare_inputs_for_generation(
@@ -148,7 +156,7 @@ class Fixed:
         """The arguments of the next call with room for `total` tokens."""
         for layer in _own_layers(arguments):
             if isinstance(layer, StaticLayer):
-                layer.grow(total)
+                layer.grow(total + self.ahead)
         return self._with_mask(arguments, total)
 
     def _with_mask(self, arguments: Arguments, total: Any) -> Arguments:
@@ -157,7 +165,7 @@ class Fixed:
         has_room = any(isinstance(layer, StaticLayer) for layer in _own_layers(arguments))
         if arguments.get(name) is None or not has_room:
             return arguments
-        return {**arguments, name: widened(arguments[name], total, 1)}
+        return {**arguments, name: widened(arguments[name], total + self.ahead, 1)}
 
     def _cache(self, arguments: Arguments) -> Arguments:
         """A cache with all room, in place of the one that would grow."""
@@ -165,7 +173,7 @@ class Fixed:
         found: Arguments = {}
         for name in ("past_key_values", "cache_params"):
             if arguments.get(name) is not None:
-                found[name] = LoopCache(config, self.total)
+                found[name] = LoopCache(config, self.total + self.ahead)
                 if isinstance(arguments[name], EncoderDecoderCache):
                     encoders = DynamicCache(config=config)
                     found[name] = EncoderDecoderCache(found[name], encoders)

@@ -343,16 +343,14 @@ class GenerationMixin(Preparation):
         return compiling.run(self, way, input_ids, rules, config, arguments, seed, stepwise, seen)
 
     def _wants_programs(self, config: GenerationConfig) -> bool:
-        """Whether the call is to be compiled, if the rest of it can be: upstream says of the class
-        that its graph is whole, and the options do not ask otherwise.
-        """
+        """Whether the model can be compiled, and the options do not ask otherwise."""
         return bool(
-            self._can_compile_fullgraph
-            and not config.disable_compile
+            not config.disable_compile
             and config.use_cache
             and config.cache_implementation in (None, "static")
             and not config.output_attentions
             and not config.output_hidden_states
+            and compiling.can_be_compiled(self)
         )
 
     def _encodes_compiled(

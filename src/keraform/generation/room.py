@@ -76,6 +76,11 @@ def is_plain_prompt(arguments: dict[str, Any]) -> bool:
     return not any(value is not None and name not in _PADDABLE for name, value in arguments.items())
 
 
+def has_scans(model: Any) -> bool:
+    """Whether a model keeps states of scans or convolutions, which padding would change."""
+    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in _layers(model))
+
+
 def can_be_padded(model: Any, arguments: dict[str, Any]) -> bool:
     """Whether padding on the right of a prompt changes nothing: a decoder that looks back by
     attention alone, and a plain prompt.
@@ -83,19 +88,20 @@ def can_be_padded(model: Any, arguments: dict[str, Any]) -> bool:
     return (
         not model.config.is_encoder_decoder
         and is_plain_prompt(arguments)
-        and all(isinstance(layer, StaticLayer) and not _scans(layer) for layer in _layers(model))
+        and not has_scans(model)
+        and all(isinstance(layer, StaticLayer) for layer in _layers(model))
     )
 
 
 def can_be_cut(model: Any, arguments: dict[str, Any]) -> bool:
-    """Whether a prompt may be taken in two parts: a decoder with scans, whose state padding would
-    change, and a plain prompt of whole rows.
+    """Whether a prompt may be taken in two parts: a decoder with scans, and a plain prompt of whole
+    rows.
     """
     return (
         not model.config.is_encoder_decoder
         and is_plain_prompt(arguments)
         and arguments.get("attention_mask") is None
-        and any(_scans(layer) for layer in _layers(model))
+        and has_scans(model)
     )
 
 
@@ -103,21 +109,18 @@ def _layers(model: Any) -> list[Any]:
     return LoopCache(model.config.get_text_config(decoder=True), 1).layers
 
 
-def _scans(layer: Any) -> bool:
-    return isinstance(layer, LinearAttentionCacheLayerMixin)
-
-
 def with_mask(model: Any, input_ids: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A plain prompt's arguments with a mask, and positions of each row, whether or not something
-    is hidden, so that whole rows and padded ones have the same programs.
+    """The arguments with a mask, and positions of each row, whether or not something is hidden, so
+    that whole rows and padded ones have the same programs.
 
     Args:
-        model: the model.
+        model: a decoder.
         input_ids: [b, n], the prompt.
         arguments: of the call with it.
     """
     found = dict(arguments)
-    shape = ops.shape(input_ids)
+    embeds = found.get("inputs_embeds")
+    shape = ops.shape(input_ids if embeds is None else embeds)[:2]
     takes_mask = "attention_mask" in inspect.signature(model.call).parameters
     if takes_mask and found.get("attention_mask") is None:
         found["attention_mask"] = ops.ones(shape, dtype=integer_dtype())

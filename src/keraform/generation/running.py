@@ -35,11 +35,15 @@ def in_graph(method: Any, start: tuple[Any, ...]) -> State:
 
 
 def _looped(method: Any, state: State) -> State:
+    """Goes on as long as there is room, of a way of decoding whose room may grow."""
+
     def goes_on(state: State) -> Any:
         return ops.logical_and(method.goes_on(state), ops.logical_not(method.is_full(state)))
 
-    grows = hasattr(method, "is_full")
-    return looped(goes_on if grows else method.goes_on, lambda state: method.go_on(state)[0], state)
+    def go_on(state: State) -> State:
+        return method.go_on(state)[0]
+
+    return looped(goes_on if hasattr(method, "is_full") else method.goes_on, go_on, state)
 
 
 def compiled(
@@ -47,12 +51,10 @@ def compiled(
 ) -> State:
     """Runs compiled programs: the start, and the loop, again whenever `widen` made more room."""
     state = programs.run(("start", *key), lambda *start: method.start(*start)[0], start)
-    while True:
+    while bool(method.goes_on(state)):
+        state = widen(state) or state
         state = programs.run(("loop", key[0]), lambda state: _looped(method, state), (state,))
-        wider = widen(state) if bool(method.goes_on(state)) else None
-        if wider is None:
-            return state
-        state = wider
+    return state
 
 
 class Compiled:
