@@ -110,7 +110,9 @@ class Fixed:
         if self.is_padded and "logits_to_keep" in given:
             given["logits_to_keep"] = last
         inputs = self.model.prepare_inputs_for_generation(
-            input_ids[:, : self.prompt], is_first_iteration=True, **given
+            input_ids[:, : self.prompt],
+            is_first_iteration=True,
+            **self._without_padding(given, length),
         )
         outputs = self.model(**inputs, return_dict=True)
         if self.is_padded and "logits_to_keep" not in given:
@@ -166,6 +168,17 @@ class Fixed:
         if arguments.get(name) is None or not has_room:
             return arguments
         return {**arguments, name: widened(arguments[name], total + self.ahead, 1)}
+
+    def _without_padding(self, arguments: Arguments, length: Any) -> Arguments:
+        """The first call's arguments, with a mask that hides what is behind `length` tokens also
+        from those before it, where attention looks ahead.
+        """
+        mask = arguments.get(self._prefix + "attention_mask")
+        if mask is None or not self.is_padded:
+            return arguments
+        is_token = ops.arange(self.total, dtype="int32") < length
+        hidden = ops.where(ops.expand_dims(is_token, 0), mask, ops.zeros_like(mask))
+        return {**arguments, self._prefix + "attention_mask": hidden}
 
     def _cache(self, arguments: Arguments) -> Arguments:
         """A cache with all room, in place of the one that would grow."""
