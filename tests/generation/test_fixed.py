@@ -6,11 +6,14 @@ import json
 import threading
 
 import fixed_calls
+import keras
 import numpy as np
 import pytest
 from fixed_calls import DTYPE, NEW_TOKENS, Pair, outcomes
 from keras import ops
+from transformers import LlamaConfig
 
+from keraform import TFLlamaForCausalLM
 from keraform.generation import room
 from keraform.generation.programs import programs_of
 from keraform.runtime.caches import StaticIndexedLayer, StaticLayer
@@ -25,10 +28,11 @@ TYPES = (
     *("stablelm", "cohere2", "granite", "starcoder2", "llama4", "deepseek_v3", "xglm", "biogpt"),
     *("mamba", "mamba2", "falcon_mamba", "jamba", "qwen3_next", "lfm2"),
     *("t5", "mt5", "bart", "mbart", "marian", "pegasus", "m2m_100"),
-    *("llava", "qwen2_vl", "blip-2", "vision-encoder-decoder"),
+    *("llava", "qwen2_vl", "blip-2"),
 )
-# Attention that takes the room of a cache for its length, or state outside of the cache.
-CALL_BY_CALL = ("gpt_neo", "recurrent_gemma")
+# Of these upstream does not say that their graphs are whole. GPT-Neo's attention takes the room of
+# a cache for its length; RecurrentGemma keeps its states outside of the cache.
+CALL_BY_CALL = ("gpt_neo", "recurrent_gemma", "vision-encoder-decoder")
 ON_JAX = ("llama", "mamba", "t5", "gemma3", "bart")
 IDS = np.random.default_rng(0).integers(3, 90, (2, 40))
 
@@ -145,6 +149,59 @@ def test_a_scan_takes_prompts_in_two_parts():
         prompt = {"input_ids": IDS[:, :length]}
         assert np.array_equal(pair.got(prompt), pair.wanted(prompt))
         assert pair.programs() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["enable_lora", "quantize"])
+def test_other_variables_have_other_programs(change):
+    config = LlamaConfig(
+        vocab_size=97,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        bos_token_id=1,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    model = TFLlamaForCausalLM(config)
+    options = {"max_new_tokens": 8, "do_sample": False}
+    before = np.array(model.generate(IDS[:, :5], **options))
+    if change == "quantize":
+        model.quantize("int8")
+    else:
+        model.enable_lora(rank=2, target_modules="all-linear")
+        for number, weight in enumerate(model.trainable_variables):
+            weight.assign(keras.random.normal(weight.shape, seed=number))
+    after = np.array(model.generate(IDS[:, :5], **options))
+    assert np.array_equal(after, model.generate(IDS[:, :5], disable_compile=True, **options))
+    assert len(programs_of(model)) == 2
+    assert change == "quantize" or not np.array_equal(after, before)
+
+
+@pytest.mark.slow
+def test_watched_steps_are_those_of_the_loop(llama, monkeypatch):
+    monkeypatch.setattr(room, "FIRST_ROOM", 16)
+    prompt, told = {"input_ids": IDS[:, :5]}, []
+    wanted = llama.got(prompt, max_new_tokens=100)
+    with keras_precision(DTYPE, True):
+        found = llama.keras.generate(
+            prompt["input_ids"],
+            max_new_tokens=100,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+    assert np.array_equal(found.sequences, wanted)
+    chosen = np.stack([np.argmax(scores, axis=-1) for scores in found.scores], axis=1)
+    assert np.array_equal(chosen, wanted[:, 5:])
+
+    def allowed(row, tokens):
+        told.append((row, len(tokens)))
+        return list(range(llama.keras.config.vocab_size))
+
+    assert np.array_equal(llama.got(prompt, prefix_allowed_tokens_fn=allowed), wanted[:, :11])
+    assert told == [(row, 5 + step) for step in range(NEW_TOKENS) for row in range(2)]
 
 
 @pytest.mark.slow

@@ -17,15 +17,16 @@ from keraform.generation.room import (
     can_be_padded,
     encoder_can_be_padded,
     fitted,
-    has_scans,
+    is_plain,
     positions_of,
     room_for,
+    scans,
     whole_part,
     widened,
     with_mask,
 )
 from keraform.generation.sampling import State
-from keraform.runtime.caches import LoopCache
+from keraform.runtime.caches import CacheLayerMixin, LoopCache
 from keraform.runtime.layers import Tensor
 
 Arguments = dict[str, Any]
@@ -38,12 +39,12 @@ def can_be_compiled(model: Any) -> bool:
     Attention that upstream does not say this of may take the room of a cache for its length, and
     look at tokens that are not there yet, as GPT-Neo's does.
     """
-    config = model.config.get_text_config(decoder=True)
-    if not LoopCache.has_layers_for(config):
+    layers = LoopCache.layer_classes(model.config)
+    if None in layers:
         return False
     parts = (model, getattr(model, "decoder", None))
     is_whole = any(getattr(part, "_can_compile_fullgraph", False) for part in parts)
-    return is_whole or all(LoopCache(config, 1).is_linear)
+    return is_whole or not any(issubclass(layer, CacheLayerMixin) for layer in layers)
 
 
 def run(
@@ -71,14 +72,17 @@ def run(
         seen: told of each step then, and where processors or criteria need Python.
     """
     prompt = input_ids.shape[1]
-    is_padded, is_cut = can_be_padded(model, arguments), can_be_cut(model, arguments)
-    if not model.config.is_encoder_decoder and not has_scans(model):
-        arguments = with_mask(model, input_ids, arguments)
+    is_padded = is_cut = False
+    layers = LoopCache.layer_classes(model.config)
+    if not model.config.is_encoder_decoder:
+        is_padded, is_cut = can_be_padded(layers, arguments), can_be_cut(layers, arguments)
+        if not any(scans(layer) for layer in layers):
+            arguments = with_mask(model, input_ids, arguments)
     padded_to = bucket(prompt, positions_of(model)) if is_padded or is_cut else prompt
     size = whole_part(prompt) if is_cut else padded_to
     new = config.max_new_tokens
     most = bucket(padded_to + new if new else max(padded_to, config.max_length))
-    grows = hasattr(way, "widened")
+    grows = hasattr(way, "widened") and all(is_plain(layer) for layer in layers)
     room = room_for(padded_to, most) if grows else most
     embeds = None if model.config.is_encoder_decoder else arguments.get("inputs_embeds")
     ahead = 0 if embeds is None else embeds.shape[1] - prompt

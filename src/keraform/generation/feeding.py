@@ -252,4 +252,5 @@ def _own_layers(arguments: Arguments) -> list[Any]:
 def _forget_padding(arguments: Arguments, length: Any) -> None:
     """Tells the cache that its last tokens were padding."""
     for layer in _own_layers(arguments):
-        layer.forget_after(length)
+        if isinstance(layer, StaticLayer):
+            layer.forget_after(length)

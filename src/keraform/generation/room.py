@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from keraform.runtime.caches import LinearAttentionCacheLayerMixin, LoopCache, StaticLayer
+from keraform.runtime.caches import LinearAttentionCacheLayerMixin
 from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
 
@@ -76,37 +76,38 @@ def is_plain_prompt(arguments: dict[str, Any]) -> bool:
     return not any(value is not None and name not in _PADDABLE for name, value in arguments.items())
 
 
-def has_scans(model: Any) -> bool:
-    """Whether a model keeps states of scans or convolutions, which padding would change."""
-    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in _layers(model))
-
-
-def can_be_padded(model: Any, arguments: dict[str, Any]) -> bool:
-    """Whether padding on the right of a prompt changes nothing: a decoder that looks back by
-    attention alone, and a plain prompt.
+def scans(layer: type) -> bool:
+    """Whether cache layers of a class keep states of scans or convolutions, which padding would
+    change.
     """
-    return (
-        not model.config.is_encoder_decoder
-        and is_plain_prompt(arguments)
-        and not has_scans(model)
-        and all(isinstance(layer, StaticLayer) for layer in _layers(model))
-    )
+    return issubclass(layer, LinearAttentionCacheLayerMixin)
 
 
-def can_be_cut(model: Any, arguments: dict[str, Any]) -> bool:
-    """Whether a prompt may be taken in two parts: a decoder with scans, and a plain prompt of whole
-    rows.
+def is_plain(layer: type) -> bool:
+    """Whether a class of cache layers is known here: a model's own may keep more than keys and
+    values.
     """
-    return (
-        not model.config.is_encoder_decoder
-        and is_plain_prompt(arguments)
-        and arguments.get("attention_mask") is None
-        and has_scans(model)
-    )
+    return layer.__module__.startswith("keraform.runtime.")
 
 
-def _layers(model: Any) -> list[Any]:
-    return LoopCache(model.config.get_text_config(decoder=True), 1).layers
+def can_be_padded(layers: list[type], arguments: dict[str, Any]) -> bool:
+    """Whether padding on the right of a prompt changes nothing: of a plain prompt, where attention
+    alone looks back.
+
+    Args:
+        layers: the classes of a decoder's cache layers.
+        arguments: of the call with the prompt.
+    """
+    looks_back = all(is_plain(layer) and not scans(layer) for layer in layers)
+    return looks_back and is_plain_prompt(arguments)
+
+
+def can_be_cut(layers: list[type], arguments: dict[str, Any]) -> bool:
+    """Whether a prompt may be taken in two parts: a plain prompt of whole rows, where something
+    scans.
+    """
+    is_whole = arguments.get("attention_mask") is None
+    return is_whole and is_plain_prompt(arguments) and any(scans(layer) for layer in layers)
 
 
 def with_mask(model: Any, input_ids: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:

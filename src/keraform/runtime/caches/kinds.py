@@ -133,17 +133,15 @@ class LoopCache(Cache):
     """
 
     def __init__(self, config: Any, max_cache_len: Any) -> None:
-        super().__init__(layers=_layers(self._table(), config, max_cache_len=max_cache_len))
+        table = STATIC_LAYER_TYPE_MAPPING | LOOP_LAYER_TYPE_MAPPING
+        super().__init__(layers=_layers(table, config, max_cache_len=max_cache_len))
 
     @staticmethod
-    def _table() -> dict[str, type]:
-        return STATIC_LAYER_TYPE_MAPPING | LOOP_LAYER_TYPE_MAPPING
-
-    @classmethod
-    def has_layers_for(cls, config: Any) -> bool:
-        """Whether all cache layers that a config asks for have a form that a loop can carry."""
+    def layer_classes(config: Any) -> list[Any]:
+        """The class of each layer for a config; None for a layer without a form of fixed shapes."""
+        table = STATIC_LAYER_TYPE_MAPPING | LOOP_LAYER_TYPE_MAPPING
         kinds, _ = get_layer_types_and_kwargs(config.get_text_config(decoder=True))
-        return set(kinds) <= set(cls._table())
+        return [table.get(kind) for kind in kinds]
 
 
 class QuantizedCache(Cache):
