@@ -8,7 +8,15 @@ import sys
 
 import pytest
 
-SCRIPTS = ("forward", "eager_call", "loading", "training", "translation", "checkpointing")
+SCRIPTS = (
+    "forward",
+    "eager_call",
+    "loading",
+    "training",
+    "translation",
+    "checkpointing",
+    "compiled_decoding",
+)
 
 
 def run(repository, script, *options):

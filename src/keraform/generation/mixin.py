@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -12,14 +13,13 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import GenerationMode
 
 from keraform.errors import explain
-from keraform.generation import running, settings
+from keraform.generation import compiling, running, settings
 from keraform.generation.beams import BeamSearch, best
 from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.preparation import Preparation, pad_token
 from keraform.generation.processors import LogitsProcessorList
-from keraform.generation.programs import Programs
 from keraform.generation.recording import Recorder
-from keraform.generation.room import bucket, can_be_padded, padded, widened
+from keraform.generation.room import widened
 from keraform.generation.sampling import Record, Sampling, State
 from keraform.generation.seeds import seed_of
 from keraform.generation.stopping import StoppingCriteriaList
@@ -124,9 +124,12 @@ class GenerationMixin(Preparation):
         batch = ops.shape(inputs)[0]
         self._prepare_special_tokens(config)
         arguments = self._with_mask_and_positions(inputs, name, config, arguments)
-        arguments = self._maybe_prepare_encoder_kwargs_for_generation(
-            inputs, arguments, name, config
+        prepare_encoder = (
+            functools.partial(compiling.encoded, self)
+            if self._encodes_compiled(inputs, config, arguments)
+            else self._maybe_prepare_encoder_kwargs_for_generation
         )
+        arguments = prepare_encoder(inputs, arguments, name, config)
         if self.config.is_encoder_decoder:
             start = config.decoder_start_token_id
             input_ids, arguments = self._prepare_decoder_input_ids_for_generation(
@@ -350,54 +353,51 @@ class GenerationMixin(Preparation):
             total = config.max_length
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
-        can_pad = can_be_padded(self, arguments)
-        size = bucket(prompt) if can_pad else prompt
-        total = bucket(size + config.max_length - prompt)
-        feeding = Fixed(self, size, total, is_padded=can_pad)
-        fixed = (
-            widened(input_ids, total, pad),
-            ops.convert_to_tensor(prompt, "int32"),
-            ops.convert_to_tensor(config.max_length, "int32"),
-            padded(arguments, size) if can_pad else arguments,
-            seed,
-            padded(rules.looked_at(), size) if can_pad else rules.looked_at(),
+        return compiling.run(self, way, input_ids, rules, config, arguments, seed, stepwise, seen)
+
+    def _wants_programs(self, config: GenerationConfig) -> bool:
+        """Whether the model can be compiled, and the options do not ask otherwise."""
+        return bool(
+            not config.disable_compile
+            and config.use_cache
+            and config.cache_implementation in (None, "static")
+            and not config.output_attentions
+            and not config.output_hidden_states
+            and compiling.can_be_compiled(self)
         )
-        method, programs = way(feeding, config, rules), self._programs()
-        key = (way.__name__, size, total, rules.key())
-        if stepwise or not rules.in_graph():
-            return running.compiled_step_by_step(method, fixed, programs, key, seen)
-        return running.compiled(method, fixed, programs, key)
+
+    def _encodes_compiled(
+        self, inputs: Tensor, config: GenerationConfig, arguments: dict[str, Any]
+    ) -> bool:
+        """Whether an encoder runs as a program: text's or speech's, as all encoders are run."""
+        names = (
+            "_maybe_prepare_encoder_kwargs_for_generation",
+            "_prepare_text_encoder_decoder_kwargs_for_generation",
+        )
+        return bool(
+            self.config.is_encoder_decoder
+            and arguments.get("encoder_outputs") is None
+            and is_known(inputs)
+            and self._wants_programs(config)
+            and not self._has_own(*names)
+        )
+
+    def _has_own(self, *names: str) -> bool:
+        """Whether the class overrides one of these hooks."""
+        return any(
+            getattr(type(self), name) is not getattr(GenerationMixin, name) for name in names
+        )
 
     def _is_compiled(self, config: GenerationConfig, arguments: dict[str, Any]) -> bool:
-        """Whether the call becomes a program: upstream says of the class that its graph is whole,
-        it goes on from token to token as all do, and the options do not ask otherwise.
+        """Whether the call becomes a program: it goes on from token to token as all do, with a
+        cache that is new.
         """
-        wanted = not config.disable_compile and config.cache_implementation in (None, "static")
-        own = (
-            getattr(type(self), name) is not getattr(GenerationMixin, name)
-            for name in ("_update_model_kwargs_for_generation", "_prefill")
-        )
+        own = self._has_own("_update_model_kwargs_for_generation", "_prefill")
         cache = arguments.get("past_key_values", arguments.get("cache_params"))
         is_fresh = cache is not None and not any(
             getattr(layer, "is_initialized", False) for layer in getattr(cache, "layers", [])
         )
-        records = config.output_attentions or config.output_hidden_states
-        return bool(
-            wanted
-            and config.use_cache
-            and self._can_compile_fullgraph
-            and is_fresh
-            and not records
-            and not any(own)
-        )
-
-    def _programs(self) -> Programs:
-        """The programs compiled so far; they go when the model goes."""
-        found = self.__dict__.get("_generation_programs")
-        if found is None:
-            found = Programs(self)
-            object.__setattr__(self, "_generation_programs", found)
-        return found
+        return self._wants_programs(config) and is_fresh and not own
 
 
 class GivenRules:

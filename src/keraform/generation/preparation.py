@@ -418,13 +418,9 @@ class Preparation:
     ) -> dict[str, Any]:
         """Adds `encoder_outputs`."""
         encoder = self.get_encoder()
+        given = encoder_arguments(self, model_kwargs)
         arguments = _arguments(encoder)
-        takes_all = bool({"kwargs", "model_kwargs"} & set(arguments))
-        given = {
-            key: value
-            for key, value in model_kwargs.items()
-            if not key.startswith(_NOT_THE_ENCODERS) and (takes_all or key in arguments)
-        }
+        takes_all = _takes_all(arguments)
         given[model_input_name or self.main_input_name] = inputs_tensor
         for name in ("output_attentions", "output_hidden_states"):
             if takes_all or name in arguments:
@@ -659,6 +655,20 @@ def pad_token(config: GenerationConfig) -> int | None:
     if config.pad_token_id is not None:
         return int(config.pad_token_id)
     return next(iter(eos_tokens(config)), None)
+
+
+def encoder_arguments(model: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those arguments of an encoder-decoder that its encoder takes."""
+    taken = _arguments(model.get_encoder())
+    return {
+        key: value
+        for key, value in arguments.items()
+        if not key.startswith(_NOT_THE_ENCODERS) and (_takes_all(taken) or key in taken)
+    }
+
+
+def _takes_all(arguments: list[str]) -> bool:
+    return bool({"kwargs", "model_kwargs"} & set(arguments))
 
 
 def _arguments(part: Any) -> list[str]:

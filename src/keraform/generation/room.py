@@ -1,31 +1,60 @@
-"""The room that compiled decoding has: lengths in buckets, so that few programs serve all."""
+"""The room of compiled decoding: lengths in buckets, so that few programs serve all prompts."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from keras import ops
 
-from keraform.runtime.caches import LinearAttentionCacheLayerMixin, LoopCache, StaticLayer
+from keraform.runtime.caches import LinearAttentionCacheLayerMixin
+from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
 
 STEP = 64  # tokens; shorter lengths go by powers of two
 LEAST = 16
+FIRST_ROOM = 512  # tokens, prompt included, before room begins to double
 # What a padded prompt may come with: everything that is as long as it, and flags.
 _PADDABLE = {
     "attention_mask": 1,
     "position_ids": 0,
     "past_key_values": None,
+    "cache_params": None,
     "use_cache": None,
     "logits_to_keep": None,
 }
+# Options of encoders whose tokens share something with those around them that a mask does not
+# divide: windows and blocks, and experts with room for so many tokens.
+_SHARED_BY_TOKENS = ("local_radius", "attention_window", "block_size", "expert_capacity")
 
 
-def bucket(length: int) -> int:
-    """The least room for `length` tokens: 16, 32, or a multiple of 64."""
+def bucket(length: int, limit: int | None = None) -> int:
+    """The least room for `length` tokens: 16, 32, or a multiple of 64.
+
+    Args:
+        length: how many tokens there are.
+        limit: how many positions there are; only more tokens than that get more room.
+    """
     if length > STEP // 2:
-        return -(-length // STEP) * STEP
-    return LEAST if length <= LEAST else STEP // 2
+        room = -(-length // STEP) * STEP
+    else:
+        room = LEAST if length <= LEAST else STEP // 2
+    return room if limit is None else max(length, min(room, limit))
+
+
+def whole_part(length: int) -> int:
+    """How many of `length` tokens to take at once, before the rest: a power of two up to 64, or a
+    multiple of 64.
+    """
+    return length // STEP * STEP if length >= STEP else 1 << (length.bit_length() - 1)
+
+
+def room_for(tokens: int, most: int) -> int:
+    """The room to begin with: for the `most` tokens there may be, or where that is far more than
+    there are, less, which is doubled when it is full.
+    """
+    room = max(FIRST_ROOM, bucket(2 * tokens))
+    return most if most <= 2 * room else room
 
 
 def widened(value: Tensor, length: Any, fill: int) -> Tensor:
@@ -37,26 +66,93 @@ def widened(value: Tensor, length: Any, fill: int) -> Tensor:
     return ops.concatenate([value, rows], axis=-1)
 
 
-def can_be_padded(model: Any, arguments: dict[str, Any]) -> bool:
-    """Whether padding on the right of a prompt changes nothing: a decoder that looks back by
-    attention alone, and nothing that comes with the prompt but its mask and positions.
+def positions_of(model: Any) -> int | None:
+    """How many positions a model's text may have, where it says so."""
+    return getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+
+
+def is_plain_prompt(arguments: dict[str, Any]) -> bool:
+    """Whether nothing comes with a prompt but its mask and positions."""
+    return not any(value is not None and name not in _PADDABLE for name, value in arguments.items())
+
+
+def scans(layer: type) -> bool:
+    """Whether cache layers of a class keep states of scans or convolutions, which padding would
+    change.
     """
-    if model.config.is_encoder_decoder:
-        return False
-    if any(value is not None and name not in _PADDABLE for name, value in arguments.items()):
-        return False
-    layers = LoopCache(model.config.get_text_config(decoder=True), 1).layers
-    return all(
-        isinstance(layer, StaticLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
-        for layer in layers
-    )
+    return issubclass(layer, LinearAttentionCacheLayerMixin)
 
 
-def padded(arguments: dict[str, Any], length: int) -> dict[str, Any]:
-    """The prompt's mask and positions as those of a prompt of `length` tokens."""
+def is_plain(layer: type) -> bool:
+    """Whether a class of cache layers is known here: a model's own may keep more than keys and
+    values.
+    """
+    return layer.__module__.startswith("keraform.runtime.")
+
+
+def can_be_padded(layers: list[type], arguments: dict[str, Any]) -> bool:
+    """Whether padding on the right of a prompt changes nothing: of a plain prompt, where attention
+    alone looks back.
+
+    Args:
+        layers: the classes of a decoder's cache layers.
+        arguments: of the call with the prompt.
+    """
+    looks_back = all(is_plain(layer) and not scans(layer) for layer in layers)
+    return looks_back and is_plain_prompt(arguments)
+
+
+def can_be_cut(layers: list[type], arguments: dict[str, Any]) -> bool:
+    """Whether a prompt may be taken in two parts: a plain prompt of whole rows, where something
+    scans.
+    """
+    is_whole = arguments.get("attention_mask") is None
+    return is_whole and is_plain_prompt(arguments) and any(scans(layer) for layer in layers)
+
+
+def with_mask(model: Any, input_ids: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with a mask, and positions of each row, whether or not something is hidden, so
+    that whole rows and padded ones have the same programs.
+
+    Args:
+        model: a decoder.
+        input_ids: [b, n], the prompt.
+        arguments: of the call with it.
+    """
+    found = dict(arguments)
+    embeds = found.get("inputs_embeds")
+    shape = ops.shape(input_ids if embeds is None else embeds)[:2]
+    takes_mask = "attention_mask" in inspect.signature(model.call).parameters
+    if takes_mask and found.get("attention_mask") is None:
+        found["attention_mask"] = ops.ones(shape, dtype=integer_dtype())
+    positions = found.get("position_ids")
+    if positions is not None and len(positions.shape) == 2:
+        found["position_ids"] = ops.broadcast_to(positions, shape)
+    return found
+
+
+def fitted(arguments: dict[str, Any], length: int) -> dict[str, Any]:
+    """What comes with a plain prompt, its mask and positions as those of one of `length` tokens."""
     return {
-        name: widened(value, length, fill)
+        name: widened(value[..., :length], length, fill)
         if (fill := _PADDABLE.get(name)) is not None and value is not None
         else value
         for name, value in arguments.items()
     }
+
+
+def encoder_can_be_padded(model: Any, given: dict[str, Any]) -> bool:
+    """Whether padding on the right of an encoder's ids, with a mask that hides it, changes nothing.
+
+    Args:
+        model: an encoder-decoder.
+        given: what else the encoder gets.
+    """
+    config = getattr(model.config, "encoder", model.config)
+    return (
+        "attention_mask" in inspect.signature(model.get_encoder().call).parameters
+        and not any(
+            ops.is_tensor(value) for name, value in given.items() if name != "attention_mask"
+        )
+        and not any(hasattr(config, name) for name in _SHARED_BY_TOKENS)
+    )

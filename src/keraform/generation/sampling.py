@@ -9,7 +9,9 @@ from transformers import GenerationConfig
 
 from keraform.generation.feeding import Arguments, Fixed, Growing
 from keraform.generation.preparation import eos_tokens, pad_token
+from keraform.generation.room import widened
 from keraform.generation.seeds import drawn
+from keraform.runtime.caches.static import written
 from keraform.runtime.layers import Tensor
 
 State = dict[str, Any]
@@ -64,6 +66,19 @@ class Sampling:
         """Whether a row is unfinished, a scalar (bool)."""
         return ops.any(state["unfinished"])
 
+    def is_full(self, state: State) -> Tensor:
+        """Whether there is no room for another token, a scalar (bool)."""
+        return state["length"] >= ops.shape(state["input_ids"])[1]
+
+    def widened(self, state: State, total: int) -> State:
+        """The state with room for `total` tokens."""
+        pad = pad_token(self.config) or 0
+        return {
+            **state,
+            "input_ids": widened(state["input_ids"], total, pad),
+            "arguments": self.feeding.widened(state["arguments"], total),
+        }
+
     def go_on(self, state: State) -> tuple[State, Record]:
         """One more token."""
         outputs, arguments = self.feeding.next(
@@ -88,7 +103,7 @@ class Sampling:
         if eos_tokens(self.config):
             pad = ops.cast(pad_token(self.config), input_ids.dtype)
             tokens = ops.where(unfinished, tokens, pad)
-        input_ids = ops.slice_update(input_ids, (0, length), ops.expand_dims(tokens, -1))
+        input_ids = written(input_ids, length, ops.expand_dims(tokens, -1), axis=1)
         length = length + 1
         done = criteria(input_ids, scores, length)
         following = {

@@ -71,6 +71,35 @@ def _answer_python() -> None:
 
     for name, answer in (("__bool__", truth), ("__iter__", iterate)):
         setattr(SymbolicTensor, name, _inside(answer, getattr(SymbolicTensor, name)))
+    for name in _OPERATORS:
+        setattr(SymbolicTensor, name, _of_any_width(getattr(SymbolicTensor, name)))
+
+
+# Those by which models count on from the length of a cache, a scalar of a graph.
+_OPERATORS = tuple(f"__{name}__" for name in "add radd sub rsub mul rmul lt le gt ge".split())
+
+
+def _of_any_width(operator: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operator that gives a scalar integer the width of the integers beside it, as PyTorch does;
+    TensorFlow refuses to mix widths.
+    """
+
+    @wraps(operator)
+    def apply(left: Any, right: Any) -> Any:
+        if tracing.is_inside() and _is_integer(left) and _is_integer(right):
+            # a scalar has to give way; of two scalars the narrower one
+            scalars = [each for each in (left, right) if each.shape.rank == 0]
+            if left.dtype != right.dtype and scalars:
+                gives_way = min(scalars, key=lambda each: each.dtype.size)
+                width = (right if gives_way is left else left).dtype.name
+                left, right = keras.ops.cast(left, width), keras.ops.cast(right, width)
+        return operator(left, right)
+
+    return apply
+
+
+def _is_integer(value: Any) -> bool:
+    return keras.ops.is_tensor(value) and value.dtype.is_integer
 
 
 def _inside(answer: Callable[[Any], Any], refuse: Callable[[Any], Any]) -> Callable[[Any], Any]:

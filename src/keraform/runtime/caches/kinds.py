@@ -136,6 +136,13 @@ class LoopCache(Cache):
         table = STATIC_LAYER_TYPE_MAPPING | LOOP_LAYER_TYPE_MAPPING
         super().__init__(layers=_layers(table, config, max_cache_len=max_cache_len))
 
+    @staticmethod
+    def layer_classes(config: Any) -> list[Any]:
+        """The class of each layer for a config; None for a layer without a form of fixed shapes."""
+        table = STATIC_LAYER_TYPE_MAPPING | LOOP_LAYER_TYPE_MAPPING
+        kinds, _ = get_layer_types_and_kwargs(config.get_text_config(decoder=True))
+        return [table.get(kind) for kind in kinds]
+
 
 class QuantizedCache(Cache):
     """Upstream's quantized cache, which needs torch kernels; refused by name."""
