@@ -13,18 +13,27 @@ from transformers.generation.configuration_utils import GenerationMode
 
 from keraform.errors import explain
 from keraform.generation import running, settings
-from keraform.generation.feeding import Fixed, Growing
-from keraform.generation.preparation import Preparation, pad_token
+from keraform.generation.assisted import AssistedDecoding
+from keraform.generation.contrastive import ContrastiveSearch
+from keraform.generation.feeding import Compiled, Fixed, Growing, fixed_for
+from keraform.generation.guidance import Unconditional
+from keraform.generation.healing import healed
+from keraform.generation.preparation import (
+    Preparation,
+    inputs_of_the_prompt,
+    pad_token,
+    shortened,
+)
 from keraform.generation.processors.select import get_logits_processor
 from keraform.generation.programs import Programs
 from keraform.generation.recording import Recorder
-from keraform.generation.room import bucket, can_be_padded, padded, widened
+from keraform.generation.room import widened
 from keraform.generation.sampling import Record, Sampling, State
 from keraform.generation.seeds import seed_of
 from keraform.generation.stopping import get_stopping_criteria
 from keraform.runtime.given import as_dict, as_tensor, is_mapping
 from keraform.runtime.layers import Tensor
-from keraform.runtime.tracing import is_known
+from keraform.runtime.tracing import is_known, known_value
 
 _WAYS = {
     GenerationMode.GREEDY_SEARCH: "_sample",
@@ -36,7 +45,7 @@ _WAYS = {
 }
 
 
-class GenerationMixin(Preparation):
+class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
     """Gives a class `generate`: of text, or of whatever its tokens stand for."""
 
     _is_stateful: ClassVar[bool] = False
@@ -139,6 +148,8 @@ class GenerationMixin(Preparation):
             is_encoder_decoder=self.config.is_encoder_decoder,
             **arguments,
         )
+        if config.token_healing:
+            input_ids = healed(self, input_ids, tools["tokenizer"])
         if streamer is not None:
             streamer.put(ops.convert_to_numpy(input_ids))
         length = ops.shape(input_ids)[1]
@@ -163,6 +174,8 @@ class GenerationMixin(Preparation):
             encoder_input_ids=inputs,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            negative_prompt_ids=self._given(negative_prompt_ids),
+            negative_prompt_attention_mask=self._given(negative_prompt_attention_mask),
             stopping_criteria=stopping_criteria,
             tokenizer=tools["tokenizer"],
         )
@@ -172,6 +185,8 @@ class GenerationMixin(Preparation):
             arguments |= {"logits_processor": processors, "stopping_criteria": criteria}
         else:
             arguments["rules"] = rules
+        if mode == GenerationMode.ASSISTED_GENERATION:
+            arguments |= {"assistant_model": assistant_model, "inputs_tensor": inputs}
         return way(self, input_ids, generation_config=config, streamer=streamer, **arguments)
 
     def _given(self, value: Any) -> Any:
@@ -240,12 +255,18 @@ class GenerationMixin(Preparation):
         encoder_input_ids: Tensor | None = None,
         prefix_allowed_tokens_fn: Any = None,
         logits_processor: Any = None,
+        negative_prompt_ids: Tensor | None = None,
+        negative_prompt_attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """The processors that the options ask for, and the caller's behind them."""
+        unconditional = Unconditional(
+            self, negative_prompt_ids, negative_prompt_attention_mask, generation_config.use_cache
+        )
         return get_logits_processor(
             generation_config,
             input_ids_seq_length,
+            unconditional_logits=unconditional,
             encoder_input_ids=encoder_input_ids,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
@@ -261,20 +282,29 @@ class GenerationMixin(Preparation):
         """The call with the prompt; of a cache that holds tokens already, with those that are new."""
         count = None
         cache = model_kwargs.get("past_key_values")
+        prefix = "decoder_" if self.config.is_encoder_decoder else ""
+        embeds = None if prefix or not is_first_iteration else model_kwargs.get("inputs_embeds")
         if cache is not None and hasattr(cache, "get_seq_length"):
-            past = cache.get_seq_length()
-            embeds = model_kwargs.get("inputs_embeds")
-            prefix = "decoder_" if self.config.is_encoder_decoder else ""
+            past = _as_number(cache.get_seq_length())
             mask = model_kwargs.get(f"{prefix}attention_mask")
             covered = (
                 mask.shape[1]
                 if mask is not None
                 else getattr(generation_config, "_mask_length", -1)
             )
-            if not prefix and embeds is not None and is_first_iteration:
+            if embeds is not None:
                 count = ops.shape(embeds)[1] - past
             elif covered == input_ids.shape[1]:
                 count = input_ids.shape[1] - past
+        if generation_config.prefill_chunk_size is not None:
+            whole = count or ops.shape(input_ids if embeds is None else embeds)[1]
+            return self._prefill_in_chunks(
+                input_ids[:, -whole:] if embeds is None else input_ids,
+                whole,
+                generation_config.prefill_chunk_size,
+                model_kwargs,
+                is_first_iteration,
+            )
         inputs = self.prepare_inputs_for_generation(
             input_ids,
             next_sequence_length=count,
@@ -282,6 +312,38 @@ class GenerationMixin(Preparation):
             **model_kwargs,
         )
         return self(**inputs, return_dict=True)
+
+    def _prefill_in_chunks(
+        self,
+        input_ids: Tensor,
+        count: int,
+        size: int,
+        model_kwargs: dict[str, Any],
+        is_first_iteration: bool,
+    ) -> Any:
+        """The calls with `size` of the prompt's `count` tokens each; what the last one gives."""
+        raw = [name for name in inputs_of_the_prompt() if model_kwargs.get(name) is not None]
+        if model_kwargs.get("past_key_values") is None or (raw and count > size):
+            raise ValueError(
+                explain(
+                    "a cache, and a prompt of tokens alone, for prefill_chunk_size",
+                    f"{', '.join(raw)}" if raw else "no cache",
+                    "generate(..., prefill_chunk_size=None)",
+                )
+            )
+        for end in range(size, count + size, size):
+            last = min(end, count)
+            given = shortened(model_kwargs, count - last, self.config.is_encoder_decoder)
+            has_ids = input_ids.shape[1] > 0
+            inputs = self.prepare_inputs_for_generation(
+                input_ids[:, end - size : last] if has_ids else input_ids,
+                next_sequence_length=last - (end - size),
+                is_first_iteration=is_first_iteration,
+                **given,
+            )
+            outputs = self(**inputs, return_dict=True)
+            model_kwargs["past_key_values"] = outputs.past_key_values
+        return outputs
 
     def _sample(
         self,
@@ -292,7 +354,21 @@ class GenerationMixin(Preparation):
         **model_kwargs: Any,
     ) -> Any:
         """Greedy decoding, or sampling with `do_sample`."""
-        recorder = Recorder(self, generation_config, model_kwargs.get("encoder_outputs"))
+        return self._one_by_one(
+            Sampling, input_ids, rules, generation_config, streamer, **model_kwargs
+        )
+
+    def _one_by_one(
+        self,
+        way: type,
+        input_ids: Tensor,
+        rules: Rules,
+        config: GenerationConfig,
+        streamer: Any,
+        **arguments: Any,
+    ) -> Any:
+        """Runs a way of decoding that writes a token a step, and gives what `generate` returns."""
+        recorder = Recorder(self, config, arguments.get("encoder_outputs"))
 
         def seen(state: State, record: Record) -> None:
             recorder(record)
@@ -301,9 +377,7 @@ class GenerationMixin(Preparation):
                 streamer.put(ops.convert_to_numpy(last))
 
         stepwise = streamer is not None or bool(recorder.found)
-        state = self._run(
-            Sampling, input_ids, rules, generation_config, model_kwargs, stepwise, seen
-        )
+        state = self._run(way, input_ids, rules, config, arguments, stepwise, seen)
         if streamer is not None:
             streamer.end()
         return recorder.output(state["input_ids"][:, : state["length"]], state)
@@ -331,20 +405,22 @@ class GenerationMixin(Preparation):
             total = config.max_length
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
-        can_pad = can_be_padded(self, arguments)
-        size = bucket(prompt) if can_pad else prompt
-        total = bucket(size + config.max_length - prompt)
-        feeding = Fixed(self, size, total, is_padded=can_pad)
+        feeding, arguments = fixed_for(self, prompt, config.max_length, arguments)
+        input_ids, programs = widened(input_ids, feeding.total, pad), self._programs()
+        if not rules.in_graph():
+            start = (input_ids, prompt, config.max_length, arguments, seed)
+            calls = Compiled(feeding, programs)
+            return running.step_by_step(way(calls, config, rules), start, seen)
         start = (
-            widened(input_ids, total, pad),
+            input_ids,
             ops.convert_to_tensor(prompt, "int32"),
             ops.convert_to_tensor(config.max_length, "int32"),
-            padded(arguments, size) if can_pad else arguments,
+            arguments,
             seed,
         )
-        method, programs = way(feeding, config, rules), self._programs()
-        key = (way.__name__, size, total, rules.key())
-        if stepwise or not rules.in_graph():
+        method = way(feeding, config, rules)
+        key = (way.__name__, feeding.prompt, feeding.total, rules.key())
+        if stepwise:
             return running.compiled_step_by_step(method, start, programs, key, seen)
         return running.compiled(method, start, programs, key)
 
@@ -362,11 +438,16 @@ class GenerationMixin(Preparation):
             getattr(layer, "is_initialized", False) for layer in getattr(cache, "layers", [])
         )
         records = config.output_attentions or config.output_hidden_states
+        by_embeddings = (
+            arguments.get("inputs_embeds") is not None and not self.config.is_encoder_decoder
+        )
         return bool(
             wanted
             and config.use_cache
             and self._can_compile_fullgraph
             and is_fresh
+            and config.prefill_chunk_size is None
+            and not by_embeddings
             and not records
             and not any(own)
         )
@@ -378,6 +459,12 @@ class GenerationMixin(Preparation):
             found = Programs(self)
             object.__setattr__(self, "_generation_programs", found)
         return found
+
+
+def _as_number(length: Any) -> Any:
+    """A length as an int where it is known."""
+    known = known_value(length)
+    return length if known is None else int(known)
 
 
 class Rules:
@@ -405,6 +492,10 @@ class Rules:
         self.tokenizer = tokenizer
         self.given = given
         self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
+
+    def of(self, model: Any, config: GenerationConfig) -> Rules:
+        """The rules for another model, an assistant, by other options."""
+        return Rules(model, config, self.stopping_criteria, self.tokenizer, **self.given)
 
     def __call__(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
         """The processors and the criteria for these lengths (ints, or scalar tensors)."""

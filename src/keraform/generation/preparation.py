@@ -454,6 +454,25 @@ def pad_token(config: GenerationConfig) -> int | None:
     return next(iter(eos_tokens(config)), None)
 
 
+def shortened(arguments: dict[str, Any], count: int, is_encoder_decoder: bool) -> dict[str, Any]:
+    """The arguments without the last `count` tokens; caches stay as they are."""
+    prefix = "decoder_" if is_encoder_decoder else ""
+    found = dict(arguments)
+    for name, axis in (
+        (f"{prefix}attention_mask", -1),
+        (f"{prefix}position_ids", -1),
+        ("token_type_ids", -1),
+        ("mm_token_type_ids", -1),
+        ("cross_attention_mask", 1),
+        ("image_attention_mask", 1),
+        ("inputs_embeds", 1),
+    ):
+        value = arguments.get(name)
+        if value is not None and count:
+            found[name] = value[..., :-count] if axis == -1 else value[:, :-count]
+    return found
+
+
 def _arguments(part: Any) -> list[str]:
     """The names of the arguments of a model or layer."""
     return list(inspect.signature(part.call).parameters)

@@ -37,6 +37,15 @@ def widened(value: Tensor, length: Any, fill: int) -> Tensor:
     return ops.concatenate([value, rows], axis=-1)
 
 
+def only_looks_back(model: Any) -> bool:
+    """Whether a decoder knows its earlier tokens by attention alone, so that they can be taken back."""
+    layers = LoopCache(model.config.get_text_config(decoder=True), 1).layers
+    return all(
+        isinstance(layer, StaticLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
+        for layer in layers
+    )
+
+
 def can_be_padded(model: Any, arguments: dict[str, Any]) -> bool:
     """Whether padding on the right of a prompt changes nothing: a decoder that looks back by
     attention alone, and nothing that comes with the prompt but its mask and positions.
@@ -45,11 +54,7 @@ def can_be_padded(model: Any, arguments: dict[str, Any]) -> bool:
         return False
     if any(value is not None and name not in _PADDABLE for name, value in arguments.items()):
         return False
-    layers = LoopCache(model.config.get_text_config(decoder=True), 1).layers
-    return all(
-        isinstance(layer, StaticLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
-        for layer in layers
-    )
+    return only_looks_back(model)
 
 
 def padded(arguments: dict[str, Any], length: int) -> dict[str, Any]:

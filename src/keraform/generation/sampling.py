@@ -64,16 +64,24 @@ class Sampling:
         return self._chosen(outputs, {**state, "arguments": arguments})
 
     def _chosen(self, outputs: Any, state: State) -> tuple[State, Record]:
+        processors, _ = self.rules(state["prompt_length"], state["max_length"])
+        logits = ops.cast(outputs.logits[:, -1], "float32")  # [b, v]
+        scores = processors(state["input_ids"], logits, state["length"])
+        following = self._with(self._tokens(scores, state), scores, state)
+        return following, {"outputs": outputs, "scores": scores, "logits": logits}
+
+    def _tokens(self, scores: Tensor, state: State) -> Tensor:
+        """The next token of each row [b], of scores [b, v]."""
+        if self.config.do_sample:
+            return drawn(scores, state["seed"], state["length"])
+        return ops.argmax(scores, axis=-1)
+
+    def _with(self, tokens: Tensor, scores: Tensor, state: State) -> State:
+        """The state with the next token of each row [b], of rows that are finished the pad token."""
         input_ids, length, unfinished = (
             state[name] for name in ("input_ids", "length", "unfinished")
         )
-        processors, criteria = self.rules(state["prompt_length"], state["max_length"])
-        logits = ops.cast(outputs.logits[:, -1], "float32")  # [b, v]
-        scores = processors(input_ids, logits, length)
-        if self.config.do_sample:
-            tokens = drawn(scores, state["seed"], length)
-        else:
-            tokens = ops.argmax(scores, axis=-1)
+        _, criteria = self.rules(state["prompt_length"], state["max_length"])
         tokens = ops.cast(tokens, input_ids.dtype)
         if eos_tokens(self.config):
             pad = ops.cast(pad_token(self.config), input_ids.dtype)
@@ -81,10 +89,9 @@ class Sampling:
         input_ids = ops.slice_update(input_ids, (0, length), ops.expand_dims(tokens, -1))
         length = length + 1
         done = criteria(input_ids, scores, length)
-        following = {
+        return {
             **state,
             "input_ids": input_ids,
             "length": length,
             "unfinished": ops.logical_and(unfinished, ops.logical_not(done)),
         }
-        return following, {"outputs": outputs, "scores": scores, "logits": logits}

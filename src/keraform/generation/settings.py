@@ -17,6 +17,12 @@ _GONE = {
     GenerationMode.CONSTRAINED_BEAM_SEARCH: ("constraints or force_words_ids", "sequence_bias"),
     GenerationMode.DOLA_GENERATION: ("dola_layers", "contrastive search (penalty_alpha, top_k)"),
 }
+# Options whose defaults the assistant has.
+OF_ASSISTANTS = (
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold",
+)
 # Options that no mode here heeds: the values that ask for nothing, and what to use instead.
 _UNHEEDED: dict[str, tuple[tuple[Any, ...], str]] = {
     "use_mtp": ((None, False), "prompt_lookup_num_tokens or an assistant_model"),
@@ -46,7 +52,11 @@ def merged(model: Any, given: GenerationConfig | None, options: dict[str, Any]) 
     config = copy.deepcopy(given) if given is not None else type(model.generation_config)()
     own = model.generation_config
     config.update(**own.to_dict(), defaults_only=True, allow_custom_entries=True)
-    config.update(**own._get_default_generation_params(), defaults_only=True)
+    defaults = own._get_default_generation_params()
+    config.update(
+        **{name: value for name, value in defaults.items() if name not in OF_ASSISTANTS},
+        defaults_only=True,
+    )
     rest = config.update(**options)
     for name in ("output_attentions", "output_hidden_states"):
         if getattr(config, name):
