@@ -15,7 +15,7 @@ from keraform.errors import explain
 from keraform.generation.feeding import Arguments
 from keraform.generation.recording import Recorder
 from keraform.generation.room import widened
-from keraform.generation.sampling import Record, Sampling, State
+from keraform.generation.sampling import Record, Sampling, State, recorded
 from keraform.runtime.caches import Cache
 from keraform.runtime.layers import Tensor
 
@@ -34,7 +34,13 @@ class Contrastive(Sampling):
     """
 
     def start(
-        self, input_ids: Tensor, length: Any, max_length: Any, arguments: Arguments, seed: Tensor
+        self,
+        input_ids: Tensor,
+        length: Any,
+        max_length: Any,
+        arguments: Arguments,
+        seed: Tensor,
+        looked_at: dict[str, Tensor] | None = None,
     ) -> tuple[State, Record]:
         """The prompt, and the first token behind it."""
         model, (rows, total) = self.feeding.model, ops.shape(input_ids)
@@ -56,6 +62,7 @@ class Contrastive(Sampling):
             "unfinished": ops.ones((rows,), dtype="bool"),
             "arguments": arguments,
             "seed": seed,
+            "looked_at": looked_at or {},
             "logits": ops.cast(outputs.logits[:, -1], "float32"),
             "hidden": widened(hidden, total, 0),
             "visible": ops.cast(widened(visible, total, 1), "bool"),
@@ -69,7 +76,7 @@ class Contrastive(Sampling):
     def _next(self, state: State) -> tuple[State, Record]:
         input_ids, length, k = state["input_ids"], state["length"], self.config.top_k
         rows, total = ops.shape(input_ids)
-        processors, _ = self.rules(state["prompt_length"], state["max_length"])
+        processors, _ = self._rules(state)
         scores = processors(input_ids, state["logits"], length)
         probabilities, candidates = ops.top_k(ops.softmax(scores), k)  # [b, k]
 
@@ -97,11 +104,9 @@ class Contrastive(Sampling):
             "logits": ops.cast(ops.take(outputs.logits[:, -1], chosen, axis=0), "float32"),
             "hidden": ops.slice_update(state["hidden"], (0, 0, length), new[..., None]),
         }
-        record = {
-            "outputs": state.get("outputs"),
-            "scores": scores,
-            "logits": state["logits"],
-        }
+        record = recorded(
+            self.config, state.get("outputs"), scores=scores, logits=state["logits"]
+        )
         return self._with_outputs(following, _of_rows(outputs, chosen)), record
 
     def _with_outputs(self, state: State, outputs: Any) -> State:

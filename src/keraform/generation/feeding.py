@@ -1,4 +1,4 @@
-"""How a model is called, one token after the other: with arguments that grow, or of fixed shapes."""
+"""How a model is called for token after token: with arguments that grow, or of fixed shapes."""
 
 from __future__ import annotations
 

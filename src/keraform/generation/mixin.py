@@ -27,7 +27,7 @@ from keraform.generation.preparation import (
 from keraform.generation.processors.select import get_logits_processor
 from keraform.generation.programs import Programs
 from keraform.generation.recording import Recorder
-from keraform.generation.room import widened
+from keraform.generation.room import padded, widened
 from keraform.generation.sampling import Record, Sampling, State
 from keraform.generation.seeds import seed_of
 from keraform.generation.stopping import get_stopping_criteria
@@ -168,6 +168,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             arguments.setdefault("logits_to_keep", 1)
         self._prepare_cache_for_generation(config, arguments, mode, batch, config.max_length - 1)
         arguments["use_cache"] = config.use_cache
+        mask = arguments.get("attention_mask")
         rules = Rules(
             self,
             config,
@@ -176,6 +177,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             logits_processor=logits_processor,
             negative_prompt_ids=self._given(negative_prompt_ids),
             negative_prompt_attention_mask=self._given(negative_prompt_attention_mask),
+            attention_mask=None if self.config.is_encoder_decoder else mask,
             stopping_criteria=stopping_criteria,
             tokenizer=tools["tokenizer"],
         )
@@ -257,6 +259,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
         logits_processor: Any = None,
         negative_prompt_ids: Tensor | None = None,
         negative_prompt_attention_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """The processors that the options ask for, and the caller's behind them."""
@@ -270,6 +273,9 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             encoder_input_ids=encoder_input_ids,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            attention_mask=attention_mask,
+            vocab_size=getattr(self.config.get_text_config(), "vocab_size", None),
+            is_encoder_decoder=self.config.is_encoder_decoder,
         )
 
     def _prefill(
@@ -279,7 +285,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
         model_kwargs: dict[str, Any],
         is_first_iteration: bool = True,
     ) -> Any:
-        """The call with the prompt; of a cache that holds tokens already, with those that are new."""
+        """The call with the prompt; on a cache that holds tokens, with those that are new."""
         count = None
         cache = model_kwargs.get("past_key_values")
         prefix = "decoder_" if self.config.is_encoder_decoder else ""
@@ -311,7 +317,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             is_first_iteration=is_first_iteration,
             **model_kwargs,
         )
-        return self(**inputs, return_dict=True)
+        return self(**inputs, return_dict=True)  # type: ignore[operator]
 
     def _prefill_in_chunks(
         self,
@@ -411,18 +417,20 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             start = (input_ids, prompt, config.max_length, arguments, seed)
             calls = Compiled(feeding, programs)
             return running.step_by_step(way(calls, config, rules), start, seen)
-        start = (
+        looked_at = rules.looked_at()
+        fixed = (
             input_ids,
             ops.convert_to_tensor(prompt, "int32"),
             ops.convert_to_tensor(config.max_length, "int32"),
             arguments,
             seed,
+            padded(looked_at, feeding.prompt) if feeding.is_padded else looked_at,
         )
         method = way(feeding, config, rules)
         key = (way.__name__, feeding.prompt, feeding.total, rules.key())
         if stepwise:
-            return running.compiled_step_by_step(method, start, programs, key, seen)
-        return running.compiled(method, start, programs, key)
+            return running.compiled_step_by_step(method, fixed, programs, key, seen)
+        return running.compiled(method, fixed, programs, key)
 
     def _is_compiled(self, config: GenerationConfig, arguments: dict[str, Any]) -> bool:
         """Whether the call becomes a program: upstream says of the class that its graph is whole,
@@ -497,22 +505,42 @@ class Rules:
         """The rules for another model, an assistant, by other options."""
         return Rules(model, config, self.stopping_criteria, self.tokenizer, **self.given)
 
-    def __call__(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
-        """The processors and the criteria for these lengths (ints, or scalar tensors)."""
+    def __call__(
+        self, prompt_length: Any, max_length: Any, looked_at: dict[str, Tensor] | None = None
+    ) -> tuple[Any, Any]:
+        """The processors and the criteria for these lengths (ints, or scalar tensors).
+
+        Args:
+            prompt_length: the tokens of the prompt.
+            max_length: the most tokens in all.
+            looked_at: what `looked_at()` gave, in a program that gets it as its argument.
+        """
         lengths = (prompt_length, max_length)
         if not all(isinstance(length, int) for length in lengths):
-            return self._made(*lengths)
+            return self._made(*lengths, {**self.given, **(looked_at or {})})
         if lengths not in self._known:
-            self._known[lengths] = self._made(*lengths)
+            self._known[lengths] = self._made(*lengths, self.given)
         return self._known[lengths]
 
-    def _made(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
+    def looked_at(self) -> dict[str, Tensor]:
+        """The inputs that processors compare tokens with, which differ from call to call."""
+        config = self.config
+        names = []
+        if config.encoder_repetition_penalty not in (None, 1.0) or (
+            config.encoder_no_repeat_ngram_size
+        ):
+            names.append("encoder_input_ids")
+        if config.repetition_penalty not in (None, 1.0):
+            names.append("attention_mask")
+        return {name: self.given[name] for name in names if self.given[name] is not None}
+
+    def _made(self, prompt_length: Any, max_length: Any, given: dict[str, Any]) -> tuple[Any, Any]:
         config = copy.copy(self.config)
         config.max_length = max_length
         if config.min_new_tokens is not None:
             config.min_length = config.min_new_tokens + prompt_length
         processors = self.model._get_logits_processor(
-            generation_config=config, input_ids_seq_length=prompt_length, **self.given
+            generation_config=config, input_ids_seq_length=prompt_length, **given
         )
         criteria = get_stopping_criteria(
             config, stopping_criteria=self.stopping_criteria, tokenizer=self.tokenizer
@@ -522,7 +550,7 @@ class Rules:
     def in_graph(self) -> bool:
         """Whether all of them can run in a graph."""
         processors, criteria = self(1, 2)
-        return all(each.in_graph for each in (*processors, *criteria))
+        return processors.in_graph and criteria.in_graph
 
     def key(self) -> Any:
         """What a program depends on: the options but for lengths, and the caller's own objects."""

@@ -16,8 +16,8 @@ from transformers.utils.generic import TransformersKwargs
 
 from keraform.errors import explain
 from keraform.generation import settings
-from keraform.runtime.given import integer_dtype
 from keraform.runtime.caches import DynamicCache, EncoderDecoderCache
+from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
 from keraform.runtime.tracing import is_known
 
@@ -29,6 +29,7 @@ CACHES = {
     "mems": "past_key_values",
     "past_buckets_states": "past_key_values",
 }
+ALL_CACHE_NAMES = list(CACHES)
 _TYPES_OF_TOKENS = ("token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
 _NOT_THE_ENCODERS = ("decoder_", "cross_attn", "use_cache", "past_key_values", "cache_params")
 

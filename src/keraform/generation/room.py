@@ -1,4 +1,4 @@
-"""The room that compiled decoding has: lengths in buckets, so that few programs serve all prompts."""
+"""The room that compiled decoding has: lengths in buckets, so that few programs serve all."""
 
 from __future__ import annotations
 

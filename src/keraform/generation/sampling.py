@@ -21,7 +21,8 @@ class Sampling:
 
     The state is a dict of tensors (and of caches and arguments made of them): `input_ids` [b, L],
     the `length` of them that counts, `prompt_length`, `max_length`, `unfinished` [b] (bool), the
-    model's `arguments`, `seed` [2]. A record is what a step leaves for `return_dict_in_generate`.
+    model's `arguments`, `seed` [2], and what the processors have `looked_at`. A record is what a
+    step leaves for `return_dict_in_generate`.
 
     Args:
         feeding: how the model is called.
@@ -37,7 +38,13 @@ class Sampling:
         self.rules = rules
 
     def start(
-        self, input_ids: Tensor, length: Any, max_length: Any, arguments: Arguments, seed: Tensor
+        self,
+        input_ids: Tensor,
+        length: Any,
+        max_length: Any,
+        arguments: Arguments,
+        seed: Tensor,
+        looked_at: dict[str, Tensor] | None = None,
     ) -> tuple[State, Record]:
         """The prompt, and the first token behind it."""
         state = {
@@ -48,6 +55,7 @@ class Sampling:
             "unfinished": ops.ones((ops.shape(input_ids)[0],), dtype="bool"),
             "arguments": arguments,
             "seed": seed,
+            "looked_at": looked_at or {},
         }
         outputs, arguments = self.feeding.first(input_ids, length, arguments)
         return self._chosen(outputs, {**state, "arguments": arguments})
@@ -64,11 +72,15 @@ class Sampling:
         return self._chosen(outputs, {**state, "arguments": arguments})
 
     def _chosen(self, outputs: Any, state: State) -> tuple[State, Record]:
-        processors, _ = self.rules(state["prompt_length"], state["max_length"])
+        processors, _ = self._rules(state)
         logits = ops.cast(outputs.logits[:, -1], "float32")  # [b, v]
         scores = processors(state["input_ids"], logits, state["length"])
         following = self._with(self._tokens(scores, state), scores, state)
-        return following, {"outputs": outputs, "scores": scores, "logits": logits}
+        return following, recorded(self.config, outputs, scores=scores, logits=logits)
+
+    def _rules(self, state: State) -> tuple[Any, Any]:
+        names = ("prompt_length", "max_length", "looked_at")
+        return self.rules(*(state[name] for name in names))
 
     def _tokens(self, scores: Tensor, state: State) -> Tensor:
         """The next token of each row [b], of scores [b, v]."""
@@ -81,7 +93,7 @@ class Sampling:
         input_ids, length, unfinished = (
             state[name] for name in ("input_ids", "length", "unfinished")
         )
-        _, criteria = self.rules(state["prompt_length"], state["max_length"])
+        _, criteria = self._rules(state)
         tokens = ops.cast(tokens, input_ids.dtype)
         if eos_tokens(self.config):
             pad = ops.cast(pad_token(self.config), input_ids.dtype)
@@ -95,3 +107,9 @@ class Sampling:
             "length": length,
             "unfinished": ops.logical_and(unfinished, ops.logical_not(done)),
         }
+
+
+def recorded(config: GenerationConfig, outputs: Any, **tensors: Tensor) -> Record:
+    """The record of a step: tensors, and where the caller asked for some of it, the output."""
+    wanted = config.output_attentions or config.output_hidden_states
+    return {**tensors, "outputs": outputs} if wanted else tensors
