@@ -1,5 +1,5 @@
-"""Assisted decoding: a call checks several candidates at once, and keeps those that the model itself
-would have chosen, or (with an assistant that samples) those that keep its distribution.
+"""Assisted decoding: a call checks several candidates, and keeps those that the model itself would
+have chosen, or (with an assistant that samples) those that keep its distribution.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ class Assisted(Sampling):
         rules: see `Sampling`.
     """
 
-    def go_on_with(
-        self, candidates: Candidates, state: State, seen: Seen
-    ) -> tuple[State, int]:
+    def go_on_with(self, candidates: Candidates, state: State, seen: Seen) -> tuple[State, int]:
         """One call, which gives a token more than there are candidates that are kept.
 
         Args:
@@ -92,7 +90,7 @@ class Assisted(Sampling):
     def _speculated(
         self, scores: Tensor, offered: Candidate, weight: float | None, state: State
     ) -> Tensor:
-        """The candidate, with the probability that keeps the model's distribution, or another token;
+        """The candidate, with the probability that keeps the model's distribution, or another:
         algorithm 1 of arXiv:2211.17192, with a weight below 1 that of arXiv:2604.07622.
         """
         p, q = ops.softmax(scores), ops.softmax(offered.scores)  # [1, v]
@@ -132,8 +130,9 @@ class AssistedDecoding:
                 self, assistant_model, options, input_ids, inputs_tensor, model_kwargs
             )
             calls, own = _calls(assistant_model, input_ids, options, own)
-            processors, _ = rules.of(assistant_model, options)(input_ids.shape[1], config.max_length)
-            guess = Assistant(assistant_model, options, calls, own, processors)
+            prompt = input_ids.shape[1]
+            processors, _ = rules.of(assistant_model, options)(prompt, config.max_length)
+            guess = Assistant(assistant_model, options, calls, own, prompt, processors)
         calls, arguments = _calls(self, input_ids, config, model_kwargs)
         method = Assisted(calls, config, rules)
         new: list[int] = []
@@ -188,7 +187,7 @@ def _room(input_ids: Tensor, config: GenerationConfig) -> int:
 
 
 def _of_token(outputs: Any, place: int, length: int) -> ModelOutput:
-    """What a call of several tokens gives for one of them, as if it had been called with that alone.
+    """What a call of several tokens gives for one of them, as a call with that one would.
 
     Args:
         outputs: of the call.

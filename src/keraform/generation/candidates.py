@@ -19,7 +19,6 @@ from keraform.generation.seeds import drawn, other_seed
 from keraform.generation.settings import OF_ASSISTANTS
 from keraform.runtime.layers import Tensor
 
-
 # Arguments that only the model itself is called with.
 _OF_ONE_MODEL = {
     *CACHES.values(),
@@ -95,6 +94,7 @@ class Assistant:
         config: the options of the call, those of the assistant among them.
         feeding: how it is called.
         arguments: its arguments for the call with the prompt.
+        prompt: the tokens of the prompt.
         processors: what changes its scores.
     """
 
@@ -104,12 +104,14 @@ class Assistant:
         config: GenerationConfig,
         feeding: Growing | Compiled,
         arguments: Arguments,
+        prompt: int,
         processors: Any,
     ) -> None:
         self.model = model
         self.config = config
         self.feeding = feeding
         self.arguments = arguments
+        self.prompt = prompt
         self.processors = processors
         self.count = config.num_assistant_tokens
         self.seen = 0  # the tokens that its cache holds
@@ -143,16 +145,15 @@ class Assistant:
     def _logits(self, input_ids: Tensor, length: int) -> Tensor:
         """[1, v], for what comes behind the first `length` tokens."""
         if self.seen == 0:
-            outputs, self.arguments = self.feeding.first(input_ids, length, self.arguments)
-            last = -1
-        else:
-            new = length - self.seen
+            self.seen = self.prompt
+            outputs, self.arguments = self.feeding.first(input_ids, self.prompt, self.arguments)
+        new = length - self.seen
+        if new:
             outputs, self.arguments = self.feeding.several(
                 input_ids, self.seen, new, self.arguments
             )
-            last = new - 1
         self.seen = length
-        return ops.cast(outputs.logits[:, last], "float32")
+        return ops.cast(outputs.logits[:, max(new, 1) - 1], "float32")
 
     def _take_back(self, length: int) -> None:
         """Forgets the tokens behind the first `length`, which were refused."""

@@ -13,7 +13,6 @@ from transformers import GenerationConfig
 
 from keraform.errors import explain
 from keraform.generation.feeding import Arguments
-from keraform.generation.recording import Recorder
 from keraform.generation.room import widened
 from keraform.generation.sampling import Record, Sampling, State, recorded
 from keraform.runtime.caches import Cache
@@ -24,8 +23,8 @@ class Contrastive(Sampling):
     """Calls the model with the `top_k` likeliest tokens of each row, and keeps one of them.
 
     The state has besides what that of `Sampling` has: the `logits` [b, v] of the next token, the
-    last `hidden` states [b, m, L] of all so far, scaled to length 1, and `visible` [b, L], False for
-    padding. Its `arguments` are of `top_k` times as many rows; what they cache is of b.
+    last `hidden` states [b, m, L] of all tokens, scaled to length 1, and `visible` [b, L], False
+    for padding. Its `arguments` are of `top_k` times as many rows; what they cache is of b.
 
     Args:
         feeding: how the model is called.
@@ -104,9 +103,7 @@ class Contrastive(Sampling):
             "logits": ops.cast(ops.take(outputs.logits[:, -1], chosen, axis=0), "float32"),
             "hidden": ops.slice_update(state["hidden"], (0, 0, length), new[..., None]),
         }
-        record = recorded(
-            self.config, state.get("outputs"), scores=scores, logits=state["logits"]
-        )
+        record = recorded(self.config, state.get("outputs"), scores=scores, logits=state["logits"])
         return self._with_outputs(following, _of_rows(outputs, chosen)), record
 
     def _with_outputs(self, state: State, outputs: Any) -> State:

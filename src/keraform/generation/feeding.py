@@ -240,7 +240,9 @@ class Compiled:
         """See `Fixed.back`."""
         return self.feeding.back(arguments, count)
 
-    def _run(self, name: Any, call: Any, input_ids: Tensor, place: Any, arguments: Arguments) -> Any:
+    def _run(
+        self, name: Any, call: Any, input_ids: Tensor, place: Any, arguments: Arguments
+    ) -> Any:
         def called(*given: Any) -> tuple[Any, Arguments]:
             outputs, arguments = call(*given)
             fields = {name: value for name, value in outputs.items() if name not in CACHES}

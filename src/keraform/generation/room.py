@@ -38,7 +38,7 @@ def widened(value: Tensor, length: Any, fill: int) -> Tensor:
 
 
 def only_looks_back(model: Any) -> bool:
-    """Whether a decoder knows its earlier tokens by attention alone, so that they can be taken back."""
+    """Whether a decoder knows earlier tokens by attention alone, so that it can forget some."""
     layers = LoopCache(model.config.get_text_config(decoder=True), 1).layers
     return all(
         isinstance(layer, StaticLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)

@@ -89,7 +89,7 @@ class Sampling:
         return ops.argmax(scores, axis=-1)
 
     def _with(self, tokens: Tensor, scores: Tensor, state: State) -> State:
-        """The state with the next token of each row [b], of rows that are finished the pad token."""
+        """The state with the next token of each row [b]; finished rows get the pad token."""
         input_ids, length, unfinished = (
             state[name] for name in ("input_ids", "length", "unfinished")
         )
