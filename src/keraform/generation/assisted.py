@@ -116,9 +116,18 @@ class AssistedDecoding:
         streamer: Any = None,
         inputs_tensor: Any = None,
         assistant_model: Any = None,
+        assistant_tokenizer: Any = None,
         **model_kwargs: Any,
     ) -> Any:
         config = generation_config
+        if assistant_tokenizer is not None:
+            raise NotImplementedError(
+                explain(
+                    "an assistant_model with the model's own tokenizer",
+                    "an assistant_tokenizer",
+                    "generate(..., prompt_lookup_num_tokens=10)",
+                )
+            )
         _check(self, assistant_model, config, input_ids, model_kwargs)
         recorder = Recorder(self, config, model_kwargs.get("encoder_outputs"))
         guess: Any
@@ -173,7 +182,7 @@ def _calls(
     """How a model is called, and its arguments for the first call."""
     if model._is_compiled(config, arguments) and only_looks_back(model):
         prompt = input_ids.shape[1]
-        fixed, arguments = fixed_for(model, prompt, config.max_length + _MOST, arguments)
+        fixed, arguments = fixed_for(model, prompt, config, arguments, more=_MOST)
         return Compiled(fixed, model._programs()), arguments
     for cache in (each for each in arguments.values() if isinstance(each, Cache)):
         cache.activate_past_recording()  # so that tokens can be taken back
@@ -183,7 +192,8 @@ def _calls(
 def _room(input_ids: Tensor, config: GenerationConfig) -> int:
     """Room for all tokens, those of buckets too."""
     prompt = input_ids.shape[1]
-    return bucket(bucket(prompt) + config.max_length + _MOST - prompt)
+    most = max(config.max_length + _MOST, config.max_cache_len or 0)
+    return bucket(bucket(prompt) + most - prompt)
 
 
 def _of_token(outputs: Any, place: int, length: int) -> ModelOutput:
@@ -227,12 +237,6 @@ def _check(
             "generate() without assistant_model and prompt_lookup_num_tokens",
         ),
         (not config.use_cache, "use_cache=True", "False", "generate(..., use_cache=True)"),
-        (
-            assistant is None and config.assistant_ensemble_weight is not None,
-            "an assistant_model, whose scores assistant_ensemble_weight mixes in",
-            "prompt_lookup_num_tokens",
-            "generate(..., assistant_model=assistant)",
-        ),
     )
     for is_so, expected, got, instead in refusals:
         if is_so:

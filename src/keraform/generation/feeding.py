@@ -253,17 +253,17 @@ class Compiled:
 
 
 def fixed_for(
-    model: Any, prompt: int, max_length: int, arguments: Arguments
+    model: Any, prompt: int, config: GenerationConfig, arguments: Arguments, more: int = 0
 ) -> tuple[Fixed, Arguments]:
-    """Calls with room for `max_length` tokens, lengths in buckets where the prompt can be padded.
+    """Calls with room for all tokens, and `more`; in buckets where the prompt can be padded.
 
     Returns:
         The calls, and the arguments of the first, padded too.
     """
     can_pad = can_be_padded(model, arguments)
     size = bucket(prompt) if can_pad else prompt
-    total = bucket(size + max_length - prompt)
-    feeding = Fixed(model, size, total, is_padded=can_pad)
+    most = max(config.max_length + more, config.max_cache_len or 0)
+    feeding = Fixed(model, size, bucket(size + most - prompt), is_padded=can_pad)
     return feeding, padded(arguments, size) if can_pad else arguments
 
 

@@ -64,6 +64,8 @@ def healed(model: Any, input_ids: Tensor, tokenizer: Any) -> Tensor:
             continue
         if (row != pad).sum() == 1:
             begun[-1] = begin
-        config = GenerationConfig(max_new_tokens=1, pad_token_id=pad, sequence_bias=biases)
+        config = GenerationConfig(
+            max_new_tokens=1, pad_token_id=pad, sequence_bias=biases, disable_compile=True
+        )
         row[:] = ops.convert_to_numpy(model.generate(begun[None], generation_config=config))[0]
     return as_tensor(found, integer_dtype())

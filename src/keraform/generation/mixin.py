@@ -113,7 +113,6 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
         if is_mapping(inputs):
             inputs, kwargs = None, {**as_dict(inputs), **kwargs}
         inputs = self._given(inputs)
-        kwargs = {name: self._given(value) for name, value in kwargs.items()}
         tools = {name: kwargs.pop(name, None) for name in ("tokenizer", "assistant_tokenizer")}
         own = self.generation_config
         is_default = {
@@ -121,11 +120,28 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             for name in ("max_length", "min_length")
         }
         config, arguments = self._prepare_generation_config(generation_config, **kwargs)
+        arguments = {name: self._given(value) for name, value in arguments.items()}
         config.seed = seed
         mode = settings.mode_of(config, assistant_model)
+        if negative_prompt_ids is not None and config.guidance_scale is None:
+            raise ValueError(
+                explain(
+                    "a guidance_scale, which negative_prompt_ids are for",
+                    "none",
+                    "generate(..., guidance_scale=1.5)",
+                )
+            )
         self._check_mode(mode, config, streamer)
         self._validate_model_kwargs(dict(arguments))
         inputs, name, arguments = self._prepare_model_inputs(inputs, config.bos_token_id, arguments)
+        if name == "input_ids" and len(inputs.shape) < 2:
+            raise ValueError(
+                explain(
+                    "token ids [batch, length]",
+                    f"ids of shape {tuple(inputs.shape)}",
+                    "generate([ids]) for one row of ids",
+                )
+            )
         batch = ops.shape(inputs)[0]
         self._check_special_tokens(config)
         arguments = self._with_mask_and_positions(inputs, name, config, arguments)
@@ -189,6 +205,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             arguments["rules"] = rules
         if mode == GenerationMode.ASSISTED_GENERATION:
             arguments |= {"assistant_model": assistant_model, "inputs_tensor": inputs}
+            arguments["assistant_tokenizer"] = tools["assistant_tokenizer"]
         return way(self, input_ids, generation_config=config, streamer=streamer, **arguments)
 
     def _given(self, value: Any) -> Any:
@@ -411,7 +428,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             total = config.max_length
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
-        feeding, arguments = fixed_for(self, prompt, config.max_length, arguments)
+        feeding, arguments = fixed_for(self, prompt, config, arguments)
         input_ids, programs = widened(input_ids, feeding.total, pad), self._programs()
         if not rules.in_graph():
             start = (input_ids, prompt, config.max_length, arguments, seed)

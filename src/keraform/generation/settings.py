@@ -32,6 +32,11 @@ _UNHEEDED: dict[str, tuple[tuple[Any, ...], str]] = {
     "cache_config": ((None,), 'cache_implementation="static" or "dynamic"'),
     "continuous_batching_config": ((None,), "one call for each batch"),
     "diversity_penalty": ((None, 0.0), "do_sample=True with num_beams"),
+    "num_beam_groups": ((None, 1), "num_beams without groups"),
+    "assistant_lookbehind": ((None, 10), "an assistant_model with the same tokenizer"),
+    "target_lookbehind": ((None, 10), "an assistant_model with the same tokenizer"),
+    "is_assistant": ((None, False), "generate(..., assistant_model=assistant)"),
+    "compile_config": ((None,), "disable_compile=True, or nothing: XLA compiles"),
     "cache_implementation": (
         (None, "dynamic", "static", "hybrid", "sliding_window"),
         'cache_implementation="static" or "dynamic"',
@@ -69,6 +74,7 @@ def mode_of(config: GenerationConfig, assistant_model: Any = None) -> Generation
 
     Raises:
         NotImplementedError: an option that nothing here heeds; its name is in the message.
+        ValueError: options that the way of decoding leaves no place for.
     """
     mode = config.get_generation_mode(assistant_model)
     if mode in _GONE:
@@ -86,7 +92,32 @@ def mode_of(config: GenerationConfig, assistant_model: Any = None) -> Generation
             raise NotImplementedError(
                 explain("options that Keraform heeds", f"{name}={value!r}", instead)
             )
+    _check_mode(config, mode, assistant_model)
     return mode
+
+
+def _check_mode(config: GenerationConfig, mode: GenerationMode, assistant_model: Any) -> None:
+    """Refuses options that only another way of decoding heeds."""
+    is_assisted = mode == GenerationMode.ASSISTED_GENERATION
+    is_contrastive = mode == GenerationMode.CONTRASTIVE_SEARCH
+    misplaced = {
+        "assistant_model": assistant_model is not None and not is_assisted,
+        "prompt_lookup_num_tokens": bool(config.prompt_lookup_num_tokens) and not is_assisted,
+        "assistant_ensemble_weight": bool(config.assistant_ensemble_weight)
+        and not (is_assisted and assistant_model is not None),
+        "penalty_alpha": bool(config.penalty_alpha) and not (is_contrastive or is_assisted),
+    }
+    needed = {
+        "assistant_model": "num_beams=1 and no penalty_alpha",
+        "prompt_lookup_num_tokens": "num_beams=1 and no penalty_alpha",
+        "assistant_ensemble_weight": "an assistant_model",
+        "penalty_alpha": "top_k above 1, num_beams=1 and do_sample=False",
+    }
+    for name, is_so in misplaced.items():
+        if is_so:
+            raise ValueError(
+                explain(f"{needed[name]}, with {name}", mode.value, f"generate(..., {name}=None)")
+            )
 
 
 def has_default(name: str, given: GenerationConfig | None, own: Any, options: dict) -> bool:
