@@ -16,7 +16,7 @@ LLAMA = {
     "vocab_size": VOCABULARY,
     "hidden_size": 24,
     "intermediate_size": 20,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "pad_token_id": 0,
@@ -40,6 +40,5 @@ def ours(model: Any) -> Any:
     """Our model with the weights of torch's."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(Path(folder))
-        found = getattr(keraform, f"TF{type(model).__name__}").from_pretrained(Path(folder))
-    found.set_attn_implementation("eager")
-    return found
+        port = getattr(keraform, f"TF{type(model).__name__}")
+        return port.from_pretrained(Path(folder), attn_implementation="eager")

@@ -23,7 +23,7 @@ from keraform.generation.feeding import Arguments, Compiled, Growing, fixed_for
 from keraform.generation.preparation import pad_token
 from keraform.generation.recording import Recorder
 from keraform.generation.room import bucket, only_looks_back, widened
-from keraform.generation.running import Seen
+from keraform.generation.running import Seen, one_key_is_meant
 from keraform.generation.sampling import Record, Sampling, State
 from keraform.generation.seeds import other_seed, seed_of, uniform
 from keraform.runtime.caches import Cache
@@ -108,6 +108,7 @@ class Assisted(Sampling):
 class AssistedDecoding:
     """What `generate` does with an `assistant_model` or `prompt_lookup_num_tokens`."""
 
+    @one_key_is_meant()
     def _assisted_decoding(
         self: Any,
         input_ids: Tensor,
@@ -223,13 +224,13 @@ def _check(
     """Refuses what assisted decoding cannot do."""
     rows, name = input_ids.shape[0], type(model).__name__
     refusals = (
-        (rows != 1, "one row", f"{rows} rows", "generate() for each row"),
         (
             config.num_return_sequences > 1,
             "num_return_sequences=1",
             f"num_return_sequences={config.num_return_sequences}",
             "generate(..., num_return_sequences=1)",
         ),
+        (rows != 1, "one row", f"{rows} rows", "generate() for each row"),
         (
             model._is_stateful,
             "a model that can take tokens back",
