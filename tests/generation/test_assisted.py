@@ -161,7 +161,7 @@ def test_speculative_sampling_keeps_the_distribution(weight):
     p, q = np.array([[0.1, 0.2, 0.7]]), np.array([[0.8, 0.15, 0.05]])
     config = GenerationConfig(do_sample=True, assistant_ensemble_weight=weight)
     method = Assisted(None, config, None)
-    rng, draws = np.random.default_rng(0), 80
+    rng, draws = np.random.default_rng(0), 50
     counts = np.zeros(3)
     for draw in range(draws):
         offered = Candidate(int(rng.choice(3, p=q[0])), ops.log(q.astype("float32")))

@@ -133,9 +133,9 @@ def test_lengths(model):
     assert model.generate(IDS, max_new_tokens=2, **run).shape == (1, 7)
     assert model.generate(IDS, max_length=8, **run).shape == (1, 8)
     first = int(model.generate(IDS, max_new_tokens=1, **run)[0, -1])
-    ends = {"eos_token_id": [first, 1], "max_length": 9, **run}
+    ends = {"eos_token_id": [first, 1], "max_length": 7, **run}
     assert model.generate(IDS, **ends).shape == (1, 6)
-    assert model.generate(IDS, min_length=7, **ends).shape[1] >= 7
+    assert model.generate(IDS, min_length=6, **ends).shape[1] == 7
     ids = np.repeat(IDS, 2, axis=0)
     ids[1] = ids[1, ::-1]
     out = model.generate(ids, max_new_tokens=3, pad_token_id=77, eos_token_id=first, **run)
