@@ -181,6 +181,7 @@ def test_speculative_sampling_keeps_the_distribution(weight):
         ({"num_beams": 2}, "num_beams=1"),
         ({"penalty_alpha": 0.5, "top_k": 3}, "no penalty_alpha"),
         ({"assistant_ensemble_weight": 0.5}, "an assistant_model"),
+        ({"inputs_embeds": np.zeros((1, 7, 24), "float32")}, "input_ids"),
     ],
 )
 def test_what_it_cannot_do_is_refused(model, options, message):

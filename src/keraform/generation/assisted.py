@@ -29,6 +29,7 @@ from keraform.generation.seeds import other_seed, seed_of, uniform
 from keraform.runtime.caches import Cache
 from keraform.runtime.layers import Tensor
 from keraform.runtime.outputs import ModelOutput
+from keraform.runtime.tracing import is_known
 
 _MOST = 31  # candidates a call, where calls have fixed shapes
 
@@ -236,6 +237,18 @@ def _check(
             "a model that can take tokens back",
             f"{name}, whose state holds all of them at once",
             "generate() without assistant_model and prompt_lookup_num_tokens",
+        ),
+        (
+            arguments.get("inputs_embeds") is not None,
+            "input_ids, which candidates stand behind",
+            "inputs_embeds",
+            "generate(input_ids, ...)",
+        ),
+        (
+            not is_known(input_ids),
+            "ids whose values are there",
+            "a symbolic tensor of a graph",
+            "generate() outside of tf.function",
         ),
         (not config.use_cache, "use_cache=True", "False", "generate(..., use_cache=True)"),
     )

@@ -50,6 +50,8 @@ class Contrastive(Sampling):
         arguments = {**arguments, "output_hidden_states": True}
         outputs, arguments = self.feeding.first(input_ids, length, arguments)
         hidden = ops.swapaxes(_last_hidden(outputs), 1, 2)  # [b, m, n]
+        places = ops.arange(total, dtype="int32")
+        has_state = (places < ops.shape(hidden)[-1]) | (places >= length)  # not if it was cached
         _, arguments = model._expand_inputs_for_generation(
             expand_size=self.config.top_k, is_encoder_decoder=decodes, **arguments
         )
@@ -64,7 +66,7 @@ class Contrastive(Sampling):
             "looked_at": looked_at or {},
             "logits": ops.cast(outputs.logits[:, -1], "float32"),
             "hidden": widened(hidden, total, 0),
-            "visible": ops.cast(widened(visible, total, 1), "bool"),
+            "visible": ops.cast(widened(visible, total, 1), "bool") & has_state,
         }
         return self._next(self._with_outputs(state, outputs))
 
@@ -130,6 +132,14 @@ class ContrastiveSearch:
                     "num_return_sequences=1 for contrastive search, which always chooses the same",
                     f"{generation_config.num_return_sequences}",
                     "generate(..., do_sample=True, num_return_sequences=...)",
+                )
+            )
+        if model_kwargs.get("inputs_embeds") is not None:
+            raise ValueError(
+                explain(
+                    "input_ids for contrastive search, which compares with their states",
+                    "inputs_embeds",
+                    "generate(input_ids, ...)",
                 )
             )
         if not any(isinstance(value, Cache) for value in model_kwargs.values()):

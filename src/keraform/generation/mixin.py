@@ -18,12 +18,8 @@ from keraform.generation.contrastive import ContrastiveSearch
 from keraform.generation.feeding import Compiled, Fixed, Growing, fixed_for
 from keraform.generation.guidance import Unconditional
 from keraform.generation.healing import healed
-from keraform.generation.preparation import (
-    Preparation,
-    inputs_of_the_prompt,
-    pad_token,
-    shortened,
-)
+from keraform.generation.prefill import Prefill
+from keraform.generation.preparation import Preparation, pad_token
 from keraform.generation.processors.select import get_logits_processor
 from keraform.generation.programs import Programs
 from keraform.generation.recording import Recorder
@@ -33,7 +29,7 @@ from keraform.generation.seeds import seed_of
 from keraform.generation.stopping import get_stopping_criteria
 from keraform.runtime.given import as_dict, as_tensor, is_mapping
 from keraform.runtime.layers import Tensor
-from keraform.runtime.tracing import is_known, known_value
+from keraform.runtime.tracing import is_known
 
 _WAYS = {
     GenerationMode.GREEDY_SEARCH: "_sample",
@@ -45,7 +41,7 @@ _WAYS = {
 }
 
 
-class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
+class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation):
     """Gives a class `generate`: of text, or of whatever its tokens stand for."""
 
     _is_stateful: ClassVar[bool] = False
@@ -295,79 +291,6 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             is_encoder_decoder=self.config.is_encoder_decoder,
         )
 
-    def _prefill(
-        self,
-        input_ids: Tensor,
-        generation_config: GenerationConfig,
-        model_kwargs: dict[str, Any],
-        is_first_iteration: bool = True,
-    ) -> Any:
-        """The call with the prompt; on a cache that holds tokens, with those that are new."""
-        count = None
-        cache = model_kwargs.get("past_key_values")
-        prefix = "decoder_" if self.config.is_encoder_decoder else ""
-        embeds = None if prefix or not is_first_iteration else model_kwargs.get("inputs_embeds")
-        if cache is not None and hasattr(cache, "get_seq_length"):
-            past = _as_number(cache.get_seq_length())
-            mask = model_kwargs.get(f"{prefix}attention_mask")
-            covered = (
-                mask.shape[1]
-                if mask is not None
-                else getattr(generation_config, "_mask_length", -1)
-            )
-            if embeds is not None:
-                count = ops.shape(embeds)[1] - past
-            elif covered == input_ids.shape[1]:
-                count = input_ids.shape[1] - past
-        if generation_config.prefill_chunk_size is not None:
-            whole = count or ops.shape(input_ids if embeds is None else embeds)[1]
-            return self._prefill_in_chunks(
-                input_ids[:, -whole:] if embeds is None else input_ids,
-                whole,
-                generation_config.prefill_chunk_size,
-                model_kwargs,
-                is_first_iteration,
-            )
-        inputs = self.prepare_inputs_for_generation(
-            input_ids,
-            next_sequence_length=count,
-            is_first_iteration=is_first_iteration,
-            **model_kwargs,
-        )
-        return self(**inputs, return_dict=True)  # type: ignore[operator]
-
-    def _prefill_in_chunks(
-        self,
-        input_ids: Tensor,
-        count: int,
-        size: int,
-        model_kwargs: dict[str, Any],
-        is_first_iteration: bool,
-    ) -> Any:
-        """The calls with `size` of the prompt's `count` tokens each; what the last one gives."""
-        raw = [name for name in inputs_of_the_prompt() if model_kwargs.get(name) is not None]
-        if model_kwargs.get("past_key_values") is None or (raw and count > size):
-            raise ValueError(
-                explain(
-                    "a cache, and a prompt of tokens alone, for prefill_chunk_size",
-                    f"{', '.join(raw)}" if raw else "no cache",
-                    "generate(..., prefill_chunk_size=None)",
-                )
-            )
-        for end in range(size, count + size, size):
-            last = min(end, count)
-            given = shortened(model_kwargs, count - last, self.config.is_encoder_decoder)
-            has_ids = input_ids.shape[1] > 0
-            inputs = self.prepare_inputs_for_generation(
-                input_ids[:, end - size : last] if has_ids else input_ids,
-                next_sequence_length=last - (end - size),
-                is_first_iteration=is_first_iteration,
-                **given,
-            )
-            outputs = self(**inputs, return_dict=True)
-            model_kwargs["past_key_values"] = outputs.past_key_values
-        return outputs
-
     def _sample(
         self,
         input_ids: Tensor,
@@ -484,12 +407,6 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Preparation):
             found = Programs(self)
             object.__setattr__(self, "_generation_programs", found)
         return found
-
-
-def _as_number(length: Any) -> Any:
-    """A length as an int where it is known."""
-    known = known_value(length)
-    return length if known is None else int(known)
 
 
 class Rules:

@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 from transformers import GenerationConfig
 
-from keraform.generation.feeding import Arguments, Fixed, Growing
+from keraform.generation.feeding import Arguments, Compiled, Fixed, Growing
 from keraform.generation.preparation import eos_tokens, pad_token
 from keraform.generation.seeds import drawn
 from keraform.runtime.layers import Tensor
@@ -32,7 +32,9 @@ class Sampling:
             `criteria(input_ids, scores, length)` which rows [b] are done.
     """
 
-    def __init__(self, feeding: Growing | Fixed, config: GenerationConfig, rules: Any) -> None:
+    def __init__(
+        self, feeding: Growing | Fixed | Compiled, config: GenerationConfig, rules: Any
+    ) -> None:
         self.feeding = feeding
         self.config = config
         self.rules = rules

@@ -102,14 +102,15 @@ def _check_mode(config: GenerationConfig, mode: GenerationMode, assistant_model:
     is_contrastive = mode == GenerationMode.CONTRASTIVE_SEARCH
     misplaced = {
         "assistant_model": assistant_model is not None and not is_assisted,
-        "prompt_lookup_num_tokens": bool(config.prompt_lookup_num_tokens) and not is_assisted,
+        "prompt_lookup_num_tokens": bool(config.prompt_lookup_num_tokens)
+        and not (is_assisted and assistant_model is None),
         "assistant_ensemble_weight": bool(config.assistant_ensemble_weight)
         and not (is_assisted and assistant_model is not None),
-        "penalty_alpha": bool(config.penalty_alpha) and not (is_contrastive or is_assisted),
+        "penalty_alpha": bool(config.penalty_alpha) and not is_contrastive,
     }
     needed = {
         "assistant_model": "num_beams=1 and no penalty_alpha",
-        "prompt_lookup_num_tokens": "num_beams=1 and no penalty_alpha",
+        "prompt_lookup_num_tokens": "num_beams=1, no penalty_alpha and no assistant_model",
         "assistant_ensemble_weight": "an assistant_model",
         "penalty_alpha": "top_k above 1, num_beams=1 and do_sample=False",
     }
