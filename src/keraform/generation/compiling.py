@@ -114,6 +114,32 @@ def run(
     return running.compiled(method, start, programs, key, widen)
 
 
+def with_all_room(
+    model: Any, input_ids: Tensor, config: GenerationConfig, arguments: Arguments, more: int
+) -> tuple[Programmed, Arguments]:
+    """Compiled calls with room for all tokens at once, and `more`, and the first one's arguments.
+
+    Args:
+        model: the model, of which `can_be_compiled`.
+        input_ids: [b, n], the prompt.
+        config: the options of the call.
+        arguments: of the first call.
+        more: tokens beyond `max_length` that may be tried.
+    """
+    prompt, size = input_ids.shape[1], input_ids.shape[1]
+    is_padded = False
+    if not model.config.is_encoder_decoder:
+        is_padded = can_be_padded(LoopCache.layer_classes(model.config), arguments)
+        arguments = with_mask(model, input_ids, arguments)
+    if is_padded:
+        size = bucket(prompt, positions_of(model))
+        arguments = fitted(arguments, size)
+    most = max(config.max_length + more, config.max_cache_len or 0)
+    room = bucket(size + most - prompt)
+    calls = Programmed(Fixed(model, size, room, is_padded), programs_of(model), (size, room))
+    return calls, with_constants(arguments)
+
+
 def encoded(
     model: Any, inputs: Tensor, arguments: Arguments, name: str, config: GenerationConfig
 ) -> Arguments:

@@ -8,7 +8,7 @@ from keras import ops
 from transformers import GenerationConfig
 
 from keraform.generation.loops import looped
-from keraform.generation.preparation import CACHES
+from keraform.generation.preparation import CACHES, shortened
 from keraform.generation.programs import Programs, without_constants
 from keraform.generation.room import widened
 from keraform.runtime.caches import (
@@ -20,6 +20,7 @@ from keraform.runtime.caches import (
 )
 from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
+from keraform.runtime.outputs import ModelOutput
 
 Arguments = dict[str, Any]
 
@@ -56,6 +57,31 @@ class Growing:
         )
         outputs = self.model(**inputs, return_dict=True)
         return outputs, self._updated(outputs, arguments)
+
+    def several(
+        self, input_ids: Tensor, start: int, count: int, arguments: Arguments
+    ) -> tuple[Any, Arguments]:
+        """The call with `count` tokens from `start` on, up to which the cache has them.
+
+        Returns:
+            What the model gives, with logits of the `count` tokens, and the arguments of the next
+            call, which `back` makes those of a shorter text.
+        """
+        for _ in range(count - 1):
+            arguments = self._updated(ModelOutput(), arguments)
+        inputs = self.model.prepare_inputs_for_generation(
+            input_ids[:, : start + count], next_sequence_length=count, **arguments
+        )
+        if "logits_to_keep" in inputs:
+            inputs["logits_to_keep"] = count
+        outputs = self.model(**inputs, return_dict=True)
+        return outputs, self._updated(outputs, arguments)
+
+    def back(self, arguments: Arguments, count: int) -> Arguments:
+        """The arguments without the last `count` tokens, which also leave the cache."""
+        _shorten_caches(arguments, count)
+        arguments = {name: value for name, value in arguments.items() if name != "inputs_embeds"}
+        return shortened(arguments, count, self.model.config.is_encoder_decoder)
 
     def _updated(self, outputs: Any, arguments: Arguments) -> Arguments:
         return self.model._update_model_kwargs_for_generation(
@@ -180,6 +206,35 @@ class Fixed:
         hidden = ops.where(ops.expand_dims(is_token, 0), mask, ops.zeros_like(mask))
         return {**arguments, self._prefix + "attention_mask": hidden}
 
+    def several(
+        self, input_ids: Tensor, start: Any, count: int, arguments: Arguments
+    ) -> tuple[Any, Arguments]:
+        """The call with `count` tokens from `start` on; see `Growing.several`."""
+        given = dict(arguments)
+        name = self._prefix + "position_ids"
+        steps = ops.arange(count, dtype=integer_dtype())
+        if given.get(name) is not None:
+            given[name] = given[name] + steps
+        if "logits_to_keep" in given:
+            given["logits_to_keep"] = count
+        places = ops.cast(start, "int32") + ops.arange(count, dtype="int32")
+        inputs = self.model.prepare_inputs_for_generation(
+            ops.take(input_ids, places, axis=1), next_sequence_length=count, **given
+        )
+        outputs = self.model(**inputs, return_dict=True)
+        given = self._with_cache(outputs, arguments)
+        if given.get(name) is not None:
+            given[name] = given[name] + count
+        return _without_cache(outputs), given
+
+    def back(self, arguments: Arguments, count: int) -> Arguments:
+        """The arguments without the last `count` tokens; see `Growing.back`."""
+        _shorten_caches(arguments, count)
+        name = self._prefix + "position_ids"
+        if arguments.get(name) is None:
+            return arguments
+        return {**arguments, name: arguments[name] - count}
+
     def _cache(self, arguments: Arguments) -> Arguments:
         """A cache with all room, in place of the one that would grow."""
         config = self.model.config.get_text_config(decoder=True)
@@ -211,7 +266,7 @@ class Fixed:
 
 
 class Programmed:
-    """Calls of fixed shapes, each of which is a compiled program.
+    """Calls of fixed shapes, each of which is a compiled program, with Python between them.
 
     Args:
         feeding: the calls.
@@ -221,19 +276,35 @@ class Programmed:
 
     def __init__(self, feeding: Fixed, programs: Programs, key: Any) -> None:
         self.feeding = feeding
+        self.model = feeding.model
         self.programs = programs
         self.key = key
         self.widened = feeding.widened
+        self.back = feeding.back
 
     def first(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
         """The call with the prompt; see `Fixed.first`."""
-        given = (input_ids, length, arguments)
-        return self.programs.run(("first call", self.key), self.feeding.first, given)
+        return self._run(("first call", self.key), self.feeding.first, input_ids, length, arguments)
 
     def next(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
         """The call with the token before `length`."""
-        given = (input_ids, length, arguments)
-        return self.programs.run("next call", self.feeding.next, given)
+        return self._run("next call", self.feeding.next, input_ids, length, arguments)
+
+    def several(
+        self, input_ids: Tensor, start: Any, count: int, arguments: Arguments
+    ) -> tuple[Any, Arguments]:
+        """See `Fixed.several`; a call takes 1, 2, 4, ... tokens, so that few programs do."""
+        taken = 1 << (count - 1).bit_length()
+
+        def call(input_ids: Tensor, start: Any, arguments: Arguments) -> tuple[Any, Arguments]:
+            return self.feeding.several(input_ids, start, taken, arguments)
+
+        outputs, arguments = self._run(("several", taken), call, input_ids, start, arguments)
+        return outputs, self.back(arguments, taken - count)
+
+    def _run(self, key: Any, call: Any, input_ids: Tensor, place: Any, arguments: Arguments) -> Any:
+        given = (input_ids, ops.convert_to_tensor(place, "int32"), arguments)
+        return self.programs.run(key, call, given)
 
 
 def _without_cache(outputs: Any) -> Any:
@@ -241,12 +312,20 @@ def _without_cache(outputs: Any) -> Any:
     return type(outputs)(**{name: value for name, value in outputs.items() if name not in CACHES})
 
 
+def _caches(arguments: Arguments) -> list[Cache]:
+    """The caches of a model's own tokens, not those of an encoder."""
+    found = [value for value in arguments.values() if isinstance(value, Cache)]
+    return [getattr(cache, "self_attention_cache", cache) for cache in found]
+
+
 def _own_layers(arguments: Arguments) -> list[Any]:
-    """The layers of the caches of a model's own tokens, not of an encoder's."""
-    caches = [value for value in arguments.values() if isinstance(value, Cache)]
-    return [
-        layer for cache in caches for layer in getattr(cache, "self_attention_cache", cache).layers
-    ]
+    """The layers of those caches."""
+    return [layer for cache in _caches(arguments) for layer in cache.layers]
+
+
+def _shorten_caches(arguments: Arguments, count: int) -> None:
+    for cache in _caches(arguments):
+        cache.crop(-count)
 
 
 def _forget_padding(arguments: Arguments, length: Any) -> None:

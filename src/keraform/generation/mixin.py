@@ -14,8 +14,12 @@ from transformers.generation.configuration_utils import GenerationMode
 
 from keraform.errors import explain
 from keraform.generation import compiling, running, settings
+from keraform.generation.assisted import AssistedDecoding
 from keraform.generation.beams import BeamSearch, best
+from keraform.generation.contrastive import ContrastiveSearch
 from keraform.generation.feeding import Fixed, Growing
+from keraform.generation.healing import healed
+from keraform.generation.prefill import Prefill
 from keraform.generation.preparation import Preparation, pad_token
 from keraform.generation.processors import LogitsProcessorList
 from keraform.generation.recording import Recorder
@@ -38,7 +42,7 @@ _WAYS = {
 }
 
 
-class GenerationMixin(Preparation):
+class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation):
     """Gives a class `generate`: of text, or of whatever its tokens stand for."""
 
     _is_stateful: ClassVar[bool] = False
@@ -105,10 +109,6 @@ class GenerationMixin(Preparation):
         if is_mapping(inputs):
             inputs, kwargs = None, {**as_dict(inputs), **kwargs}
         inputs = self._given(inputs)
-        kwargs = {name: self._given(value) for name, value in kwargs.items()}
-        for name in ("attention_mask", "decoder_attention_mask"):
-            if kwargs.get(name) is not None:  # hooks compute with it
-                kwargs[name] = ops.cast(kwargs[name], integer_dtype())
         tools = {name: kwargs.pop(name, None) for name in ("tokenizer", "assistant_tokenizer")}
         own = self.generation_config
         is_default = {
@@ -116,11 +116,31 @@ class GenerationMixin(Preparation):
             for name in ("max_length", "min_length")
         }
         config, arguments = self._prepare_generation_config(generation_config, **kwargs)
+        arguments = {name: self._given(value) for name, value in arguments.items()}
+        for name in ("attention_mask", "decoder_attention_mask"):
+            if arguments.get(name) is not None:  # hooks compute with it
+                arguments[name] = ops.cast(arguments[name], integer_dtype())
         config.seed = seed
         mode = settings.mode_of(config, assistant_model)
+        if negative_prompt_ids is not None and config.guidance_scale is None:
+            raise ValueError(
+                explain(
+                    "a guidance_scale, which negative_prompt_ids are for",
+                    "none",
+                    "generate(..., guidance_scale=1.5)",
+                )
+            )
         self._validate_generation_mode(mode, config, {"streamer": streamer})
         self._validate_model_kwargs(dict(arguments))
         inputs, name, arguments = self._prepare_model_inputs(inputs, config.bos_token_id, arguments)
+        if name == "input_ids" and len(inputs.shape) < 2:
+            raise ValueError(
+                explain(
+                    "token ids [batch, length]",
+                    f"ids of shape {tuple(inputs.shape)}",
+                    "generate([ids]) for one row of ids",
+                )
+            )
         batch = ops.shape(inputs)[0]
         self._prepare_special_tokens(config)
         arguments = self._with_mask_and_positions(inputs, name, config, arguments)
@@ -146,6 +166,8 @@ class GenerationMixin(Preparation):
             is_encoder_decoder=self.config.is_encoder_decoder,
             **arguments,
         )
+        if config.token_healing:
+            input_ids = healed(self, input_ids, tools["tokenizer"])
         if streamer is not None:
             streamer.put(ops.convert_to_numpy(input_ids))
         length = ops.shape(input_ids)[1]
@@ -169,6 +191,8 @@ class GenerationMixin(Preparation):
             encoder_input_ids=inputs,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            negative_prompt_ids=self._given(negative_prompt_ids),
+            negative_prompt_attention_mask=self._given(negative_prompt_attention_mask),
             attention_mask=None if self.config.is_encoder_decoder else mask,
             stopping_criteria=stopping_criteria,
             tokenizer=tools["tokenizer"],
@@ -179,6 +203,9 @@ class GenerationMixin(Preparation):
             arguments |= {"logits_processor": processors, "stopping_criteria": criteria}
         else:
             arguments["rules"] = rules
+        if mode == GenerationMode.ASSISTED_GENERATION:
+            arguments |= {"assistant_model": assistant_model, "inputs_tensor": inputs}
+            arguments["assistant_tokenizer"] = tools["assistant_tokenizer"]
         return way(self, input_ids, generation_config=config, streamer=streamer, **arguments)
 
     def _given(self, value: Any) -> Any:
@@ -212,38 +239,6 @@ class GenerationMixin(Preparation):
             arguments["attention_mask"] = None
         return arguments
 
-    def _prefill(
-        self,
-        input_ids: Tensor,
-        generation_config: GenerationConfig,
-        model_kwargs: dict[str, Any],
-        is_first_iteration: bool = True,
-    ) -> Any:
-        """The call with the prompt; on a cache that holds tokens, with those that are new."""
-        count = None
-        cache = model_kwargs.get("past_key_values")
-        if cache is not None and hasattr(cache, "get_seq_length"):
-            past = cache.get_seq_length()
-            embeds = model_kwargs.get("inputs_embeds")
-            prefix = "decoder_" if self.config.is_encoder_decoder else ""
-            mask = model_kwargs.get(f"{prefix}attention_mask")
-            covered = (
-                mask.shape[1]
-                if mask is not None
-                else getattr(generation_config, "_mask_length", -1)
-            )
-            if not prefix and embeds is not None and is_first_iteration:
-                count = ops.shape(embeds)[1] - past
-            elif covered == input_ids.shape[1]:
-                count = input_ids.shape[1] - past
-        inputs = self.prepare_inputs_for_generation(
-            input_ids,
-            next_sequence_length=count,
-            is_first_iteration=is_first_iteration,
-            **model_kwargs,
-        )
-        return self(**inputs, return_dict=True)  # type: ignore[operator]
-
     def _sample(
         self,
         input_ids: Tensor,
@@ -261,7 +256,21 @@ class GenerationMixin(Preparation):
         criteria; `rules` makes them for lengths that a program gets as tensors.
         """
         rules = rules if rules is not None else GivenRules(logits_processor, stopping_criteria)
-        recorder = Recorder(self, generation_config, model_kwargs.get("encoder_outputs"))
+        return self._one_by_one(
+            Sampling, input_ids, rules, generation_config, streamer, **model_kwargs
+        )
+
+    def _one_by_one(
+        self,
+        way: type,
+        input_ids: Tensor,
+        rules: Rules,
+        config: GenerationConfig,
+        streamer: Any,
+        **arguments: Any,
+    ) -> Any:
+        """Runs a way of decoding that writes a token a step, and gives what `generate` returns."""
+        recorder = Recorder(self, config, arguments.get("encoder_outputs"))
 
         def seen(state: State, record: Record) -> None:
             recorder(record)
@@ -270,9 +279,7 @@ class GenerationMixin(Preparation):
                 streamer.put(ops.convert_to_numpy(last))
 
         stepwise = streamer is not None or bool(recorder.found)
-        state = self._run(
-            Sampling, input_ids, rules, generation_config, model_kwargs, stepwise, seen
-        )
+        state = self._run(way, input_ids, rules, config, arguments, stepwise, seen)
         if streamer is not None:
             streamer.end()
         return recorder.output(state["input_ids"][:, : state["length"]], state)
@@ -361,6 +368,7 @@ class GenerationMixin(Preparation):
             not config.disable_compile
             and config.use_cache
             and config.cache_implementation in (None, "static")
+            and config.prefill_chunk_size is None
             and not config.output_attentions
             and not config.output_hidden_states
             and compiling.can_be_compiled(self)
@@ -445,6 +453,10 @@ class Rules:
         self.given = given
         self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
 
+    def of(self, model: Any, config: GenerationConfig) -> Rules:
+        """The rules for another model, an assistant, by other options."""
+        return Rules(model, config, self.stopping_criteria, self.tokenizer, **self.given)
+
     def __call__(
         self, prompt_length: Any, max_length: Any, looked_at: dict[str, Tensor] | None = None
     ) -> tuple[Any, Any]:
@@ -490,7 +502,7 @@ class Rules:
     def in_graph(self) -> bool:
         """Whether all of them can run in a graph."""
         processors, criteria = self(1, 2)
-        return all(each.in_graph for each in (*processors, *criteria))
+        return processors.in_graph and criteria.in_graph
 
     def key(self) -> Any:
         """What a program depends on: the options but for lengths, and the caller's own objects."""

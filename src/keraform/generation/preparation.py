@@ -18,6 +18,7 @@ from transformers.utils.generic import TransformersKwargs
 
 from keraform.errors import explain
 from keraform.generation import settings
+from keraform.generation.guidance import Unconditional
 from keraform.generation.processors.select import get_logits_processor
 from keraform.generation.stopping import get_stopping_criteria
 from keraform.runtime.caches import DynamicCache, EncoderDecoderCache
@@ -219,13 +220,19 @@ class Preparation:
         encoder_input_ids: Tensor | None = None,
         prefix_allowed_tokens_fn: Any = None,
         logits_processor: Any = None,
+        negative_prompt_ids: Tensor | None = None,
+        negative_prompt_attention_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """The processors that the options ask for, and the caller's behind them."""
+        unconditional = Unconditional(
+            self, negative_prompt_ids, negative_prompt_attention_mask, generation_config.use_cache
+        )
         return get_logits_processor(
             generation_config,
             input_ids_seq_length,
+            unconditional_logits=unconditional,
             encoder_input_ids=encoder_input_ids,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
@@ -669,6 +676,25 @@ def encoder_arguments(model: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _takes_all(arguments: list[str]) -> bool:
     return bool({"kwargs", "model_kwargs"} & set(arguments))
+
+
+def shortened(arguments: dict[str, Any], count: int, is_encoder_decoder: bool) -> dict[str, Any]:
+    """The arguments without the last `count` tokens; caches stay as they are."""
+    prefix = "decoder_" if is_encoder_decoder else ""
+    found = dict(arguments)
+    for name, axis in (
+        (f"{prefix}attention_mask", -1),
+        (f"{prefix}position_ids", -1),
+        ("token_type_ids", -1),
+        ("mm_token_type_ids", -1),
+        ("cross_attention_mask", 1),
+        ("image_attention_mask", 1),
+        ("inputs_embeds", 1),
+    ):
+        value = arguments.get(name)
+        if value is not None and count:
+            found[name] = value[..., :-count] if axis == -1 else value[:, :-count]
+    return found
 
 
 def _arguments(part: Any) -> list[str]:

@@ -14,6 +14,7 @@ from keraform.generation.outputs import (
 )
 from keraform.generation.preparation import CACHES
 from keraform.generation.sampling import Record, State
+from keraform.runtime.caches import EncoderDecoderCache, LoopCache, as_growing
 
 _OF_DECODERS = {
     "attentions": "attentions",
@@ -37,6 +38,7 @@ class Recorder:
 
     def __init__(self, model: Any, config: GenerationConfig, encoder_outputs: Any = None) -> None:
         self.config = config
+        self.model_config = model.config
         self.is_encoder_decoder = model.config.is_encoder_decoder
         self.encoder_outputs = encoder_outputs
         fields = _OF_ENCODER_DECODERS if self.is_encoder_decoder else _OF_DECODERS
@@ -66,7 +68,7 @@ class Recorder:
         found: dict[str, Any] = {name: tuple(values) for name, values in self.found.items()}
         arguments = state["arguments"]
         caches = [arguments[name] for name in CACHES.values() if arguments.get(name) is not None]
-        found["past_key_values"] = caches[0] if caches else None
+        found["past_key_values"] = self._cache(caches[0]) if caches else None
         if self.is_encoder_decoder:
             for option in ("attentions", "hidden_states"):
                 if getattr(self.config, f"output_{option}"):
@@ -75,3 +77,14 @@ class Recorder:
         else:
             cls = GenerateBeamDecoderOnlyOutput if beams else GenerateDecoderOnlyOutput
         return cls(sequences=sequences, **found, **beams)
+
+    def _cache(self, cache: Any) -> Any:
+        """The cache as one that the next call can go on with."""
+        config = self.model_config.get_text_config(decoder=True)
+        own = getattr(cache, "self_attention_cache", cache)
+        if not isinstance(own, LoopCache):
+            return cache
+        grown = as_growing(own, config)
+        if own is cache:
+            return grown
+        return EncoderDecoderCache(grown, cache.cross_attention_cache)

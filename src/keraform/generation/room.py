@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from keraform.runtime.caches import LinearAttentionCacheLayerMixin
+from keraform.runtime.caches import LinearAttentionCacheLayerMixin, LoopCache
 from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
 
@@ -81,6 +81,12 @@ def scans(layer: type) -> bool:
     change.
     """
     return issubclass(layer, LinearAttentionCacheLayerMixin)
+
+
+def only_looks_back(model: Any) -> bool:
+    """Whether a decoder knows earlier tokens by attention alone, so that it can forget some."""
+    layers = LoopCache.layer_classes(model.config)
+    return not any(layer is None or scans(layer) for layer in layers)
 
 
 def is_plain(layer: type) -> bool:

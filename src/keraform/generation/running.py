@@ -4,7 +4,9 @@ compiled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from keras import ops
@@ -17,6 +19,15 @@ Seen = Callable[[State, Record], None]
 Widen = Callable[[State], State | None]
 
 
+@contextmanager
+def one_key_is_meant() -> Iterator[None]:
+    """Without Keras's warning of a softmax over one value: decoders begin with one token."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="You are using a softmax over axis")
+        yield
+
+
+@one_key_is_meant()
 def step_by_step(
     method: Any, start: tuple[Any, ...], seen: Seen, widen: Widen = lambda state: None
 ) -> State:
@@ -29,6 +40,7 @@ def step_by_step(
     return state
 
 
+@one_key_is_meant()
 def in_graph(method: Any, start: tuple[Any, ...]) -> State:
     """Adds the start and a loop to the graph that is being built."""
     return _looped(method, method.start(*start)[0])
@@ -46,6 +58,7 @@ def _looped(method: Any, state: State) -> State:
     return looped(goes_on if hasattr(method, "is_full") else method.goes_on, go_on, state)
 
 
+@one_key_is_meant()
 def compiled(
     method: Any, start: tuple[Any, ...], programs: Programs, key: Any, widen: Widen
 ) -> State:

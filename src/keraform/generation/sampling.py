@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 from transformers import GenerationConfig
 
-from keraform.generation.feeding import Arguments, Fixed, Growing
+from keraform.generation.feeding import Arguments, Compiled, Fixed, Growing
 from keraform.generation.preparation import eos_tokens, pad_token
 from keraform.generation.room import widened
 from keraform.generation.seeds import drawn
@@ -34,7 +34,9 @@ class Sampling:
             `criteria(input_ids, scores, length)` which rows [b] are done.
     """
 
-    def __init__(self, feeding: Growing | Fixed, config: GenerationConfig, rules: Any) -> None:
+    def __init__(
+        self, feeding: Growing | Fixed | Compiled, config: GenerationConfig, rules: Any
+    ) -> None:
         self.feeding = feeding
         self.config = config
         self.rules = rules
@@ -87,18 +89,28 @@ class Sampling:
         return self._chosen(outputs, {**state, "arguments": arguments})
 
     def _chosen(self, outputs: Any, state: State) -> tuple[State, Record]:
+        processors, _ = self._rules(state)
+        logits = ops.cast(outputs.logits[:, -1], "float32")  # [b, v]
+        scores = processors(state["input_ids"], logits, state["length"])
+        following = self._with(self._tokens(scores, state), scores, state)
+        return following, recorded(self.config, outputs, scores=scores, logits=logits)
+
+    def _rules(self, state: State) -> tuple[Any, Any]:
+        names = ("prompt_length", "max_length", "looked_at")
+        return self.rules(*(state[name] for name in names))
+
+    def _tokens(self, scores: Tensor, state: State) -> Tensor:
+        """The next token of each row [b], of scores [b, v]."""
+        if self.config.do_sample:
+            return drawn(scores, state["seed"], state["length"])
+        return ops.argmax(scores, axis=-1)
+
+    def _with(self, tokens: Tensor, scores: Tensor, state: State) -> State:
+        """The state with the next token of each row [b]; finished rows get the pad token."""
         input_ids, length, unfinished = (
             state[name] for name in ("input_ids", "length", "unfinished")
         )
-        processors, criteria = self.rules(
-            *(state[name] for name in ("prompt_length", "max_length", "looked_at"))
-        )
-        logits = ops.cast(outputs.logits[:, -1], "float32")  # [b, v]
-        scores = processors(input_ids, logits, length)
-        if self.config.do_sample:
-            tokens = drawn(scores, state["seed"], length)
-        else:
-            tokens = ops.argmax(scores, axis=-1)
+        _, criteria = self._rules(state)
         tokens = ops.cast(tokens, input_ids.dtype)
         if eos_tokens(self.config):
             pad = ops.cast(pad_token(self.config), input_ids.dtype)
@@ -106,13 +118,12 @@ class Sampling:
         input_ids = written(input_ids, length, ops.expand_dims(tokens, -1), axis=1)
         length = length + 1
         done = criteria(input_ids, scores, length)
-        following = {
+        return {
             **state,
             "input_ids": input_ids,
             "length": length,
             "unfinished": ops.logical_and(unfinished, ops.logical_not(done)),
         }
-        return following, recorded(self.config, outputs, scores=scores, logits=logits)
 
 
 def recorded(config: GenerationConfig, outputs: Any, **tensors: Tensor) -> Record:

@@ -39,12 +39,21 @@ def seed_of(seed: Any) -> Tensor:
     return ops.cast(ops.convert_to_tensor(found), "uint32")
 
 
-def noise(shape: tuple[Any, ...], seed: Tensor, step: Any) -> Tensor:
-    """Gumbel noise of this shape, float32; each `step` of a seed has its own."""
+def other_seed(seed: Tensor, number: int) -> Tensor:
+    """A seed [2] for draws that have nothing to do with those of `seed`; each `number` another."""
+    return ops.bitwise_xor(seed, ops.cast(ops.convert_to_tensor([0, number << 24]), seed.dtype))
+
+
+def uniform(shape: tuple[Any, ...], seed: Tensor, step: Any) -> Tensor:
+    """Numbers from above 0 to 1, float32; each `step` of a seed has its own."""
     at = ops.stack([seed[0], seed[1] + ops.cast(step, "uint32")])
     tiny = float(np.finfo("float32").tiny)
-    uniform = keras.random.uniform(shape, tiny, 1.0, dtype="float32", seed=_At(at))
-    return -ops.log(-ops.log(uniform))
+    return keras.random.uniform(shape, tiny, 1.0, dtype="float32", seed=_At(at))
+
+
+def noise(shape: tuple[Any, ...], seed: Tensor, step: Any) -> Tensor:
+    """Gumbel noise of this shape, float32; each `step` of a seed has its own."""
+    return -ops.log(-ops.log(uniform(shape, seed, step)))
 
 
 def drawn(scores: Tensor, seed: Tensor, step: Any) -> Tensor:

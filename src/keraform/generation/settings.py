@@ -17,6 +17,12 @@ _GONE = {
     GenerationMode.CONSTRAINED_BEAM_SEARCH: ("constraints or force_words_ids", "sequence_bias"),
     GenerationMode.DOLA_GENERATION: ("dola_layers", "contrastive search (penalty_alpha, top_k)"),
 }
+# Options whose defaults the assistant has.
+OF_ASSISTANTS = (
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold",
+)
 # Options that no mode here heeds: the values that ask for nothing, and what to use instead.
 _UNHEEDED: dict[str, tuple[tuple[Any, ...], str]] = {
     "use_mtp": ((None, False), "prompt_lookup_num_tokens or an assistant_model"),
@@ -26,6 +32,11 @@ _UNHEEDED: dict[str, tuple[tuple[Any, ...], str]] = {
     "cache_config": ((None,), 'cache_implementation="static" or "dynamic"'),
     "continuous_batching_config": ((None,), "one call for each batch"),
     "diversity_penalty": ((None, 0.0), "do_sample=True with num_beams"),
+    "num_beam_groups": ((None, 1), "num_beams without groups"),
+    "assistant_lookbehind": ((None, 10), "an assistant_model with the same tokenizer"),
+    "target_lookbehind": ((None, 10), "an assistant_model with the same tokenizer"),
+    "is_assistant": ((None, False), "generate(..., assistant_model=assistant)"),
+    "compile_config": ((None,), "disable_compile=True, or nothing: XLA compiles"),
     "cache_implementation": (
         (None, "dynamic", "static", "hybrid", "sliding_window"),
         'cache_implementation="static" or "dynamic"',
@@ -46,7 +57,11 @@ def merged(model: Any, given: GenerationConfig | None, options: dict[str, Any]) 
     config = copy.deepcopy(given) if given is not None else type(model.generation_config)()
     own = model.generation_config
     config.update(**own.to_dict(), defaults_only=True, allow_custom_entries=True)
-    config.update(**own._get_default_generation_params(), defaults_only=True)
+    defaults = own._get_default_generation_params()
+    config.update(
+        **{name: value for name, value in defaults.items() if name not in OF_ASSISTANTS},
+        defaults_only=True,
+    )
     rest = config.update(**options)
     for name in ("output_attentions", "output_hidden_states"):
         if getattr(config, name):
@@ -59,6 +74,7 @@ def mode_of(config: GenerationConfig, assistant_model: Any = None) -> Generation
 
     Raises:
         NotImplementedError: an option that nothing here heeds; its name is in the message.
+        ValueError: options that the way of decoding leaves no place for.
     """
     mode = config.get_generation_mode(assistant_model)
     if mode in _GONE:
@@ -76,7 +92,33 @@ def mode_of(config: GenerationConfig, assistant_model: Any = None) -> Generation
             raise NotImplementedError(
                 explain("options that Keraform heeds", f"{name}={value!r}", instead)
             )
+    _check_mode(config, mode, assistant_model)
     return mode
+
+
+def _check_mode(config: GenerationConfig, mode: GenerationMode, assistant_model: Any) -> None:
+    """Refuses options that only another way of decoding heeds."""
+    is_assisted = mode == GenerationMode.ASSISTED_GENERATION
+    is_contrastive = mode == GenerationMode.CONTRASTIVE_SEARCH
+    misplaced = {
+        "assistant_model": assistant_model is not None and not is_assisted,
+        "prompt_lookup_num_tokens": bool(config.prompt_lookup_num_tokens)
+        and not (is_assisted and assistant_model is None),
+        "assistant_ensemble_weight": bool(config.assistant_ensemble_weight)
+        and not (is_assisted and assistant_model is not None),
+        "penalty_alpha": bool(config.penalty_alpha) and not is_contrastive,
+    }
+    needed = {
+        "assistant_model": "num_beams=1 and no penalty_alpha",
+        "prompt_lookup_num_tokens": "num_beams=1, no penalty_alpha and no assistant_model",
+        "assistant_ensemble_weight": "an assistant_model",
+        "penalty_alpha": "top_k above 1, num_beams=1 and do_sample=False",
+    }
+    for name, is_so in misplaced.items():
+        if is_so:
+            raise ValueError(
+                explain(f"{needed[name]}, with {name}", mode.value, f"generate(..., {name}=None)")
+            )
 
 
 def has_default(name: str, given: GenerationConfig | None, own: Any, options: dict) -> bool:

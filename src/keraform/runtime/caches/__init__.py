@@ -11,6 +11,7 @@ from keraform.runtime.caches.kinds import (
     QuantizedCache,
     SlidingWindowCache,
     StaticCache,
+    as_growing,
     get_layer_types_and_kwargs,
 )
 from keraform.runtime.caches.layers import (
@@ -63,5 +64,6 @@ __all__ = [
     "StaticIndexedLayer",
     "StaticLayer",
     "StaticSlidingWindowLayer",
+    "as_growing",
     "get_layer_types_and_kwargs",
 ]

@@ -9,6 +9,7 @@ from keraform.runtime.caches.cache import Cache
 from keraform.runtime.caches.layers import (
     DYNAMIC_LAYER_TYPE_MAPPING,
     STATIC_LAYER_TYPE_MAPPING,
+    CacheLayerMixin,
     DynamicLayer,
     DynamicSlidingWindowLayer,
 )
@@ -142,6 +143,29 @@ class LoopCache(Cache):
         table = STATIC_LAYER_TYPE_MAPPING | LOOP_LAYER_TYPE_MAPPING
         kinds, _ = get_layer_types_and_kwargs(config.get_text_config(decoder=True))
         return [table.get(kind) for kind in kinds]
+
+
+def as_growing(cache: LoopCache, config: Any) -> DynamicCache:
+    """What a `LoopCache` holds, without the room behind it, in a cache that grows.
+
+    Args:
+        cache: the cache.
+        config: the model's.
+    """
+    found = DynamicCache(config=config)
+    for index, (layer, held) in enumerate(zip(found.layers, cache.layers, strict=True)):
+        if not isinstance(held, CacheLayerMixin):  # a scan, or nothing: the same in both
+            found.layers[index] = held
+            continue
+        kept = {name: value for name, value in vars(held).items() if name in vars(layer)}
+        if held.keys is not None and held.values is not None:
+            count = held.get_seq_length()
+            layer.update(held.keys[:, :, :count], held.values[:, :, :count])
+        own = ("keys", "values", "is_initialized", "cumulative_length")
+        vars(layer).update({name: value for name, value in kept.items() if name not in own})
+        if getattr(held, "indexer_keys", None) is not None:
+            layer.indexer_keys = held.indexer_keys[:, : held.indexer_cumulative_length]
+    return found
 
 
 class QuantizedCache(Cache):
