@@ -13,7 +13,8 @@ import torch
 from keras import ops
 from transformers import GenerationConfig
 
-from generation.pairs import CALL_BY_CALL, as_numbers, pair, prompt
+from generation.option_sets import OPTION_SETS
+from generation.pairs import CALL_BY_CALL, as_numbers, options_of, pair, prompt
 from keraform.generation.beams import OUT, BeamSearch
 from keraform.generation.seeds import seed_of
 from keraform.verify.lift import torch_precision
@@ -27,7 +28,10 @@ OUTPUTS = {
     "output_attentions": True,
     "output_hidden_states": True,
 }
-ENDS = {"max_new_tokens": 7, "num_beams": 3, "eos_token_id": [11, 20, 35, 41, 53]}
+
+def ending(name: str) -> dict[str, Any]:
+    """Options of a search whose beams end at different places."""
+    return options_of(pair(name), prompt(padded=True), OPTION_SETS["beams, several sequences"])
 
 
 def both(name: str, **options: Any) -> tuple[Any, Any]:
@@ -58,7 +62,7 @@ def assert_same(got: Any, wanted: Any, words: str) -> None:
 @pytest.mark.parametrize("early_stopping", [True, False, "never"])
 def test_outputs(name: str, early_stopping: bool | str) -> None:
     """All that torch's output holds, where several tokens end a sequence."""
-    options = ENDS | {"num_return_sequences": 2, "early_stopping": early_stopping}
+    options = ending(name) | {"early_stopping": early_stopping}
     wanted, got = both(name, **options, **OUTPUTS, **CALL_BY_CALL)
     lengths = np.sum(as_numbers(wanted.beam_indices) >= 0, axis=-1)
     assert len(set(lengths)) > 1, "the beams have to end at different places"
@@ -69,7 +73,7 @@ def test_outputs(name: str, early_stopping: bool | str) -> None:
 
 def test_only_what_was_asked_for() -> None:
     """Without `output_scores` there are beam indices, and no scores of sequences."""
-    wanted, got = both("llama", **ENDS, return_dict_in_generate=True, **CALL_BY_CALL)
+    wanted, got = both("llama", **ending("llama"), return_dict_in_generate=True, **CALL_BY_CALL)
     assert wanted.sequences_scores is None and got.sequences_scores is None
     assert got.scores is None
     assert_same(got.beam_indices, wanted.beam_indices, "beam_indices")
@@ -80,7 +84,7 @@ def test_transition_scores() -> None:
     to the scores of the sequences.
     """
     asked = {"return_dict_in_generate": True, "output_scores": True} | CALL_BY_CALL
-    for options in (ENDS | {"length_penalty": 0.0}, {"max_new_tokens": 4, "do_sample": False}):
+    for options in (ending("llama") | {"length_penalty": 0.0}, {"max_new_tokens": 4, "do_sample": False}):
         wanted, got = both("llama", **options, **asked)
         for normalize in (False, True):
             theirs, ours = (
@@ -150,14 +154,14 @@ def test_a_compiled_llama_says_the_same() -> None:
 
 
 def check_compiled(name: str, recorded: bool = True) -> None:
-    sides = pair(name)
+    sides, options = pair(name), ending(name)
     with keras_precision(DTYPE, True):
         inputs = keras_values(prompt(padded=True), DTYPE)
-        wanted = sides.keras.generate(**inputs, **ENDS, **CALL_BY_CALL)
-        got = sides.keras.generate(**inputs, **ENDS)
+        wanted = sides.keras.generate(**inputs, **options, **CALL_BY_CALL)
+        got = sides.keras.generate(**inputs, **options)
         assert_same(got, wanted, "sequences")
         if recorded:
-            asked = ENDS | {"return_dict_in_generate": True, "output_scores": True}
+            asked = options | {"return_dict_in_generate": True, "output_scores": True}
             wanted = sides.keras.generate(**inputs, **asked, **CALL_BY_CALL)
             got = sides.keras.generate(**inputs, **asked)
             for field in ("sequences", "scores", "sequences_scores", "beam_indices"):

@@ -4,7 +4,9 @@ compiled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from keras import ops
@@ -16,6 +18,15 @@ from keraform.runtime.caches.state import put_together, take_apart
 Seen = Callable[[State, Record], None]
 
 
+@contextmanager
+def one_key_is_meant() -> Iterator[None]:
+    """Without Keras's warning of a softmax over one value: decoders begin with one token."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="You are using a softmax over axis")
+        yield
+
+
+@one_key_is_meant()
 def step_by_step(method: Any, start: tuple[Any, ...], seen: Seen) -> State:
     """Runs in Python; `seen` is told of each step."""
     state, record = method.start(*start)
@@ -26,6 +37,7 @@ def step_by_step(method: Any, start: tuple[Any, ...], seen: Seen) -> State:
     return state
 
 
+@one_key_is_meant()
 def in_graph(method: Any, start: tuple[Any, ...]) -> State:
     """Adds the start and a loop to the graph that is being built."""
     return _looped(method, method.start(*start)[0])
@@ -46,12 +58,14 @@ def _looped(method: Any, state: State) -> State:
     return put_together(recipe, iter(ops.while_loop(goes_on, go_on, leaves)))
 
 
+@one_key_is_meant()
 def compiled(method: Any, start: tuple[Any, ...], programs: Programs, key: Any) -> State:
     """Runs two compiled programs: the start, and the loop."""
     state = programs.run(("start", key), lambda *start: method.start(*start)[0], start)
     return programs.run(("loop", key), lambda state: _looped(method, state), (state,))
 
 
+@one_key_is_meant()
 def compiled_step_by_step(
     method: Any, start: tuple[Any, ...], programs: Programs, key: Any, seen: Seen
 ) -> State:
