@@ -106,7 +106,6 @@ class GenerationMixin(Preparation):
         if is_mapping(inputs):
             inputs, kwargs = None, {**as_dict(inputs), **kwargs}
         inputs = self._given(inputs)
-        kwargs = {name: self._given(value) for name, value in kwargs.items()}
         tools = {name: kwargs.pop(name, None) for name in ("tokenizer", "assistant_tokenizer")}
         own = self.generation_config
         is_default = {
@@ -114,6 +113,7 @@ class GenerationMixin(Preparation):
             for name in ("max_length", "min_length")
         }
         config, arguments = self._prepare_generation_config(generation_config, **kwargs)
+        arguments = {name: self._given(value) for name, value in arguments.items()}
         config.seed = seed
         mode = settings.mode_of(config, assistant_model)
         self._check_mode(mode, config, streamer)
@@ -514,7 +514,7 @@ class Rules:
     def key(self) -> Any:
         """What a program depends on: the options but for lengths, and the caller's own objects."""
         options = self.config.to_dict()
-        for name in ("max_length", "min_length", "max_new_tokens"):
+        for name in ("max_length", "min_length", "max_new_tokens", "seed"):
             options.pop(name, None)
         own = (
             *(self.given.get("logits_processor") or ()),
