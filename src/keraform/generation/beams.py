@@ -41,7 +41,7 @@ class BeamSearch:
         self.rules = rules
         self.ends = eos_tokens(config)
         self.beams = config.num_beams
-        # so many that enough are left if all tokens that end a sequence are among the best
+        # best continuations of a row that are looked at: so many that enough are left if all tokens that end a sequence are among the best
         self.candidates = max(2, 1 + len(self.ends)) * self.beams
 
     def start(
@@ -58,6 +58,7 @@ class BeamSearch:
         scores = self._by_row(ops.zeros_like(ops.cast(outputs.logits[:, -1, 0], "float32")))
         # all beams of a row begin alike, so that only the first may be continued
         lead = ops.cast(ops.arange(self.beams) > 0, scores.dtype) * OUT
+        # upstream's rule, by which a pad token of 0 is none
         fill = (pad_token(self.config) or self.ends[0]) if self.ends else -1
         is_prompt = ops.arange(ops.shape(input_ids)[1], dtype="int32") < length
         tokens = self._by_row(ops.where(is_prompt, input_ids, fill))
