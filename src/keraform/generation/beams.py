@@ -41,7 +41,8 @@ class BeamSearch:
         self.rules = rules
         self.ends = eos_tokens(config)
         self.beams = config.num_beams
-        # best continuations of a row that are looked at: so many that enough are left if all tokens that end a sequence are among the best
+        # continuations of a row that are looked at: enough are left if all tokens that end a
+        # sequence are among the best
         self.candidates = max(2, 1 + len(self.ends)) * self.beams
 
     def start(
