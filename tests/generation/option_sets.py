@@ -45,7 +45,7 @@ OPTION_SETS: dict[str, OptionSet] = {
         "begin_suppress_tokens": [t[0][0], t[-1][0]],
     },
     "forced tokens": lambda t: {"forced_bos_token_id": t[0][3], "forced_eos_token_id": t[0][1]},
-    "a least length": lambda t: {"eos_token_id": _end(t), "min_length": 14},
+    "a least length": lambda t: {"eos_token_id": t[0][0], "min_length": 9},
     "a least number of new tokens": lambda t: {"eos_token_id": _ends(t), "min_new_tokens": 6},
     "exponential decay": lambda t: {
         "eos_token_id": t[0][7],

@@ -30,7 +30,11 @@ SMALL = {
     "eos_token_id": None,
     "bos_token_id": 0,
 }
-WINDOWS = {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]}
+WINDOWS = {
+    "sliding_window": 5,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "tie_word_embeddings": False,
+}
 _ENCODED = {
     "vocab_size": VOCABULARY,
     "d_model": 24,
@@ -78,6 +82,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 CALL_BY_CALL = {"disable_compile": True}
+LOUDNESS = 3.0  # of all matrices, so that what is said depends on what was said
 
 
 @cache
@@ -87,6 +92,9 @@ def pair(name: str) -> Speakers:
     torch_class = getattr(transformers, class_name)
     config = torch_class.config_class(**fields)
     twin = random_twin(torch_class, config)
+    for key, value in twin.state.items():
+        if value.ndim > 1 and len(value) > 1:
+            twin.state[key] = value * LOUDNESS
     find = port_class(torch_class.__module__, class_name)
     port = Port(lambda: find(eager(copy.deepcopy(config), class_name)), load_state, twin.state)
     return Speakers(twin.build("float64", True), port.build("float64", True))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 from keras import ops
 from transformers import GenerationConfig
 
-from generation.pairs import CALL_BY_CALL, as_numbers, pair, prompt
-from keraform.generation.beams import OUT, BeamSearch
+from generation import beam_programs
+from generation.option_sets import OPTION_SETS
+from generation.pairs import CALL_BY_CALL, as_numbers, options_of, pair, prompt
+from keraform.generation import running
+from keraform.generation.beams import OUT, BeamSearch, best
 from keraform.generation.seeds import seed_of
 from keraform.verify.lift import torch_precision
 from keraform.verify.port import keras_precision, keras_values
@@ -27,7 +33,11 @@ OUTPUTS = {
     "output_attentions": True,
     "output_hidden_states": True,
 }
-ENDS = {"max_new_tokens": 7, "num_beams": 3, "eos_token_id": [11, 20, 35, 41, 53]}
+
+
+def ending(name: str) -> dict[str, Any]:
+    """Options of a search whose beams end at different places."""
+    return options_of(pair(name), prompt(padded=True), OPTION_SETS["beams, several sequences"])
 
 
 def both(name: str, **options: Any) -> tuple[Any, Any]:
@@ -54,11 +64,12 @@ def assert_same(got: Any, wanted: Any, words: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["llama", "bart"])
-@pytest.mark.parametrize("early_stopping", [True, False, "never"])
+@pytest.mark.parametrize(
+    ("name", "early_stopping"), [("llama", True), ("bart", False), ("llama", "never")]
+)
 def test_outputs(name: str, early_stopping: bool | str) -> None:
     """All that torch's output holds, where several tokens end a sequence."""
-    options = ENDS | {"num_return_sequences": 2, "early_stopping": early_stopping}
+    options = ending(name) | {"early_stopping": early_stopping}
     wanted, got = both(name, **options, **OUTPUTS, **CALL_BY_CALL)
     lengths = np.sum(as_numbers(wanted.beam_indices) >= 0, axis=-1)
     assert len(set(lengths)) > 1, "the beams have to end at different places"
@@ -69,7 +80,7 @@ def test_outputs(name: str, early_stopping: bool | str) -> None:
 
 def test_only_what_was_asked_for() -> None:
     """Without `output_scores` there are beam indices, and no scores of sequences."""
-    wanted, got = both("llama", **ENDS, return_dict_in_generate=True, **CALL_BY_CALL)
+    wanted, got = both("llama", **ending("llama"), return_dict_in_generate=True, **CALL_BY_CALL)
     assert wanted.sequences_scores is None and got.sequences_scores is None
     assert got.scores is None
     assert_same(got.beam_indices, wanted.beam_indices, "beam_indices")
@@ -80,7 +91,10 @@ def test_transition_scores() -> None:
     to the scores of the sequences.
     """
     asked = {"return_dict_in_generate": True, "output_scores": True} | CALL_BY_CALL
-    for options in (ENDS | {"length_penalty": 0.0}, {"max_new_tokens": 4, "do_sample": False}):
+    for options in (
+        ending("llama") | {"length_penalty": 0.0},
+        {"max_new_tokens": 4, "do_sample": False},
+    ):
         wanted, got = both("llama", **options, **asked)
         for normalize in (False, True):
             theirs, ours = (
@@ -137,31 +151,72 @@ def test_a_seed_draws_the_same_beams() -> None:
     assert (first != other).any()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "estimate" else pytest.param(name, marks=pytest.mark.slow)
+        for name in beam_programs.CONFIGS
+    ],
+)
+def test_a_program_finds_the_same(name: str) -> None:
+    """Compiled, and without the cache, whose rows follow the beams."""
+    wanted = beam_programs.step_by_step(name)
+    assert len(set((wanted["beams"] >= 0).sum(axis=1))) > 1, "beams have to end at several places"
+    assert_found(beam_programs.step_by_step(name, is_cached=False), wanted)
+    assert_found(beam_programs.compiled(name), wanted)
+
+
+def test_a_graph_of_any_number_of_rows_finds_the_same() -> None:
+    """As a graph that is exported has it."""
+    method = beam_programs.search("estimate")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, beam_programs.PROMPT), "int32")])
+    def run(prompts: tf.Tensor) -> dict[str, tf.Tensor]:
+        arguments = beam_programs.start(method, prompts, tf.constant)
+        state = running.in_graph(method, arguments)
+        return best(state, method.config.num_return_sequences)
+
+    assert_found(
+        {name: value.numpy() for name, value in run(beam_programs.PROMPTS).items()},
+        beam_programs.step_by_step("estimate"),
+    )
+
+
+@pytest.mark.slow
+def test_on_jax(run_on_jax: Callable[..., Any], tmp_path: Path) -> None:
+    """Step by step and compiled; what is drawn is JAX's own."""
+    done = run_on_jax(beam_programs.__file__, str(tmp_path / "answers.npz"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    answers = np.load(tmp_path / "answers.npz")
+    for name in beam_programs.CONFIGS:
+        ways = [
+            {key: answers[f"{name} {way} {key}"] for key in ("tokens", "beams", "scores")}
+            for way in ("step_by_step", "compiled")
+        ]
+        wanted = ways[0] if name == "drawn" else beam_programs.step_by_step(name)
+        for got in ways:
+            assert_found(got, wanted)
+
+
+def assert_found(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    np.testing.assert_array_equal(got["tokens"], wanted["tokens"])
+    np.testing.assert_array_equal(got["beams"], wanted["beams"])
+    np.testing.assert_allclose(got["scores"], wanted["scores"], rtol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "mistral", "gemma3", "mixtral"])
-def test_a_compiled_search_says_the_same(name: str) -> None:
+def test_a_compiled_model_says_the_same(name: str) -> None:
     """In one program, and step by step where scores are recorded."""
-    check_compiled(name)
-
-
-def test_a_compiled_llama_says_the_same() -> None:
-    """See above; the one that is quick enough."""
-    check_compiled("llama", recorded=False)
-
-
-def check_compiled(name: str, recorded: bool = True) -> None:
-    sides = pair(name)
+    sides, options = pair(name), ending(name)
+    asked = options | {"return_dict_in_generate": True, "output_scores": True}
     with keras_precision(DTYPE, True):
         inputs = keras_values(prompt(padded=True), DTYPE)
-        wanted = sides.keras.generate(**inputs, **ENDS, **CALL_BY_CALL)
-        got = sides.keras.generate(**inputs, **ENDS)
-        assert_same(got, wanted, "sequences")
-        if recorded:
-            asked = ENDS | {"return_dict_in_generate": True, "output_scores": True}
-            wanted = sides.keras.generate(**inputs, **asked, **CALL_BY_CALL)
-            got = sides.keras.generate(**inputs, **asked)
-            for field in ("sequences", "scores", "sequences_scores", "beam_indices"):
-                assert_same(got[field], wanted[field], field)
+        wanted = sides.keras.generate(**inputs, **asked, **CALL_BY_CALL)
+        assert_same(sides.keras.generate(**inputs, **options), wanted.sequences, "sequences")
+        got = sides.keras.generate(**inputs, **asked)
+    for field in ("sequences", "scores", "sequences_scores", "beam_indices"):
+        assert_same(got[field], wanted[field], field)
 
 
 def test_a_cache_without_order_is_refused() -> None:

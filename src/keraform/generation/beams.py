@@ -17,7 +17,7 @@ from keraform.runtime.layers import Tensor
 OUT = -1e9  # added to the score of what must not be chosen
 # Tensors of several continuations a row, n of them: `tokens` [b, n, L], `beams` [b, n, L] (the row
 # of the model's call that each token came from, -1 where there is none), `scores` [b, n] (sums of
-# log probabilities) and `is_done` [b, n].
+# log probabilities), of finished ones `is_done` [b, n] (whether there is one).
 Beams = dict[str, Tensor]
 
 
@@ -41,7 +41,8 @@ class BeamSearch:
         self.rules = rules
         self.ends = eos_tokens(config)
         self.beams = config.num_beams
-        # so many that enough are left if all tokens that end a sequence are among the best
+        # continuations of a row that are looked at: enough are left if all tokens that end a
+        # sequence are among the best
         self.candidates = max(2, 1 + len(self.ends)) * self.beams
 
     def start(
@@ -58,18 +59,19 @@ class BeamSearch:
         scores = self._by_row(ops.zeros_like(ops.cast(outputs.logits[:, -1, 0], "float32")))
         # all beams of a row begin alike, so that only the first may be continued
         lead = ops.cast(ops.arange(self.beams) > 0, scores.dtype) * OUT
+        # upstream's rule, by which a pad token of 0 is none
         fill = (pad_token(self.config) or self.ends[0]) if self.ends else -1
-        is_prompt = ops.arange(ops.shape(input_ids)[1]) < length
+        is_prompt = ops.arange(ops.shape(input_ids)[1], dtype="int32") < length
         tokens = self._by_row(ops.where(is_prompt, input_ids, fill))
         running = {
             "tokens": tokens,
             "beams": ops.full_like(tokens, -1),
             "scores": scores + lead,
-            "is_done": ops.zeros_like(scores, dtype="bool"),
         }
+        is_done = ops.zeros_like(scores, dtype="bool")
         state = {
             "running": running,
-            "finished": {**running, "scores": scores + OUT},
+            "finished": {**running, "scores": scores + OUT, "is_done": is_done},
             "can_improve": ops.ones_like(scores[:, :1], dtype="bool"),
             "length": length,
             "prompt_length": length,
@@ -131,14 +133,12 @@ class BeamSearch:
         chosen = ops.cast(chosen, "int32")
         beam = chosen // size
         found = _taken(running, beam)
-        rows = ops.expand_dims(ops.arange(ops.shape(sums)[0], dtype="int32") * self.beams, -1)
         at = (0, 0, state["length"])
         tokens, beams = (
             ops.slice_update(found[name], at, ops.expand_dims(new, -1))
-            for name, new in (("tokens", chosen % size), ("beams", beam + rows))
+            for name, new in (("tokens", chosen % size), ("beams", _rows(beam, self.beams)))
         )
-        scores = ops.take_along_axis(sums, chosen, axis=1)
-        return {**found, "tokens": tokens, "beams": beams, "scores": scores}
+        return {"tokens": tokens, "beams": beams, **_taken({"scores": sums}, chosen)}
 
     def _finished(self, candidates: Beams, done: Tensor, state: State) -> Beams:
         """The best of those finished before and those that are `done` [b, n] now."""
@@ -207,12 +207,19 @@ def _flat(value: Tensor) -> Tensor:
     return ops.reshape(value, (-1, *value.shape[2:]))
 
 
-def _taken(beams: Beams, indices: Tensor) -> Beams:
-    """Of each row the beams `indices` [b, n]."""
-    wide = ops.expand_dims(indices, -1)
+def _rows(indices: Tensor, n: int) -> Tensor:
+    """What each row's entries `indices` [b, m] of [b, n, ...] are as rows of [b n, ...]."""
+    first = ops.arange(ops.shape(indices)[0], dtype="int32") * n
+    return ops.cast(indices, "int32") + ops.expand_dims(first, -1)
+
+
+def _taken(values: dict[str, Tensor], indices: Tensor) -> dict[str, Tensor]:
+    """Of each row of values [b, n, ...] the entries `indices` [b, m]."""
+    n, m = next(iter(values.values())).shape[1], indices.shape[1]
+    rows = ops.reshape(_rows(indices, n), (-1,))
     return {
-        name: ops.take_along_axis(value, wide if len(value.shape) == 3 else indices, axis=1)
-        for name, value in beams.items()
+        name: ops.reshape(ops.take(_flat(value), rows, axis=0), (-1, m, *value.shape[2:]))
+        for name, value in values.items()
     }
 
 

@@ -507,7 +507,7 @@ class Rules:
     def key(self) -> Any:
         """What a program depends on: the options but for lengths, and the caller's own objects."""
         options = self.config.to_dict()
-        for name in ("max_length", "min_length", "max_new_tokens"):
+        for name in ("max_length", "min_length", "max_new_tokens", "seed"):
             options.pop(name, None)
         own = (
             *(self.given.get("logits_processor") or ()),
