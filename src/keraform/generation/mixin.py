@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from keras import ops
@@ -13,6 +13,7 @@ from transformers.generation.configuration_utils import GenerationMode
 
 from keraform.errors import explain
 from keraform.generation import running, settings
+from keraform.generation.exporting import export_generate
 from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.preparation import Preparation, pad_token
 from keraform.generation.processors.select import get_logits_processor
@@ -174,6 +175,33 @@ class GenerationMixin(Preparation):
             arguments["rules"] = rules
         return way(self, input_ids, generation_config=config, streamer=streamer, **arguments)
 
+    def export_generate(
+        self,
+        filepath: Any,
+        input_signature: Mapping[str, Any] | None = None,
+        verbose: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Writes `generate` as a SavedModel: the loop, the model and its weights, once.
+
+        Plain TensorFlow serves it, without Keraform: `tf.saved_model.load(filepath).serve(inputs)`
+        takes a dict of tensors and returns `{"sequences": ids}` (int32). Batch and length are open.
+        Ids are [b, n] (int64), and so is `attention_mask`, with 1 for tokens; with `do_sample`, `seed` [2]
+        (int32) is an input, too.
+
+        Args:
+            filepath: where to write, a directory.
+            input_signature: `keras.InputSpec` by the name of an argument of `generate`, in place of
+                those of the model. Shapes that are all known make `generate` static.
+            verbose: whether Keras prints the signature; by its own default.
+            **options: of `generate`, `generation_config` among them.
+
+        Raises:
+            NotImplementedError: the backend is not TensorFlow, or an option needs Python at each
+                token.
+        """
+        export_generate(self, filepath, input_signature, verbose, **options)
+
     def _given(self, value: Any) -> Any:
         """An array or a list of numbers as a tensor."""
         return (
@@ -319,7 +347,7 @@ class GenerationMixin(Preparation):
         seen: Callable[[State, Record], None],
     ) -> State:
         """Runs a way of decoding: as a program, in the graph that is being built, or by Python."""
-        seed = seed_of(config.seed)
+        seed = seed_of(config.seed if config.do_sample else 0)
         prompt = ops.shape(input_ids)[1]
         input_ids = ops.cast(input_ids, "int32")
         pad = pad_token(config) or 0
