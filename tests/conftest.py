@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +58,29 @@ def pytest_configure(config: pytest.Config) -> None:
 def repository() -> Path:
     """The root of the checkout."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def run_on_jax() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python with arguments in a process on JAX with 64-bit numbers: a process has one backend
+    for life.
+    """
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        path = filter(None, (str(REPOSITORY / "src"), os.environ.get("PYTHONPATH")))
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "JAX_PLATFORMS": "cpu",
+            "JAX_ENABLE_X64": "1",
+            "PYTHONPATH": os.pathsep.join(path),
+        }
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    return run
 
 
 @pytest.fixture(scope="session")

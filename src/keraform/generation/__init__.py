@@ -1,58 +1,140 @@
 """Generation of tokens: `generate`, its options, processors, criteria, streamers and outputs."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from transformers import GenerationConfig
-from transformers.generation.configuration_utils import CompileConfig, GenerationMode
+from transformers.generation.configuration_utils import (
+    ALL_CACHE_IMPLEMENTATIONS,
+    ALL_STATIC_CACHE_IMPLEMENTATIONS,
+    CompileConfig,
+    GenerationMode,
+)
 
 from keraform.generation.mixin import GenerationMixin
 from keraform.generation.outputs import (
     GenerateBeamDecoderOnlyOutput,
     GenerateBeamEncoderDecoderOutput,
+    GenerateBeamOutput,
     GenerateDecoderOnlyOutput,
     GenerateEncoderDecoderOutput,
+    GenerateNonBeamOutput,
+    GenerateOutput,
 )
-
-# Names of upstream's generation that modeling files import for generate() methods of their own.
-_LATER = frozenset(
-    {
-        "BaseStreamer",
-        "ClassifierFreeGuidanceLogitsProcessor",
-        "LogitsProcessor",
-        "LogitsProcessorList",
-        "StoppingCriteria",
-        "StoppingCriteriaList",
-    }
+from keraform.generation.preparation import ALL_CACHE_NAMES
+from keraform.generation.processors import (
+    AlternatingCodebooksLogitsProcessor,
+    BarkEosPrioritizerLogitsProcessor,
+    ClassifierFreeGuidanceLogitsProcessor,
+    DiaClassifierFreeGuidanceLogitsProcessor,
+    DiaEOSChannelFilterLogitsProcessor,
+    DiaEOSDelayPatternLogitsProcessor,
+    EncoderNoRepeatNGramLogitsProcessor,
+    EncoderRepetitionPenaltyLogitsProcessor,
+    EpsilonLogitsWarper,
+    EtaLogitsWarper,
+    ExponentialDecayLengthPenalty,
+    ForcedBOSTokenLogitsProcessor,
+    ForcedEOSTokenLogitsProcessor,
+    InfNanRemoveLogitsProcessor,
+    LogitNormalization,
+    LogitsProcessor,
+    LogitsProcessorList,
+    MinLengthLogitsProcessor,
+    MinNewTokensLengthLogitsProcessor,
+    MinPLogitsWarper,
+    NoBadWordsLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    PrefixConstrainedLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+    SequenceBiasLogitsProcessor,
+    SuppressTokensAtBeginLogitsProcessor,
+    SuppressTokensLogitsProcessor,
+    SynthIDTextWatermarkLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopHLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
+    UnbatchedClassifierFreeGuidanceLogitsProcessor,
+    WatermarkLogitsProcessor,
+    WhisperNoSpeechDetection,
+    WhisperTimeStampLogitsProcessor,
+)
+from keraform.generation.stopping import (
+    ConfidenceCriteria,
+    EosTokenCriteria,
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+from keraform.generation.streamers import (
+    AsyncTextIteratorStreamer,
+    BaseStreamer,
+    TextIteratorStreamer,
+    TextStreamer,
 )
 
 __all__ = [
+    "ALL_CACHE_IMPLEMENTATIONS",
+    "ALL_CACHE_NAMES",
+    "ALL_STATIC_CACHE_IMPLEMENTATIONS",
+    "AlternatingCodebooksLogitsProcessor",
+    "AsyncTextIteratorStreamer",
+    "BarkEosPrioritizerLogitsProcessor",
+    "BaseStreamer",
+    "ClassifierFreeGuidanceLogitsProcessor",
     "CompileConfig",
+    "ConfidenceCriteria",
+    "DiaClassifierFreeGuidanceLogitsProcessor",
+    "DiaEOSChannelFilterLogitsProcessor",
+    "DiaEOSDelayPatternLogitsProcessor",
+    "EncoderNoRepeatNGramLogitsProcessor",
+    "EncoderRepetitionPenaltyLogitsProcessor",
+    "EosTokenCriteria",
+    "EpsilonLogitsWarper",
+    "EtaLogitsWarper",
+    "ExponentialDecayLengthPenalty",
+    "ForcedBOSTokenLogitsProcessor",
+    "ForcedEOSTokenLogitsProcessor",
     "GenerateBeamDecoderOnlyOutput",
     "GenerateBeamEncoderDecoderOutput",
+    "GenerateBeamOutput",
     "GenerateDecoderOnlyOutput",
     "GenerateEncoderDecoderOutput",
+    "GenerateNonBeamOutput",
+    "GenerateOutput",
     "GenerationConfig",
     "GenerationMixin",
     "GenerationMode",
+    "InfNanRemoveLogitsProcessor",
+    "LogitNormalization",
+    "LogitsProcessor",
+    "LogitsProcessorList",
+    "MaxLengthCriteria",
+    "MaxTimeCriteria",
+    "MinLengthLogitsProcessor",
+    "MinNewTokensLengthLogitsProcessor",
+    "MinPLogitsWarper",
+    "NoBadWordsLogitsProcessor",
+    "NoRepeatNGramLogitsProcessor",
+    "PrefixConstrainedLogitsProcessor",
+    "RepetitionPenaltyLogitsProcessor",
+    "SequenceBiasLogitsProcessor",
+    "StopStringCriteria",
+    "StoppingCriteria",
+    "StoppingCriteriaList",
+    "SuppressTokensAtBeginLogitsProcessor",
+    "SuppressTokensLogitsProcessor",
+    "SynthIDTextWatermarkLogitsProcessor",
+    "TemperatureLogitsWarper",
+    "TextIteratorStreamer",
+    "TextStreamer",
+    "TopHLogitsWarper",
+    "TopKLogitsWarper",
+    "TopPLogitsWarper",
+    "TypicalLogitsWarper",
+    "UnbatchedClassifierFreeGuidanceLogitsProcessor",
+    "WatermarkLogitsProcessor",
+    "WhisperNoSpeechDetection",
+    "WhisperTimeStampLogitsProcessor",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Upstream's machinery, as classes that refuse."""
-    if name in _LATER:
-        return _later(name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _later(name: str) -> type:
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError(
-            f"Expected a release of Keraform with generation; this one has none, so {name} cannot "
-            f"be made. Call the model itself, with `use_cache=True`."
-        )
-
-    made = type(name, (), {"__init__": refuse, "__doc__": "Not in this release."})
-    globals()[name] = made
-    return made

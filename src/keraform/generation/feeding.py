@@ -1,4 +1,4 @@
-"""How a model is called, one token after the other: with arguments that grow, or of fixed shapes."""
+"""How a model is called, token after token: with arguments that grow, or of fixed shapes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from typing import Any
 from keras import ops
 from transformers import GenerationConfig
 
+from keraform.generation.loops import looped
 from keraform.generation.preparation import CACHES
+from keraform.generation.programs import Programs, without_constants
+from keraform.generation.room import widened
+from keraform.runtime.caches import (
+    Cache,
+    DynamicCache,
+    EncoderDecoderCache,
+    LoopCache,
+    StaticLayer,
+)
 from keraform.runtime.given import integer_dtype
-from keraform.runtime.caches import Cache, DynamicCache, EncoderDecoderCache, LoopCache
 from keraform.runtime.layers import Tensor
 
 Arguments = dict[str, Any]
@@ -57,21 +66,27 @@ class Growing:
 class Fixed:
     """Calls that have the same shapes for every token, so that one graph serves them all.
 
-    Keys and values have room for all tokens, and the mask covers that room. The prompt may be
-    padded on its right: its padding is hidden from its tokens, and written over by those that come.
+    Keys and values have room for all tokens, and the mask covers that room. A prompt of another
+    length than `prompt` is either padded on its right up to that: the padding is hidden from its
+    tokens, and written over by those that come; or it is longer, and the tokens behind the first
+    `prompt` are taken one by one.
 
     Args:
         model: the model.
-        prompt: the tokens of the (padded) prompt.
+        prompt: how many tokens the first call gets.
         total: the room for tokens.
-        is_padded: whether the prompt may be padded on its right.
+        is_padded: whether the prompt may be shorter, padded on its right.
+        is_cut: whether it may be longer.
     """
 
-    def __init__(self, model: Any, prompt: Any, total: Any, is_padded: bool = False) -> None:
+    def __init__(
+        self, model: Any, prompt: Any, total: Any, is_padded: bool = False, is_cut: bool = False
+    ) -> None:
         self.model = model
         self.prompt = prompt
         self.total = total
         self.is_padded = is_padded
+        self.is_cut = is_cut
         self._prefix = "decoder_" if model.config.is_encoder_decoder else ""
 
     def first(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
@@ -80,13 +95,10 @@ class Fixed:
         Returns:
             What the model gives, and the arguments of the next call.
         """
-        given = {**arguments, **self._cache(arguments)}
-        mask = given.get(self._prefix + "attention_mask")
-        if mask is not None:
-            rows = ops.shape(mask)[0]
-            ones = ops.ones((rows, self.total - self.prompt), dtype=mask.dtype)
-            given[self._prefix + "attention_mask"] = ops.concatenate([mask, ones], axis=-1)
-        last = ops.reshape(ops.cast(length, integer_dtype()) - 1, (1,))
+        given = without_constants({**arguments, **self._cache(arguments)})
+        given = self._with_mask(given, self.total)
+        at_first = self.prompt if self.is_cut else length
+        last = ops.reshape(ops.cast(at_first, integer_dtype()) - 1, (1,))
         if self.is_padded and "logits_to_keep" in given:
             given["logits_to_keep"] = last
         inputs = self.model.prepare_inputs_for_generation(
@@ -100,7 +112,24 @@ class Fixed:
         given = self._with_cache(outputs, given)
         if self.is_padded:
             _forget_padding(given, length)
-        return outputs, self._positions_of_next(given, last)
+        given = self._positions_of_next(given, last)
+        if self.is_cut:
+            return self._rest(input_ids, length, outputs, given)
+        return _without_cache(outputs), given
+
+    def _rest(
+        self, input_ids: Tensor, length: Any, outputs: Any, arguments: Arguments
+    ) -> tuple[Any, Arguments]:
+        """The calls with what the first one left of the prompt, token by token."""
+
+        def go_on(state: tuple[Any, Tensor, Arguments]) -> tuple[Any, Tensor, Arguments]:
+            taken, _, arguments = state
+            outputs, arguments = self.next(input_ids, taken + 1, arguments)
+            return taken + 1, outputs.logits[:, -1:], arguments
+
+        state = (ops.convert_to_tensor(self.prompt, "int32"), outputs.logits[:, -1:], arguments)
+        _, logits, arguments = looped(lambda state: state[0] < length, go_on, state)
+        return type(outputs)(logits=logits), arguments
 
     def next(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
         """The call with the token before `length`; see `first`."""
@@ -113,7 +142,22 @@ class Fixed:
         name = self._prefix + "position_ids"
         if given.get(name) is not None:
             given[name] = given[name] + 1
-        return outputs, given
+        return _without_cache(outputs), given
+
+    def widened(self, arguments: Arguments, total: int) -> Arguments:
+        """The arguments of the next call with room for `total` tokens."""
+        for layer in _own_layers(arguments):
+            if isinstance(layer, StaticLayer):
+                layer.grow(total)
+        return self._with_mask(arguments, total)
+
+    def _with_mask(self, arguments: Arguments, total: Any) -> Arguments:
+        """A mask that covers `total` tokens, if there is one and keys have that room."""
+        name = self._prefix + "attention_mask"
+        has_room = any(isinstance(layer, StaticLayer) for layer in _own_layers(arguments))
+        if arguments.get(name) is None or not has_room:
+            return arguments
+        return {**arguments, name: widened(arguments[name], total, 1)}
 
     def _cache(self, arguments: Arguments) -> Arguments:
         """A cache with all room, in place of the one that would grow."""
@@ -145,9 +189,46 @@ class Fixed:
         return found
 
 
+class Programmed:
+    """Calls of fixed shapes, each of which is a compiled program.
+
+    Args:
+        feeding: the calls.
+        programs: the model's programs.
+        key: what the first call depends on besides its arguments.
+    """
+
+    def __init__(self, feeding: Fixed, programs: Programs, key: Any) -> None:
+        self.feeding = feeding
+        self.programs = programs
+        self.key = key
+        self.widened = feeding.widened
+
+    def first(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
+        """The call with the prompt; see `Fixed.first`."""
+        given = (input_ids, length, arguments)
+        return self.programs.run(("first call", self.key), self.feeding.first, given)
+
+    def next(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
+        """The call with the token before `length`."""
+        given = (input_ids, length, arguments)
+        return self.programs.run("next call", self.feeding.next, given)
+
+
+def _without_cache(outputs: Any) -> Any:
+    """Outputs without the cache, which is among the arguments of the next call."""
+    return type(outputs)(**{name: value for name, value in outputs.items() if name not in CACHES})
+
+
+def _own_layers(arguments: Arguments) -> list[Any]:
+    """The layers of the caches of a model's own tokens, not of an encoder's."""
+    caches = [value for value in arguments.values() if isinstance(value, Cache)]
+    return [
+        layer for cache in caches for layer in getattr(cache, "self_attention_cache", cache).layers
+    ]
+
+
 def _forget_padding(arguments: Arguments, length: Any) -> None:
     """Tells the cache that its last tokens were padding."""
-    for value in arguments.values():
-        if isinstance(value, Cache):
-            for layer in value.layers:
-                layer.cumulative_length = ops.cast(length, "int32")
+    for layer in _own_layers(arguments):
+        layer.forget_after(length)

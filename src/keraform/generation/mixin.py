@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -12,14 +13,13 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import GenerationMode
 
 from keraform.errors import explain
-from keraform.generation import running, settings
+from keraform.generation import compiling, running, settings
 from keraform.generation.exporting import export_generate
 from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.preparation import Preparation, pad_token
 from keraform.generation.processors.select import get_logits_processor
-from keraform.generation.programs import Programs
 from keraform.generation.recording import Recorder
-from keraform.generation.room import bucket, can_be_padded, padded, widened
+from keraform.generation.room import widened
 from keraform.generation.sampling import Record, Sampling, State
 from keraform.generation.seeds import seed_of
 from keraform.generation.stopping import get_stopping_criteria
@@ -121,9 +121,12 @@ class GenerationMixin(Preparation):
         batch = ops.shape(inputs)[0]
         self._check_special_tokens(config)
         arguments = self._with_mask_and_positions(inputs, name, config, arguments)
-        arguments = self._maybe_prepare_encoder_kwargs_for_generation(
-            inputs, arguments, name, config
+        prepare_encoder = (
+            functools.partial(compiling.encoded, self)
+            if self._encodes_compiled(inputs, config, arguments)
+            else self._maybe_prepare_encoder_kwargs_for_generation
         )
+        arguments = prepare_encoder(inputs, arguments, name, config)
         if self.config.is_encoder_decoder:
             start = config.decoder_start_token_id
             input_ids, arguments = self._prepare_decoder_input_ids_for_generation(
@@ -158,12 +161,14 @@ class GenerationMixin(Preparation):
             arguments.setdefault("logits_to_keep", 1)
         self._prepare_cache_for_generation(config, arguments, mode, batch, config.max_length - 1)
         arguments["use_cache"] = config.use_cache
+        mask = arguments.get("attention_mask")
         rules = Rules(
             self,
             config,
             encoder_input_ids=inputs,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            attention_mask=None if self.config.is_encoder_decoder else mask,
             stopping_criteria=stopping_criteria,
             tokenizer=tools["tokenizer"],
         )
@@ -268,6 +273,7 @@ class GenerationMixin(Preparation):
         encoder_input_ids: Tensor | None = None,
         prefix_allowed_tokens_fn: Any = None,
         logits_processor: Any = None,
+        attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """The processors that the options ask for, and the caller's behind them."""
@@ -277,6 +283,9 @@ class GenerationMixin(Preparation):
             encoder_input_ids=encoder_input_ids,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             logits_processor=logits_processor,
+            attention_mask=attention_mask,
+            vocab_size=getattr(self.config.get_text_config(), "vocab_size", None),
+            is_encoder_decoder=self.config.is_encoder_decoder,
         )
 
     def _prefill(
@@ -286,7 +295,7 @@ class GenerationMixin(Preparation):
         model_kwargs: dict[str, Any],
         is_first_iteration: bool = True,
     ) -> Any:
-        """The call with the prompt; of a cache that holds tokens already, with those that are new."""
+        """The call with the prompt; on a cache that holds tokens, with those that are new."""
         count = None
         cache = model_kwargs.get("past_key_values")
         if cache is not None and hasattr(cache, "get_seq_length"):
@@ -309,7 +318,7 @@ class GenerationMixin(Preparation):
             is_first_iteration=is_first_iteration,
             **model_kwargs,
         )
-        return self(**inputs, return_dict=True)
+        return self(**inputs, return_dict=True)  # type: ignore[operator]
 
     def _sample(
         self,
@@ -353,59 +362,60 @@ class GenerationMixin(Preparation):
         pad = pad_token(config) or 0
         if not is_known(input_ids):
             total = prompt + config.max_new_tokens if config.max_new_tokens else config.max_length
-            start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
+            lengths = (ops.convert_to_tensor(each, "int32") for each in (prompt, total))
+            start = (widened(input_ids, total, pad), *lengths, arguments, seed, rules.looked_at())
             return running.in_graph(way(Fixed(self, prompt, total), config, rules), start)
         if not self._is_compiled(config, arguments):
             total = config.max_length
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
-        can_pad = can_be_padded(self, arguments)
-        size = bucket(prompt) if can_pad else prompt
-        total = bucket(size + config.max_length - prompt)
-        feeding = Fixed(self, size, total, is_padded=can_pad)
-        start = (
-            widened(input_ids, total, pad),
-            ops.convert_to_tensor(prompt, "int32"),
-            ops.convert_to_tensor(config.max_length, "int32"),
-            padded(arguments, size) if can_pad else arguments,
-            seed,
+        return compiling.run(self, way, input_ids, rules, config, arguments, seed, stepwise, seen)
+
+    def _wants_programs(self, config: GenerationConfig) -> bool:
+        """Whether the call is to be compiled, if the rest of it can be: upstream says of the class
+        that its graph is whole, and the options do not ask otherwise.
+        """
+        return bool(
+            self._can_compile_fullgraph
+            and not config.disable_compile
+            and config.use_cache
+            and config.cache_implementation in (None, "static")
+            and not config.output_attentions
+            and not config.output_hidden_states
         )
-        method, programs = way(feeding, config, rules), self._programs()
-        key = (way.__name__, size, total, rules.key())
-        if stepwise or not rules.in_graph():
-            return running.compiled_step_by_step(method, start, programs, key, seen)
-        return running.compiled(method, start, programs, key)
+
+    def _encodes_compiled(
+        self, inputs: Tensor, config: GenerationConfig, arguments: dict[str, Any]
+    ) -> bool:
+        """Whether an encoder runs as a program: text's or speech's, as all encoders are run."""
+        names = (
+            "_maybe_prepare_encoder_kwargs_for_generation",
+            "_prepare_text_encoder_decoder_kwargs_for_generation",
+        )
+        return bool(
+            self.config.is_encoder_decoder
+            and arguments.get("encoder_outputs") is None
+            and is_known(inputs)
+            and self._wants_programs(config)
+            and not self._has_own(*names)
+        )
+
+    def _has_own(self, *names: str) -> bool:
+        """Whether the class overrides one of these hooks."""
+        return any(
+            getattr(type(self), name) is not getattr(GenerationMixin, name) for name in names
+        )
 
     def _is_compiled(self, config: GenerationConfig, arguments: dict[str, Any]) -> bool:
-        """Whether the call becomes a program: upstream says of the class that its graph is whole,
-        it goes on from token to token as all do, and the options do not ask otherwise.
+        """Whether the call becomes a program: it goes on from token to token as all do, with a
+        cache that is new.
         """
-        wanted = not config.disable_compile and config.cache_implementation in (None, "static")
-        own = (
-            getattr(type(self), name) is not getattr(GenerationMixin, name)
-            for name in ("_update_model_kwargs_for_generation", "_prefill")
-        )
+        own = self._has_own("_update_model_kwargs_for_generation", "_prefill")
         cache = arguments.get("past_key_values", arguments.get("cache_params"))
         is_fresh = cache is not None and not any(
             getattr(layer, "is_initialized", False) for layer in getattr(cache, "layers", [])
         )
-        records = config.output_attentions or config.output_hidden_states
-        return bool(
-            wanted
-            and config.use_cache
-            and self._can_compile_fullgraph
-            and is_fresh
-            and not records
-            and not any(own)
-        )
-
-    def _programs(self) -> Programs:
-        """The programs compiled so far; they go when the model goes."""
-        found = self.__dict__.get("_generation_programs")
-        if found is None:
-            found = Programs(self)
-            object.__setattr__(self, "_generation_programs", found)
-        return found
+        return self._wants_programs(config) and is_fresh and not own
 
 
 class Rules:
@@ -434,22 +444,42 @@ class Rules:
         self.given = given
         self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
 
-    def __call__(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
-        """The processors and the criteria for these lengths (ints, or scalar tensors)."""
+    def __call__(
+        self, prompt_length: Any, max_length: Any, looked_at: dict[str, Tensor] | None = None
+    ) -> tuple[Any, Any]:
+        """The processors and the criteria for these lengths (ints, or scalar tensors).
+
+        Args:
+            prompt_length: the tokens of the prompt.
+            max_length: the most tokens in all.
+            looked_at: what `looked_at()` gave, in a program that gets it as its argument.
+        """
         lengths = (prompt_length, max_length)
         if not all(isinstance(length, int) for length in lengths):
-            return self._made(*lengths)
+            return self._made(*lengths, {**self.given, **(looked_at or {})})
         if lengths not in self._known:
-            self._known[lengths] = self._made(*lengths)
+            self._known[lengths] = self._made(*lengths, self.given)
         return self._known[lengths]
 
-    def _made(self, prompt_length: Any, max_length: Any) -> tuple[Any, Any]:
+    def looked_at(self) -> dict[str, Tensor]:
+        """The inputs that processors compare tokens with, which differ from call to call."""
+        config = self.config
+        names = []
+        if config.encoder_repetition_penalty not in (None, 1.0) or (
+            config.encoder_no_repeat_ngram_size
+        ):
+            names.append("encoder_input_ids")
+        if config.repetition_penalty not in (None, 1.0):
+            names.append("attention_mask")
+        return {name: self.given[name] for name in names if self.given[name] is not None}
+
+    def _made(self, prompt_length: Any, max_length: Any, given: dict[str, Any]) -> tuple[Any, Any]:
         config = copy.copy(self.config)
         config.max_length = max_length
         if config.min_new_tokens is not None:
             config.min_length = config.min_new_tokens + prompt_length
         processors = self.model._get_logits_processor(
-            generation_config=config, input_ids_seq_length=prompt_length, **self.given
+            generation_config=config, input_ids_seq_length=prompt_length, **given
         )
         criteria = get_stopping_criteria(
             config, stopping_criteria=self.stopping_criteria, tokenizer=self.tokenizer

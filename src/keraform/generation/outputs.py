@@ -114,3 +114,8 @@ class GenerateBeamEncoderDecoderOutput(ModelOutput):
     cross_attentions: Steps | None = None
     decoder_hidden_states: Steps | None = None
     past_key_values: Any = None
+
+
+GenerateNonBeamOutput = GenerateDecoderOnlyOutput | GenerateEncoderDecoderOutput
+GenerateBeamOutput = GenerateBeamDecoderOnlyOutput | GenerateBeamEncoderDecoderOutput
+GenerateOutput = GenerateNonBeamOutput | GenerateBeamOutput

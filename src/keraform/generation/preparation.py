@@ -16,8 +16,8 @@ from transformers.utils.generic import TransformersKwargs
 
 from keraform.errors import explain
 from keraform.generation import settings
-from keraform.runtime.given import integer_dtype
 from keraform.runtime.caches import DynamicCache, EncoderDecoderCache
+from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
 from keraform.runtime.tracing import is_known
 
@@ -29,6 +29,7 @@ CACHES = {
     "mems": "past_key_values",
     "past_buckets_states": "past_key_values",
 }
+ALL_CACHE_NAMES = list(CACHES)
 _TYPES_OF_TOKENS = ("token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
 _NOT_THE_ENCODERS = ("decoder_", "cross_attn", "use_cache", "past_key_values", "cache_params")
 
@@ -245,13 +246,9 @@ class Preparation:
     ) -> dict[str, Any]:
         """Adds `encoder_outputs`."""
         encoder = self.get_encoder()
+        given = encoder_arguments(self, model_kwargs)
         arguments = _arguments(encoder)
-        takes_all = bool({"kwargs", "model_kwargs"} & set(arguments))
-        given = {
-            key: value
-            for key, value in model_kwargs.items()
-            if not key.startswith(_NOT_THE_ENCODERS) and (takes_all or key in arguments)
-        }
+        takes_all = _takes_all(arguments)
         given[model_input_name or self.main_input_name] = inputs_tensor
         for name in ("output_attentions", "output_hidden_states"):
             if takes_all or name in arguments:
@@ -452,6 +449,20 @@ def pad_token(config: GenerationConfig) -> int | None:
     if config.pad_token_id is not None:
         return int(config.pad_token_id)
     return next(iter(eos_tokens(config)), None)
+
+
+def encoder_arguments(model: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those arguments of an encoder-decoder that its encoder takes."""
+    taken = _arguments(model.get_encoder())
+    return {
+        key: value
+        for key, value in arguments.items()
+        if not key.startswith(_NOT_THE_ENCODERS) and (_takes_all(taken) or key in taken)
+    }
+
+
+def _takes_all(arguments: list[str]) -> bool:
+    return bool({"kwargs", "model_kwargs"} & set(arguments))
 
 
 def _arguments(part: Any) -> list[str]:

@@ -63,15 +63,15 @@ class Recorder:
         """
         if not self.config.return_dict_in_generate:
             return sequences
-        fields = {name: tuple(values) for name, values in self.found.items()}
+        found: dict[str, Any] = {name: tuple(values) for name, values in self.found.items()}
         arguments = state["arguments"]
         caches = [arguments[name] for name in CACHES.values() if arguments.get(name) is not None]
-        fields["past_key_values"] = caches[0] if caches else None
+        found["past_key_values"] = caches[0] if caches else None
         if self.is_encoder_decoder:
             for option in ("attentions", "hidden_states"):
                 if getattr(self.config, f"output_{option}"):
-                    fields[f"encoder_{option}"] = self.encoder_outputs.get(option)
+                    found[f"encoder_{option}"] = self.encoder_outputs.get(option)
             cls: Any = GenerateBeamEncoderDecoderOutput if beams else GenerateEncoderDecoderOutput
         else:
             cls = GenerateBeamDecoderOnlyOutput if beams else GenerateDecoderOnlyOutput
-        return cls(sequences=sequences, **fields, **beams)
+        return cls(sequences=sequences, **found, **beams)

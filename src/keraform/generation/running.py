@@ -9,19 +9,22 @@ from typing import Any
 
 from keras import ops
 
+from keraform.generation.loops import looped
 from keraform.generation.programs import Programs
 from keraform.generation.sampling import Record, State
-from keraform.runtime.caches.state import put_together, take_apart
 
 Seen = Callable[[State, Record], None]
+Widen = Callable[[State], State | None]
 
 
-def step_by_step(method: Any, start: tuple[Any, ...], seen: Seen) -> State:
-    """Runs in Python; `seen` is told of each step."""
+def step_by_step(
+    method: Any, start: tuple[Any, ...], seen: Seen, widen: Widen = lambda state: None
+) -> State:
+    """Runs in Python; `seen` is told of each step, `widen` makes room where there is none."""
     state, record = method.start(*start)
     seen(state, record)
     while bool(method.goes_on(state)):
-        state, record = method.go_on(state)
+        state, record = method.go_on(widen(state) or state)
         seen(state, record)
     return state
 
@@ -32,53 +35,45 @@ def in_graph(method: Any, start: tuple[Any, ...]) -> State:
 
 
 def _looped(method: Any, state: State) -> State:
-    leaves, recipe = take_apart(state)
+    def goes_on(state: State) -> Any:
+        return ops.logical_and(method.goes_on(state), ops.logical_not(method.is_full(state)))
 
-    def goes_on(*leaves: Any) -> Any:
-        return method.goes_on(put_together(recipe, iter(leaves)))
-
-    def go_on(*leaves: Any) -> list[Any]:
-        following, _ = method.go_on(put_together(recipe, iter(leaves)))
-        found, changed = take_apart(following)
-        _check(recipe, changed)
-        return found
-
-    return put_together(recipe, iter(ops.while_loop(goes_on, go_on, leaves)))
+    grows = hasattr(method, "is_full")
+    return looped(goes_on if grows else method.goes_on, lambda state: method.go_on(state)[0], state)
 
 
-def compiled(method: Any, start: tuple[Any, ...], programs: Programs, key: Any) -> State:
-    """Runs two compiled programs: the start, and the loop."""
-    state = programs.run(("start", key), lambda *start: method.start(*start)[0], start)
-    return programs.run(("loop", key), lambda state: _looped(method, state), (state,))
-
-
-def compiled_step_by_step(
-    method: Any, start: tuple[Any, ...], programs: Programs, key: Any, seen: Seen
+def compiled(
+    method: Any, start: tuple[Any, ...], programs: Programs, key: Any, widen: Widen
 ) -> State:
-    """Runs each step as a compiled program, and Python between them; `seen` is told of each."""
-    state, record = programs.run(("first", key), method.start, start)
-    seen(state, record)
-    while bool(method.goes_on(state)):
-        state, record = programs.run(("next", key), method.go_on, (state,))
-        seen(state, record)
-    return state
+    """Runs compiled programs: the start, and the loop, again whenever `widen` made more room."""
+    state = programs.run(("start", *key), lambda *start: method.start(*start)[0], start)
+    while True:
+        state = programs.run(("loop", key[0]), lambda state: _looped(method, state), (state,))
+        wider = widen(state) if bool(method.goes_on(state)) else None
+        if wider is None:
+            return state
+        state = wider
 
 
-def _check(recipe: Any, changed: Any) -> None:
-    if recipe != changed:
-        raise NotImplementedError(
-            "Expected a model whose calls change tensors alone; this one changes "
-            f"{_difference(recipe, changed)}. Call generate(..., disable_compile=True)."
-        )
+class Compiled:
+    """A way of decoding whose steps are compiled programs, with Python between them.
 
+    Args:
+        method: the way.
+        programs: the model's programs.
+        key: what each step depends on, and what the first depends on besides.
+    """
 
-def _difference(before: Any, after: Any, path: str = "state") -> str:
-    """The first place where two recipes differ."""
-    if before[:1] == after[:1] and len(before) == 3:
-        old, new = dict(before[2]), dict(after[2])
-        for name in [*old, *new]:
-            if name not in old or name not in new:
-                return f"{path}.{name}"
-            if old[name] != new[name]:
-                return _difference(old[name], new[name], f"{path}.{name}")
-    return f"{path} from {before} to {after}"[:200]
+    def __init__(self, method: Any, programs: Programs, key: tuple[Any, ...]) -> None:
+        self.method = method
+        self.programs = programs
+        self.key = key
+        self.goes_on = method.goes_on
+
+    def start(self, *start: Any) -> tuple[State, Record]:
+        """The first step."""
+        return self.programs.run(("first", *self.key), self.method.start, start)
+
+    def go_on(self, state: State) -> tuple[State, Record]:
+        """The next step."""
+        return self.programs.run(("next", self.key[0]), self.method.go_on, (state,))

@@ -9,7 +9,9 @@ from transformers import GenerationConfig
 
 from keraform.generation.feeding import Arguments, Fixed, Growing
 from keraform.generation.preparation import eos_tokens, pad_token
+from keraform.generation.room import widened
 from keraform.generation.seeds import drawn
+from keraform.runtime.caches.static import written
 from keraform.runtime.layers import Tensor
 
 State = dict[str, Any]
@@ -21,7 +23,8 @@ class Sampling:
 
     The state is a dict of tensors (and of caches and arguments made of them): `input_ids` [b, L],
     the `length` of them that counts, `prompt_length`, `max_length`, `unfinished` [b] (bool), the
-    model's `arguments`, `seed` [2]. A record is what a step leaves for `return_dict_in_generate`.
+    model's `arguments`, `seed` [2], and what the processors have `looked_at`. A record is what a
+    step leaves for `return_dict_in_generate`.
 
     Args:
         feeding: how the model is called.
@@ -37,7 +40,13 @@ class Sampling:
         self.rules = rules
 
     def start(
-        self, input_ids: Tensor, length: Any, max_length: Any, arguments: Arguments, seed: Tensor
+        self,
+        input_ids: Tensor,
+        length: Any,
+        max_length: Any,
+        arguments: Arguments,
+        seed: Tensor,
+        looked_at: dict[str, Tensor] | None = None,
     ) -> tuple[State, Record]:
         """The prompt, and the first token behind it."""
         state = {
@@ -48,6 +57,7 @@ class Sampling:
             "unfinished": ops.ones((ops.shape(input_ids)[0],), dtype="bool"),
             "arguments": arguments,
             "seed": seed,
+            "looked_at": looked_at or {},
         }
         outputs, arguments = self.feeding.first(input_ids, length, arguments)
         return self._chosen(outputs, {**state, "arguments": arguments})
@@ -55,6 +65,19 @@ class Sampling:
     def goes_on(self, state: State) -> Tensor:
         """Whether a row is unfinished, a scalar (bool)."""
         return ops.any(state["unfinished"])
+
+    def is_full(self, state: State) -> Tensor:
+        """Whether there is no room for another token, a scalar (bool)."""
+        return state["length"] >= ops.shape(state["input_ids"])[1]
+
+    def widened(self, state: State, total: int) -> State:
+        """The state with room for `total` tokens."""
+        pad = pad_token(self.config) or 0
+        return {
+            **state,
+            "input_ids": widened(state["input_ids"], total, pad),
+            "arguments": self.feeding.widened(state["arguments"], total),
+        }
 
     def go_on(self, state: State) -> tuple[State, Record]:
         """One more token."""
@@ -67,7 +90,9 @@ class Sampling:
         input_ids, length, unfinished = (
             state[name] for name in ("input_ids", "length", "unfinished")
         )
-        processors, criteria = self.rules(state["prompt_length"], state["max_length"])
+        processors, criteria = self.rules(
+            *(state[name] for name in ("prompt_length", "max_length", "looked_at"))
+        )
         logits = ops.cast(outputs.logits[:, -1], "float32")  # [b, v]
         scores = processors(input_ids, logits, length)
         if self.config.do_sample:
@@ -78,7 +103,7 @@ class Sampling:
         if eos_tokens(self.config):
             pad = ops.cast(pad_token(self.config), input_ids.dtype)
             tokens = ops.where(unfinished, tokens, pad)
-        input_ids = ops.slice_update(input_ids, (0, length), ops.expand_dims(tokens, -1))
+        input_ids = written(input_ids, length, ops.expand_dims(tokens, -1), axis=1)
         length = length + 1
         done = criteria(input_ids, scores, length)
         following = {
@@ -87,4 +112,10 @@ class Sampling:
             "length": length,
             "unfinished": ops.logical_and(unfinished, ops.logical_not(done)),
         }
-        return following, {"outputs": outputs, "scores": scores, "logits": logits}
+        return following, recorded(self.config, outputs, scores=scores, logits=logits)
+
+
+def recorded(config: GenerationConfig, outputs: Any, **tensors: Tensor) -> Record:
+    """The record of a step: tensors, and where the caller asked for some of it, the output."""
+    wanted = config.output_attentions or config.output_hidden_states
+    return {**tensors, "outputs": outputs} if wanted else tensors

@@ -1,4 +1,4 @@
-"""The options of `generate`: merged as upstream merges them, and refused by name where they cannot be met."""
+"""The options of `generate`: merged as upstream merges them, or refused by name."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from keraform.runtime.caches.layers import CacheLayerMixin, joined
+from keraform.runtime.given import integer_dtype
 from keraform.runtime.layers import Tensor
 
 
@@ -15,6 +16,15 @@ def written(buffer: Tensor, position: Any, states: Tensor, axis: int) -> Tensor:
     start = [ops.zeros((), dtype="int32")] * len(buffer.shape)  # JAX wants one integer type
     start[axis] = ops.cast(position, "int32")
     return ops.slice_update(buffer, tuple(start), ops.cast(states, buffer.dtype))
+
+
+def _longer(buffer: Tensor | None, length: int, axis: int) -> Tensor | None:
+    """`buffer` with zeros behind it, up to `length` along `axis`."""
+    if buffer is None:
+        return None
+    shape = list(ops.shape(buffer))
+    shape[axis] = length - shape[axis]
+    return ops.concatenate([buffer, ops.zeros(shape, dtype=buffer.dtype)], axis=axis)
 
 
 class StaticLayer(CacheLayerMixin):
@@ -27,7 +37,7 @@ class StaticLayer(CacheLayerMixin):
         super().__init__()
         self.max_cache_len = max_cache_len
         # a tensor, so that a compiled step is the same at every length
-        self.cumulative_length = ops.zeros((), dtype="int32")
+        self.cumulative_length = ops.zeros((), dtype=integer_dtype())
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         batch, heads, _, size = ops.shape(key_states)
@@ -57,6 +67,16 @@ class StaticLayer(CacheLayerMixin):
 
     def get_max_length(self) -> int:
         return self.max_cache_len
+
+    def grow(self, max_cache_len: int) -> None:
+        """Make room for `max_cache_len` tokens, which are not fewer than there was room for."""
+        self.keys = _longer(self.keys, max_cache_len, axis=2)
+        self.values = _longer(self.values, max_cache_len, axis=2)
+        self.max_cache_len = max_cache_len
+
+    def forget_after(self, length: Any) -> None:
+        """Forget all but the first `length` tokens: the next update writes over them."""
+        self.cumulative_length = ops.cast(length, integer_dtype())
 
     @property
     def is_croppable(self) -> bool:
@@ -170,12 +190,20 @@ class StaticIndexedLayer(StaticLayer):
         if not self.is_indexer_initialized:
             dtype = indexer_key_states.dtype
             self.indexer_keys = ops.zeros((batch, self.max_cache_len, size), dtype=dtype)
-            self.indexer_cumulative_length = ops.zeros((), dtype="int32")
+            self.indexer_cumulative_length = ops.zeros((), dtype=integer_dtype())
             self.is_indexer_initialized = True
         position = self.indexer_cumulative_length
         self.indexer_cumulative_length = position + new
         self.indexer_keys = written(self.indexer_keys, position, indexer_key_states, axis=1)
         return self.indexer_keys
+
+    def grow(self, max_cache_len: int) -> None:
+        super().grow(max_cache_len)
+        self.indexer_keys = _longer(self.indexer_keys, max_cache_len, axis=1)
+
+    def forget_after(self, length: Any) -> None:
+        super().forget_after(length)
+        self.indexer_cumulative_length = self.cumulative_length
 
     def crop(self, tokens_to_remove: int) -> None:
         super().crop(tokens_to_remove)
@@ -187,7 +215,7 @@ class StaticIndexedLayer(StaticLayer):
         self.indexer_position_ids = None
         if self.is_indexer_initialized:
             self.indexer_keys = ops.zeros_like(self.indexer_keys)
-            self.indexer_cumulative_length = ops.zeros((), dtype="int32")
+            self.indexer_cumulative_length = ops.zeros((), dtype=integer_dtype())
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         super().reorder_cache(beam_idx)

@@ -262,6 +262,12 @@ def create_recurrent_attention_mask(
         return None
     if is_known(attention_mask) and bool(ops.all(ops.equal(attention_mask, 1))):
         return None
-    start = ops.shape(attention_mask)[1] - ops.shape(inputs_embeds)[1]
+    new = ops.shape(inputs_embeds)[1]
+    layers = [] if cache is None else cache.layers
+    static = next((layer for layer in layers if getattr(layer, "is_static", False)), None)
+    if static is not None:  # the mask covers the room that there is, not the tokens
+        start = static.get_seq_length()
+        return attention_mask[:, start : start + new]
+    start = ops.shape(attention_mask)[1] - new
     start = max(start, 0) if isinstance(start, int) else ops.maximum(start, 0)
     return attention_mask[:, start:]

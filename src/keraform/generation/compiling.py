@@ -1,0 +1,123 @@
+"""Decoding as compiled programs: what is padded to which size, and room that doubles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+from transformers import GenerationConfig
+
+from keraform.generation import running
+from keraform.generation.feeding import Fixed, Programmed
+from keraform.generation.preparation import encoder_arguments, pad_token
+from keraform.generation.programs import programs_of, with_constants
+from keraform.generation.room import (
+    bucket,
+    can_be_cut,
+    can_be_padded,
+    encoder_can_be_padded,
+    fitted,
+    positions_of,
+    room_for,
+    whole_part,
+    widened,
+    with_mask,
+)
+from keraform.generation.sampling import State
+from keraform.runtime.layers import Tensor
+
+Arguments = dict[str, Any]
+
+
+def run(
+    model: Any,
+    way: type,
+    input_ids: Tensor,
+    rules: Any,
+    config: GenerationConfig,
+    arguments: Arguments,
+    seed: Tensor,
+    stepwise: bool,
+    seen: running.Seen,
+) -> State:
+    """Runs a way of decoding as compiled programs.
+
+    Args:
+        model: the model.
+        way: its class.
+        input_ids: [b, n], the prompt (int32).
+        rules: the processors and criteria.
+        config: the options of the call.
+        arguments: of the model's first call.
+        seed: [2].
+        stepwise: whether the steps are watched, so that each is a program of its own.
+        seen: told of each step then, and where processors or criteria need Python.
+    """
+    prompt = input_ids.shape[1]
+    is_padded, is_cut = can_be_padded(model, arguments), can_be_cut(model, arguments)
+    if is_padded:
+        arguments = with_mask(model, input_ids, arguments)
+    padded_to = bucket(prompt, positions_of(model)) if is_padded or is_cut else prompt
+    size = whole_part(prompt) if is_cut else padded_to
+    new = config.max_new_tokens
+    most = bucket(padded_to + new if new else max(padded_to, config.max_length))
+    grows = hasattr(way, "widened")
+    room = room_for(padded_to, most) if grows else most
+    feeding = Fixed(model, size, room, is_padded, is_cut)
+    looked_at = rules.looked_at()
+    if is_padded or is_cut:
+        arguments, looked_at = fitted(arguments, size), fitted(looked_at, size)
+    start = (
+        widened(input_ids, room, pad_token(config) or 0),
+        ops.convert_to_tensor(prompt, "int32"),
+        ops.convert_to_tensor(config.max_length, "int32"),
+        with_constants(arguments),
+        seed,
+        looked_at,
+    )
+    programs, key = programs_of(model), ((way.__name__, rules.key()), size, room)
+    method = way(feeding, config, rules)
+
+    def widen(state: State) -> State | None:
+        if room == most or not bool(method.is_full(state)):
+            return None
+        return method.widened(state, room_for(state["input_ids"].shape[1], most))
+
+    if not rules.in_graph():
+        method = way(Programmed(feeding, programs, key[1:]), config, rules)
+        return running.step_by_step(method, start, seen, widen)
+    if stepwise:
+        return running.step_by_step(running.Compiled(method, programs, key), start, seen, widen)
+    return running.compiled(method, start, programs, key, widen)
+
+
+def encoded(
+    model: Any, inputs: Tensor, arguments: Arguments, name: str, config: GenerationConfig
+) -> Arguments:
+    """The arguments with `encoder_outputs`, of an encoder that runs as a compiled program; ids are
+    padded on the right, and the mask with them.
+
+    Args:
+        model: an encoder-decoder.
+        inputs: the encoder's main input.
+        arguments: the model's.
+        name: the argument that takes `inputs`.
+        config: the options of the call.
+    """
+    given = encoder_arguments(model, arguments)
+    if name == "input_ids" and encoder_can_be_padded(model, given):
+        mask = given.get("attention_mask")
+        mask = ops.ones_like(inputs) if mask is None else mask
+        size = bucket(inputs.shape[1], positions_of(model))
+        inputs = widened(inputs, size, pad_token(config) or 0)
+        arguments = {**arguments, "attention_mask": widened(mask, size, 0)}
+        given["attention_mask"] = arguments["attention_mask"]
+
+    def encode(inputs: Tensor, given: Arguments) -> Any:
+        prepared = model._prepare_text_encoder_decoder_kwargs_for_generation(
+            inputs, dict(given), name, config
+        )
+        return prepared["encoder_outputs"]
+
+    outputs = programs_of(model).run(("encoder", name), encode, (inputs, given))
+    return {**arguments, "encoder_outputs": outputs}

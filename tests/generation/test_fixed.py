@@ -1,0 +1,131 @@
+"""Compiled decoding: torch's tokens from few programs, in room that grows, with current weights."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from fixed_calls import DTYPE, NEW_TOKENS, Pair
+from keras import ops
+
+from keraform.generation import room
+from keraform.generation.programs import programs_of
+from keraform.runtime.caches import StaticIndexedLayer, StaticLayer
+from keraform.verify.port import keras_precision
+from keraform.verify.rungs.speaks import left_padded
+
+IDS = np.random.default_rng(0).integers(3, 90, (2, 40))
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return Pair("llama")
+
+
+def test_lengths_have_buckets():
+    lengths = (1, 16, 17, 33, 64, 65, 500)
+    assert [room.bucket(each) for each in lengths] == [16, 16, 32, 64, 64, 128, 512]
+    assert [room.bucket(each, limit=40) for each in (17, 33, 50)] == [32, 40, 50]
+    assert [room.whole_part(each) for each in lengths] == [1, 16, 16, 32, 64, 64, 448]
+
+
+def test_room_doubles_where_much_more_may_come_than_there_is():
+    assert room.room_for(16, 64) == 64
+    assert room.room_for(16, 4096) == 512
+    assert room.room_for(512, 4096) == 1024
+    assert room.room_for(2048, 4096) == 4096
+
+
+@pytest.mark.parametrize("make", [StaticLayer, StaticIndexedLayer])
+def test_a_static_layer_grows(make):
+    layer, grown = make(4), make(8)
+    states = ops.convert_to_tensor(np.arange(12.0).reshape(1, 2, 3, 2))
+    for each in (layer, grown):
+        each.update(states, states + 1)
+        if make is StaticIndexedLayer:
+            each.update_indexer(states[:, 0])
+    layer.grow(8)
+    for name, value in vars(grown).items():
+        assert np.array_equal(getattr(layer, name), value), name
+
+
+def test_prompts_of_a_bucket_share_two_programs(llama):
+    prompts = [{"input_ids": IDS[:, :length]} for length in (5, 12, 7)]
+    for prompt in (*prompts, left_padded(llama.torch, prompts[1])[0]):
+        assert np.array_equal(llama.got(prompt), llama.wanted(prompt))
+        assert llama.programs() == 2
+    found = {"input_ids": IDS[:, :7]}
+    assert np.array_equal(llama.got(found, max_new_tokens=3), llama.wanted(found)[:, :10])
+    assert llama.programs() == 2
+
+
+def test_programs_read_the_weights_of_the_moment(llama):
+    prompt = {"input_ids": IDS[:, :5]}
+    before, programs = llama.got(prompt), llama.programs()
+    was = [ops.convert_to_numpy(each.value) for each in llama.keras.weights]
+    for each in llama.keras.weights:
+        each.assign(ops.flip(each, axis=0))
+    after = llama.got(prompt)
+    assert not np.array_equal(after, before)
+    assert np.array_equal(after, llama.got(prompt, disable_compile=True))
+    assert llama.programs() == programs
+    for each, value in zip(llama.keras.weights, was, strict=True):
+        each.assign(value)
+    assert np.array_equal(llama.got(prompt), before)
+
+
+def test_two_threads_generate_at_once(llama):
+    prompts = [{"input_ids": IDS[:, :length]} for length in (4, 6, 8, 10)]
+    wanted = [llama.wanted(prompt) for prompt in prompts]
+    found = {}
+
+    def run(number):
+        tokens = llama.keras.generate(
+            prompts[number]["input_ids"], max_new_tokens=NEW_TOKENS, do_sample=False
+        )
+        found[number] = np.array(tokens)
+
+    with keras_precision(DTYPE, True):
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for number, tokens in enumerate(wanted):
+        assert np.array_equal(found[number], tokens)
+
+
+def test_room_grows_while_tokens_come(llama, monkeypatch):
+    monkeypatch.setattr(room, "FIRST_ROOM", 16)
+    prompt = {"input_ids": IDS[:, :5]}
+    before = llama.programs()
+    got = llama.got(prompt, max_new_tokens=100)
+    assert np.array_equal(got, llama.wanted(prompt, max_new_tokens=100))
+    assert llama.programs() == before + 1  # room for 32 tokens is there, for 128 it is new
+
+
+def test_what_cannot_be_compiled_is_refused_in_three_parts(llama):
+    with pytest.raises(NotImplementedError) as refused:
+        programs_of(llama.keras).run("a test", lambda value: float(value), (ops.ones(()),))
+    expected, got, *_, tried = str(refused.value).split("\n")
+    assert expected == "expected: a TFLlamaForCausalLM that can be compiled"
+    assert got.startswith("got: ")
+    assert tried == "try: generate(..., disable_compile=True)"
+
+
+def test_text_of_an_encoder_has_buckets():
+    pair = Pair("t5")
+    for length in (5, 9):
+        prompt = {"input_ids": IDS[:, :length]}
+        assert np.array_equal(pair.got(prompt), pair.wanted(prompt))
+        assert pair.programs() == 3
+
+
+@pytest.mark.slow
+def test_a_scan_takes_prompts_in_two_parts():
+    pair = Pair("mamba")
+    for length in (5, 7, 4):
+        prompt = {"input_ids": IDS[:, :length]}
+        assert np.array_equal(pair.got(prompt), pair.wanted(prompt))
+        assert pair.programs() == 2
