@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -72,8 +73,9 @@ class Worker:
             SystemExit: the program failed.
         """
         assert self._process.stdin is not None and self._process.stdout is not None  # pipes
-        self._process.stdin.write(f"{question}\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+            self._process.stdin.write(f"{question}\n")
+            self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             self._errors.seek(0)

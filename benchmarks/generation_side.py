@@ -139,8 +139,14 @@ def v4(network: Network, folder: str, form: str) -> Callable[[np.ndarray, int], 
     """The TensorFlow class of Transformers 4.57, compiled by XLA as its documentation says."""
     import tensorflow as tf
     import transformers
+    from safetensors.numpy import load_file
+    from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
 
-    model = getattr(transformers, f"TF{network.name}").from_pretrained(folder)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    model = getattr(transformers, f"TF{network.name}")(config)
+    model.build_in_name_scope()
+    weights = load_file(f"{folder}/model.safetensors")  # what v4 opens itself fails by now
+    load_pytorch_state_dict_in_tf2_model(model, weights, tf_inputs=False, allow_missing_keys=True)
     generate = tf.function(model.generate, jit_compile=True)
     return lambda ids, new: generate(
         tf.constant(ids, "int32"), max_new_tokens=new, do_sample=False

@@ -91,3 +91,103 @@ def test_weights_are_saved_once(model, saved):
     weights = sum(variable.numpy().nbytes for variable in model.variables)
     assert weights < data.stat().st_size < weights + 20_000
     assert (saved / "saved_model.pb").stat().st_size < 2_000_000
+
+
+def test_a_graph_of_static_shape_returns_the_same(model):
+    inputs = prompt(2, 6)
+    wanted = model.generate(inputs, max_new_tokens=NEW, do_sample=False, disable_compile=True)
+    graph = tf.function(lambda **given: model.generate(**given, max_new_tokens=NEW))
+    np.testing.assert_array_equal(graph(**tensors(inputs)).numpy(), wanted.numpy())
+
+
+def test_what_needs_python_at_each_token_is_refused_in_a_graph(model):
+    @tf.function
+    def graph(ids):
+        return model.generate(
+            ids, max_new_tokens=NEW, return_dict_in_generate=True, output_scores=True
+        )
+
+    with pytest.raises(NotImplementedError, match="generate\\(\\) outside of tf.function"):
+        graph(tf.ones((1, 3), "int64"))
+
+
+def test_sampling_in_a_graph_needs_a_seed(model):
+    graph = tf.function(lambda ids: model.generate(ids, max_new_tokens=NEW, do_sample=True))
+    with pytest.raises(ValueError, match="seed=seed_tensor"):
+        graph(tf.ones((1, 3), "int64"))
+
+
+SERVER = """
+    import sys
+    import numpy as np
+    import tensorflow as tf
+
+    path, given, found = sys.argv[1:]
+    inputs = {name: tf.constant(value) for name, value in np.load(given).items()}
+    np.save(found, tf.saved_model.load(path).serve(inputs)["sequences"].numpy())
+    assert not {"keraform", "keras", "transformers"} & set(sys.modules)
+"""
+
+
+def served_elsewhere(path, inputs):
+    """What a process of plain TensorFlow gives."""
+    given, found = path.parent / "given.npz", path.parent / "found.npy"
+    np.savez(given, **inputs)
+    command = [sys.executable, "-c", textwrap.dedent(SERVER), path, given, found]
+    subprocess.run([str(each) for each in command], check=True, capture_output=True)
+    return np.load(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [llama, t5])
+def test_plain_tensorflow_serves_and_samples(make, tmp_path):
+    model = make()
+    options = {"max_new_tokens": NEW, "do_sample": True, "temperature": 0.7, "top_k": 20}
+    model.export_generate(tmp_path / "saved", verbose=False, **options)
+    for seed in (1, 2):
+        inputs = {**prompt(3, 7, left=make is llama), "seed": np.array([seed, 0], "int32")}
+        wanted = model.generate(**inputs, **options, disable_compile=True).numpy()
+        np.testing.assert_array_equal(served_elsewhere(tmp_path / "saved", inputs), wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("make", [llama, t5])
+def test_the_way_of_version_4(make, jit_compile, tmp_path):
+    module = tf.Module()
+    module.model = make()
+    spec = tf.TensorSpec((None, None), tf.int32)
+    module.serve = tf.function(
+        lambda ids, mask: module.model.generate(ids, attention_mask=mask, max_new_tokens=NEW),
+        jit_compile=jit_compile,
+        input_signature=[spec, spec],
+    )
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.serve})
+    served = tf.saved_model.load(str(tmp_path))
+    for size in PROMPTS:
+        inputs = prompt(*size, left=make is llama)
+        wanted = module.model.generate(inputs, max_new_tokens=NEW, disable_compile=True).numpy()
+        found = served.serve(*tensors(inputs, "int32").values()).numpy()
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.slow
+def test_litert_runs_a_small_decoder(model):
+    inputs = prompt(1, 6)
+    graph = tf.function(
+        lambda ids: model.generate(ids, max_new_tokens=NEW, do_sample=False),
+        input_signature=[tf.TensorSpec((1, 6), tf.int32)],
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [graph.get_concrete_function()], model
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(
+        interpreter.get_input_details()[0]["index"], inputs["input_ids"].astype("int32")
+    )
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    wanted = model.generate(inputs, max_new_tokens=NEW, do_sample=False, disable_compile=True)
+    np.testing.assert_array_equal(found, wanted.numpy())

@@ -180,6 +180,8 @@ class GenerationMixin(Preparation):
             arguments["rules"] = rules
         return way(self, input_ids, generation_config=config, streamer=streamer, **arguments)
 
+    generate.autograph_info__ = {}  # AutoGraph leaves alone what carries this mark
+
     def export_generate(
         self,
         filepath: Any,
@@ -343,7 +345,7 @@ class GenerationMixin(Preparation):
         )
         if streamer is not None:
             streamer.end()
-        return recorder.output(state["input_ids"][:, : state["length"]], state)
+        return recorder.output(running.tokens_of(state), state)
 
     def _run(
         self,
@@ -361,6 +363,7 @@ class GenerationMixin(Preparation):
         input_ids = ops.cast(input_ids, "int32")
         pad = pad_token(config) or 0
         if not is_known(input_ids):
+            self._check_graph(config, rules, stepwise)
             total = prompt + config.max_new_tokens if config.max_new_tokens else config.max_length
             lengths = (ops.convert_to_tensor(each, "int32") for each in (prompt, total))
             start = (widened(input_ids, total, pad), *lengths, arguments, seed, rules.looked_at())
@@ -370,6 +373,18 @@ class GenerationMixin(Preparation):
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
         return compiling.run(self, way, input_ids, rules, config, arguments, seed, stepwise, seen)
+
+    def _check_graph(self, config: GenerationConfig, rules: Rules, stepwise: bool) -> None:
+        """Refuses what a graph has no place for: Python at each token."""
+        if stepwise or not rules.in_graph():
+            raise NotImplementedError(
+                explain(
+                    "options that need no Python between tokens, in a graph",
+                    "a streamer, recorded scores or states, or processors or criteria with "
+                    "in_graph = False",
+                    "generate() outside of tf.function, or without them",
+                )
+            )
 
     def _wants_programs(self, config: GenerationConfig) -> bool:
         """Whether the call is to be compiled, if the rest of it can be: upstream says of the class
