@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 ENVIRONMENT = {
@@ -39,3 +41,47 @@ def child(code: str, *args: str, **environment: str) -> dict[str, Any]:
     if result.returncode != 0:
         raise SystemExit(f"expected a measurement; got {result.stderr[-2000:]}")
     return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+class Worker:
+    """A fresh Python that runs `code`, and answers each line with one line of JSON.
+
+    Args:
+        code: the program, which reads its standard input.
+        *args: its `sys.argv[1:]`.
+        python: the interpreter.
+        **environment: variables beside the usual ones.
+    """
+
+    def __init__(
+        self, code: str, *args: str, python: str = sys.executable, **environment: str
+    ) -> None:
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [python, "-c", code, *args],
+            env={**os.environ, **ENVIRONMENT, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def ask(self, question: object) -> dict[str, Any]:
+        """The answer to one line.
+
+        Raises:
+            SystemExit: the program failed.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None  # pipes
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+            self._process.stdin.write(f"{question}\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise SystemExit(f"expected a measurement; got {self._errors.read()[-2000:]}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the program."""
+        self._process.communicate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from keras import ops
@@ -17,6 +17,7 @@ from keraform.generation import compiling, running, settings
 from keraform.generation.assisted import AssistedDecoding
 from keraform.generation.beams import BeamSearch, best
 from keraform.generation.contrastive import ContrastiveSearch
+from keraform.generation.exporting import export_generate
 from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.healing import healed
 from keraform.generation.prefill import Prefill
@@ -208,6 +209,35 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation)
             arguments["assistant_tokenizer"] = tools["assistant_tokenizer"]
         return way(self, input_ids, generation_config=config, streamer=streamer, **arguments)
 
+    generate.autograph_info__ = {}  # AutoGraph leaves alone what carries this mark
+
+    def export_generate(
+        self,
+        filepath: Any,
+        input_signature: Mapping[str, Any] | None = None,
+        verbose: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Writes `generate` as a SavedModel: the loop, the model and its weights, once.
+
+        Plain TensorFlow serves it, without Keraform: `tf.saved_model.load(filepath).serve(inputs)`
+        takes a dict of tensors and returns `{"sequences": ids}` (int32). Batch and length are open.
+        Ids are [b, n] (int64), and so is `attention_mask`, with 1 for tokens; with `do_sample`, `seed` [2]
+        (int32) is an input, too.
+
+        Args:
+            filepath: where to write, a directory.
+            input_signature: `keras.InputSpec` by the name of an argument of `generate`, in place of
+                those of the model. Shapes that are all known make `generate` static.
+            verbose: whether Keras prints the signature; by its own default.
+            **options: of `generate`, `generation_config` among them.
+
+        Raises:
+            NotImplementedError: the backend is not TensorFlow, or an option needs Python at each
+                token.
+        """
+        export_generate(self, filepath, input_signature, verbose, **options)
+
     def _given(self, value: Any) -> Any:
         """An array or a list of numbers as a tensor."""
         return value if isinstance(value, (int, float)) else as_tensor(value, self.compute_dtype)
@@ -282,7 +312,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation)
         state = self._run(way, input_ids, rules, config, arguments, stepwise, seen)
         if streamer is not None:
             streamer.end()
-        return recorder.output(state["input_ids"][:, : state["length"]], state)
+        return recorder.output(running.tokens_of(state), state)
 
     def _beam_search(
         self,
@@ -348,19 +378,33 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation)
         seen: Callable[[State, Record], None],
     ) -> State:
         """Runs a way of decoding: as a program, in the graph that is being built, or by Python."""
-        seed = seed_of(getattr(config, "seed", None))
+        seed = seed_of(getattr(config, "seed", None) if config.do_sample else 0)
         prompt = ops.shape(input_ids)[1]
         input_ids = ops.cast(input_ids, "int32")
         pad = pad_token(config) or 0
         if not is_known(input_ids):
+            self._check_graph(config, rules, stepwise)
             total = prompt + config.max_new_tokens if config.max_new_tokens else config.max_length
-            start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
+            lengths = (ops.convert_to_tensor(each, "int32") for each in (prompt, total))
+            start = (widened(input_ids, total, pad), *lengths, arguments, seed, rules.looked_at())
             return running.in_graph(way(Fixed(self, prompt, total), config, rules), start)
         if isinstance(rules, GivenRules) or not self._is_compiled(config, arguments):
             total = config.max_length
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
         return compiling.run(self, way, input_ids, rules, config, arguments, seed, stepwise, seen)
+
+    def _check_graph(self, config: GenerationConfig, rules: Rules, stepwise: bool) -> None:
+        """Refuses what a graph has no place for: Python at each token."""
+        if stepwise or not rules.in_graph():
+            raise NotImplementedError(
+                explain(
+                    "options that need no Python between tokens, in a graph",
+                    "a streamer, recorded scores or states, or processors or criteria with "
+                    "in_graph = False",
+                    "generate() outside of tf.function, or without them",
+                )
+            )
 
     def _wants_programs(self, config: GenerationConfig) -> bool:
         """Whether the model can be compiled, and the options do not ask otherwise."""

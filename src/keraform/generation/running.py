@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import keras
 from keras import ops
 
 from keraform.generation.loops import looped
 from keraform.generation.programs import Programs
 from keraform.generation.sampling import Record, State
+from keraform.runtime.layers import Tensor
+from keraform.runtime.tracing import is_known
 
 Seen = Callable[[State, Record], None]
 Widen = Callable[[State], State | None]
@@ -44,6 +47,14 @@ def step_by_step(
 def in_graph(method: Any, start: tuple[Any, ...]) -> State:
     """Adds the start and a loop to the graph that is being built."""
     return _looped(method, method.start(*start)[0])
+
+
+def tokens_of(state: State) -> Tensor:
+    """The tokens [b, n] of the last state; with all of the room where shapes are static (JAX)."""
+    tokens, length = state["input_ids"], state["length"]
+    if keras.backend.backend() == "jax" and not is_known(length):
+        return tokens
+    return tokens[:, :length]
 
 
 def _looped(method: Any, state: State) -> State:

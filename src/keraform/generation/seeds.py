@@ -10,6 +10,7 @@ from keras import ops
 
 from keraform.errors import explain
 from keraform.runtime.layers import Tensor
+from keraform.runtime.tracing import is_tracing
 
 
 class _At(keras.random.SeedGenerator):
@@ -26,8 +27,15 @@ def seed_of(seed: Any) -> Tensor:
     """A seed [2] (uint32) from an int, two ints, a tensor of two, or None for a new one.
 
     A new seed is drawn from Keras's own source, which `keras.utils.set_random_seed` sets.
+
+    Raises:
+        ValueError: another seed, or none in a graph, which would draw the same tokens every time.
     """
     if seed is None:
+        if is_tracing():
+            raise ValueError(
+                explain("a seed for sampling in a graph", "none", "generate(..., seed=seed_tensor)")
+            )
         seed = keras.random.SeedGenerator().next()
     if isinstance(seed, int):
         seed = (seed, 0)

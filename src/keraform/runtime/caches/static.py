@@ -27,8 +27,18 @@ def _longer(buffer: Tensor | None, length: int, axis: int) -> Tensor | None:
     return ops.concatenate([buffer, ops.zeros(shape, dtype=buffer.dtype)], axis=axis)
 
 
+def _flat(states: Tensor) -> Tensor:
+    """[b, g, ...] as [b * g, ...]."""
+    return ops.reshape(states, (-1, *ops.shape(states)[2:]))
+
+
 class StaticLayer(CacheLayerMixin):
-    """Room for `max_cache_len` keys and values [b, g, k, d], zero where nothing was written yet."""
+    """Room for `max_cache_len` keys and values [b, g, k, d], zero where nothing was written yet.
+
+    They lie as the products of attention read them, keys as [b * g, d, k] and values as
+    [b * g, k, d], so that XLA has nothing to copy: of one row it would else copy all of them for
+    every token.
+    """
 
     is_sliding = False
     is_static: ClassVar[bool] = True
@@ -39,13 +49,34 @@ class StaticLayer(CacheLayerMixin):
         # a tensor, so that a compiled step is the same at every length
         self.cumulative_length = ops.zeros((), dtype=integer_dtype())
 
+    @property
+    def keys(self) -> Tensor | None:
+        """[b, g, k, d], None before the first update."""
+        return None if self._keys is None else ops.swapaxes(self._by_head(self._keys), -1, -2)
+
+    @keys.setter
+    def keys(self, keys: Tensor | None) -> None:
+        self._keys = None if keys is None else _flat(ops.swapaxes(keys, -1, -2))
+
+    @property
+    def values(self) -> Tensor | None:
+        """[b, g, k, d], None before the first update."""
+        return None if self._values is None else self._by_head(self._values)
+
+    @values.setter
+    def values(self, values: Tensor | None) -> None:
+        self._values = None if values is None else _flat(values)
+
+    def _by_head(self, buffer: Tensor) -> Tensor:
+        return ops.reshape(buffer, (-1, self.num_heads, *ops.shape(buffer)[1:]))
+
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         batch, heads, _, size = ops.shape(key_states)
         self.batch_size, self.num_heads, self.k_head_dim = batch, heads, size
         self.v_head_dim = ops.shape(value_states)[-1]
-        shape = (batch, heads, self.max_cache_len)
-        self.keys = ops.zeros((*shape, self.k_head_dim), dtype=key_states.dtype)
-        self.values = ops.zeros((*shape, self.v_head_dim), dtype=value_states.dtype)
+        rows, length = batch * heads, self.max_cache_len
+        self._keys = ops.zeros((rows, self.k_head_dim, length), dtype=key_states.dtype)
+        self._values = ops.zeros((rows, length, self.v_head_dim), dtype=value_states.dtype)
         self.is_initialized = True
 
     def update(
@@ -54,9 +85,10 @@ class StaticLayer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         position = self.cumulative_length
-        self.cumulative_length = position + ops.shape(key_states)[-2]
-        self.keys = written(self.keys, position, key_states, axis=2)
-        self.values = written(self.values, position, value_states, axis=2)
+        self.cumulative_length = position + ops.cast(ops.shape(key_states)[-2], integer_dtype())
+        new_keys = _flat(ops.swapaxes(key_states, -1, -2))  # [b * g, d, q]
+        self._keys = written(self._keys, position, new_keys, axis=2)
+        self._values = written(self._values, position, _flat(value_states), axis=1)
         return self.keys, self.values
 
     def get_mask_sizes(self, query_length: Any) -> tuple[Any, Any]:

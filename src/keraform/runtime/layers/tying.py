@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from keraform.runtime import init
+from keraform.runtime.tracing import compiles_for_cpu
 from keraform.runtime.tree import (
     TorchWeight,
     WeightSpec,
@@ -50,8 +51,16 @@ class Tie:
 
 
 def matmul_transposed(inputs: Any, table: Any) -> Any:
-    """`inputs @ table^T` for a table `[out, in]`."""
-    return ops.einsum("...i,oi->...o", inputs, table)
+    """`inputs @ table^T` for a table `[out, in]`.
+
+    Of one row, XLA for a CPU computes an einsum with a transposed copy of the table; it reads the
+    table as it lies when that comes first.
+    """
+    if not compiles_for_cpu():
+        return ops.einsum("...i,oi->...o", inputs, table)
+    rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
+    outputs = ops.transpose(ops.matmul(table, ops.transpose(rows)))
+    return ops.reshape(outputs, (*ops.shape(inputs)[:-1], table.shape[0]))
 
 
 def tie(layer: Any, name: str, source: Any, source_name: str) -> None:
