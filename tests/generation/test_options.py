@@ -9,6 +9,7 @@ import pytest
 from transformers import CompileConfig, GenerationConfig
 
 from generation.tiny import VOCABULARY, ours, torch_model
+from keraform.generation.programs import programs_of
 from keraform.generation.settings import merged, mode_of
 
 IDS = np.random.default_rng(0).integers(2, VOCABULARY, (1, 5))
@@ -165,5 +166,5 @@ def test_room_for_later_calls(model):
     counts = []
     for new in (3, 70):
         model.generate(IDS, max_new_tokens=new, **static)
-        counts.append(len(model._programs()._made))
+        counts.append(len(programs_of(model)._made))
     assert counts[0] == counts[1] > 0

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from transformers import GenerationConfig
 from transformers.generation.configuration_utils import GenerationMode
 
-from keraform.generation.feeding import Arguments, Compiled, Growing
+from keraform.generation.feeding import Arguments, Growing, Programmed
 from keraform.generation.preparation import CACHES, eos_tokens
 from keraform.generation.sampling import State
 from keraform.generation.seeds import drawn, other_seed
@@ -102,7 +102,7 @@ class Assistant:
         self,
         model: Any,
         config: GenerationConfig,
-        feeding: Growing | Compiled,
+        feeding: Growing | Programmed,
         arguments: Arguments,
         prompt: int,
         processors: Any,

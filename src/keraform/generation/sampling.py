@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 from transformers import GenerationConfig
 
-from keraform.generation.feeding import Arguments, Compiled, Fixed, Growing
+from keraform.generation.feeding import Arguments, Fixed, Growing, Programmed
 from keraform.generation.preparation import eos_tokens, pad_token
 from keraform.generation.room import widened
 from keraform.generation.seeds import drawn
@@ -35,7 +35,7 @@ class Sampling:
     """
 
     def __init__(
-        self, feeding: Growing | Fixed | Compiled, config: GenerationConfig, rules: Any
+        self, feeding: Growing | Fixed | Programmed, config: GenerationConfig, rules: Any
     ) -> None:
         self.feeding = feeding
         self.config = config
