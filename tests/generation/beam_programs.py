@@ -117,7 +117,7 @@ def compiled(name: str) -> dict[str, np.ndarray]:
     """As two programs."""
     method = search(name)
     arguments = start(method, PROMPTS, lambda length: ops.convert_to_tensor(length, "int32"))
-    return found(method, running.compiled(method, arguments, Programs(Speaker.model), name))
+    return found(method, running.compiled(method, arguments, Programs(Speaker.model), (name,)))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,11 @@ def _looped(method: Any, state: State) -> State:
 
 @one_key_is_meant()
 def compiled(
-    method: Any, start: tuple[Any, ...], programs: Programs, key: Any, widen: Widen
+    method: Any,
+    start: tuple[Any, ...],
+    programs: Programs,
+    key: tuple[Any, ...],
+    widen: Widen = lambda state: None,
 ) -> State:
     """Runs compiled programs: the start, and the loop, again whenever `widen` made more room."""
     state = programs.run(("start", *key), lambda *start: method.start(*start)[0], start)

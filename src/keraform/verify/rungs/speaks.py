@@ -83,7 +83,7 @@ class Speakers:
         """Tokens that the port generates, call by call: compiling takes longer than all rungs."""
         with keras_precision(DTYPE, True):
             values = keras_values(dict(inputs), DTYPE)
-            found = self.keras.generate(**values, **options, disable_compile=True)
+            found = self.keras.generate(**values, **{"disable_compile": True, **options})
             return np.array(ops.convert_to_numpy(_sequences(found)))
 
 
