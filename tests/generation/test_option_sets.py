@@ -9,13 +9,11 @@ from generation.pairs import CALL_BY_CALL, CONFIGS, options_of, pair, prompt
 
 SHORT = {
     "llama": (
-        "several ends",
         "no repeated n-grams",
         "beams, the first that end",
-        "beams, sequence bias",
         "beams, least length and decay",
     ),
-    "bart": ("forced tokens", "beams, several sequences", "beams, allowed tokens"),
+    "bart": ("forced tokens", "beams, several sequences"),
 }
 
 
