@@ -65,7 +65,15 @@ def assert_same(got: Any, wanted: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "early_stopping"), [("llama", True), ("bart", False), ("llama", "never")]
+    ("name", "early_stopping"),
+    [
+        ("llama", "never"),
+        ("bart", True),
+        *(
+            pytest.param(name, rule, marks=pytest.mark.slow)
+            for name, rule in (("llama", True), ("llama", False), ("bart", False))
+        ),
+    ],
 )
 def test_outputs(name: str, early_stopping: bool | str) -> None:
     """All that torch's output holds, where several tokens end a sequence."""
@@ -78,6 +86,7 @@ def test_outputs(name: str, early_stopping: bool | str) -> None:
         assert_same(got[field], wanted[field], field)
 
 
+@pytest.mark.slow
 def test_only_what_was_asked_for() -> None:
     """Without `output_scores` there are beam indices, and no scores of sequences."""
     wanted, got = both("llama", **ending("llama"), return_dict_in_generate=True, **CALL_BY_CALL)
@@ -141,7 +150,7 @@ def test_beam_sampling_draws_without_repetition() -> None:
 def test_a_seed_draws_the_same_beams() -> None:
     """Twice the same, and others with another seed."""
     sides = pair("llama")
-    options = {"max_new_tokens": 5, "num_beams": 3, "do_sample": True} | CALL_BY_CALL
+    options = {"max_new_tokens": 3, "num_beams": 3, "do_sample": True} | CALL_BY_CALL
     with keras_precision(DTYPE, True):
         inputs = keras_values(prompt(), DTYPE)
         first, again, other = (
@@ -166,11 +175,14 @@ def test_a_program_finds_the_same(name: str) -> None:
     assert_found(beam_programs.compiled(name), wanted)
 
 
+@pytest.mark.slow
 def test_a_graph_of_any_number_of_rows_finds_the_same() -> None:
     """As a graph that is exported has it."""
     method = beam_programs.search("estimate")
 
-    @tf.function(input_signature=[tf.TensorSpec((None, beam_programs.PROMPT), "int32")])
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, beam_programs.PROMPT), "int32")], autograph=False
+    )
     def run(prompts: tf.Tensor) -> dict[str, tf.Tensor]:
         arguments = beam_programs.start(method, prompts, tf.constant)
         state = running.in_graph(method, arguments)

@@ -8,8 +8,12 @@ from generation.option_sets import OPTION_SETS
 from generation.pairs import CALL_BY_CALL, CONFIGS, options_of, pair, prompt
 
 SHORT = {
-    "llama": [name for name in OPTION_SETS if not name.startswith("encoder")][1::3],
-    "bart": [*OPTION_SETS][::4],
+    "llama": (
+        "no repeated n-grams",
+        "beams, the first that end",
+        "beams, least length and decay",
+    ),
+    "bart": ("forced tokens", "beams, several sequences"),
 }
 
 
