@@ -213,7 +213,10 @@ def test_recurrent_states_are_refused(model, monkeypatch):
     [
         ("LlamaForCausalLM", {}),
         ("MistralForCausalLM", {"sliding_window": 4, "head_dim": 6}),
-        ("T5ForConditionalGeneration", {"d_model": 24, "d_kv": 6, "num_heads": 4, "num_layers": 2}),
+        (
+            "T5ForConditionalGeneration",
+            {"d_model": 24, "d_kv": 6, "num_heads": 4, "num_decoder_layers": 1},
+        ),
     ],
 )
 def test_every_kind_of_cache_takes_tokens_back(name, options, compiled):

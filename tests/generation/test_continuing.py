@@ -68,8 +68,9 @@ def test_a_conversation_goes_on_from_its_cache(model, theirs, whole):
 @pytest.mark.parametrize("name", ["LlamaForCausalLM", "MistralForCausalLM", "Qwen3NextForCausalLM"])
 def test_a_conversation_goes_on_from_a_compiled_turn(name):
     sizes = {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2}
-    small = {"linear_num_value_heads": 2, "num_experts": 2, "moe_intermediate_size": 8}
-    kinds = {"layer_types": ["linear_attention", "full_attention"]}
+    small = {"linear_num_value_heads": 2, "moe_intermediate_size": 8}
+    small |= {"num_experts": 2, "num_experts_per_tok": 2}
+    kinds = {"layer_types": ["linear_attention", "full_attention"], "num_hidden_layers": 2}
     options = {
         "LlamaForCausalLM": {},
         "MistralForCausalLM": {"sliding_window": 4},
