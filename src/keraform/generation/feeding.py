@@ -227,12 +227,12 @@ class Programmed:
 
     def first(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
         """The call with the prompt; see `Fixed.first`."""
-        given = (input_ids, length, arguments)
+        given = (input_ids, ops.convert_to_tensor(length, "int32"), arguments)
         return self.programs.run(("first call", self.key), self.feeding.first, given)
 
     def next(self, input_ids: Tensor, length: Any, arguments: Arguments) -> tuple[Any, Arguments]:
         """The call with the token before `length`."""
-        given = (input_ids, length, arguments)
+        given = (input_ids, ops.convert_to_tensor(length, "int32"), arguments)
         return self.programs.run("next call", self.feeding.next, given)
 
 
