@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from keras import ops
 
+from keraform.runtime.tree import named_layers
 from keraform.verify.cases import Case
 from keraform.verify.drives import torch_values
 from keraform.verify.inputs import Inputs
@@ -78,8 +79,9 @@ class Pair:
             return np.array(ops.convert_to_numpy(self.keras.generate(**given, **_greedy(options))))
 
     def programs(self) -> int:
-        """How many programs the port has compiled."""
-        return len(self.keras.__dict__.get("_generation_programs", ()))
+        """How many programs the port, or a model inside of it, has compiled."""
+        models = [layer for _, layer in named_layers(self.keras)]
+        return sum(len(vars(each).get("_generation_programs", ())) for each in models)
 
 
 def _prompt_of(inputs: Inputs) -> Inputs:

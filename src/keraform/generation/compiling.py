@@ -90,16 +90,10 @@ def run(
     looked_at = rules.looked_at()
     if is_padded or is_cut:
         arguments, looked_at = fitted(arguments, size), fitted(looked_at, size)
-    start = (
-        widened(input_ids, room, pad_token(config) or 0),
-        ops.convert_to_tensor(prompt, "int32"),
-        ops.convert_to_tensor(config.max_length, "int32"),
-        with_constants(arguments),
-        seed,
-        looked_at,
-    )
+    tokens = widened(input_ids, room, pad_token(config) or 0)
+    lengths = (prompt, config.max_length)
+    rest = (with_constants(arguments), seed, looked_at)
     programs, key = programs_of(model), ((way.__name__, rules.key()), size, room)
-    method = way(feeding, config, rules)
 
     def widen(state: State) -> State | None:
         if room == most or not bool(method.is_full(state)):
@@ -108,7 +102,9 @@ def run(
 
     if not rules.in_graph():
         method = way(Programmed(feeding, programs, key[1:]), config, rules)
-        return running.step_by_step(method, start, seen, widen)
+        return running.step_by_step(method, (tokens, *lengths, *rest), seen, widen)
+    method = way(feeding, config, rules)
+    start = (tokens, *(ops.convert_to_tensor(each, "int32") for each in lengths), *rest)
     if stepwise:
         return running.step_by_step(running.Compiled(method, programs, key), start, seen, widen)
     return running.compiled(method, start, programs, key, widen)

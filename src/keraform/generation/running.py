@@ -79,9 +79,10 @@ def compiled(
 ) -> State:
     """Runs compiled programs: the start, and the loop, again whenever `widen` made more room."""
     state = programs.run(("start", *key), lambda *start: method.start(*start)[0], start)
-    while bool(method.goes_on(state)):
-        state = widen(state) or state
-        state = programs.run(("loop", key[0]), lambda state: _looped(method, state), (state,))
+    following = state if bool(method.goes_on(state)) else None
+    while following is not None:
+        state = programs.run(("loop", key[0]), lambda state: _looped(method, state), (following,))
+        following = widen(state) if bool(method.goes_on(state)) else None
     return state
 
 
