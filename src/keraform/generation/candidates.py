@@ -211,6 +211,9 @@ def arguments_of_assistant(
         if name in taken and name not in _OF_ONE_MODEL
     }
     if assistant.config.is_encoder_decoder:
+        mask = given.get("attention_mask")
+        if mask is not None and len(inputs.shape) == 2:  # of ids that were padded for a program
+            given["attention_mask"] = mask[:, : inputs.shape[1]]
         tensor, name, given = assistant._prepare_model_inputs(inputs, None, given)
         given = assistant._maybe_prepare_encoder_kwargs_for_generation(tensor, given, name, config)
     elif model.config.is_encoder_decoder:
