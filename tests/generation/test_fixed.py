@@ -23,7 +23,7 @@ from keraform.verify.rungs.speaks import left_padded
 # With all sorts of caches: of attention, whole, in windows, chunks and latents; of scans and
 # convolutions; of both; of encoder-decoders; and with images.
 TYPES = (
-    *("gpt2", "llama", "mistral", "gemma2", "gemma3", "gemma3n", "qwen2", "qwen3", "qwen2_moe"),
+    *("gpt2", "llama", "mistral", "gemma2", "gemma3", "qwen2", "qwen3", "qwen2_moe"),
     *("mixtral", "olmo2", "phi", "phi3", "opt", "bloom", "gpt_neox", "gptj", "falcon", "codegen"),
     *("stablelm", "cohere2", "granite", "starcoder2", "llama4", "deepseek_v3", "xglm", "biogpt"),
     *("mamba", "mamba2", "falcon_mamba", "jamba", "qwen3_next", "lfm2"),

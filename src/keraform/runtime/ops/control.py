@@ -88,7 +88,8 @@ def scan(
         if axis is not None:
             return state, tuple(ops.concatenate(column, axis=axis) for column in columns)
         return state, tuple(ops.stack(column) for column in columns)
-    length = ops.cast(length, "int32")
+    if not isinstance(length, int):  # sizes of buffers are ints wherever they can be, for JAX
+        length = ops.cast(length, "int32")
     buffers = tuple(_buffer(result, length) for result in first)
 
     def more(index: Any, state: State, buffers: State) -> Any:
