@@ -89,7 +89,7 @@ def test_a_saved_model_takes_every_batch_and_length(model, saved):
 def test_weights_are_saved_once(model, saved):
     (data,) = (saved / "variables").glob("variables.data*")
     weights = sum(variable.numpy().nbytes for variable in model.variables)
-    assert weights < data.stat().st_size < weights + 20_000
+    assert weights < data.stat().st_size < 1.5 * weights + 50_000
     assert (saved / "saved_model.pb").stat().st_size < 2_000_000
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 from transformers import GenerationConfig
 
+from keraform.generation.choosing import highest
 from keraform.generation.feeding import Arguments, Fixed, Growing
 from keraform.generation.preparation import eos_tokens, pad_token
 from keraform.generation.room import widened
@@ -98,7 +99,7 @@ class Sampling:
         if self.config.do_sample:
             tokens = drawn(scores, state["seed"], length)
         else:
-            tokens = ops.argmax(scores, axis=-1)
+            tokens = highest(scores)
         tokens = ops.cast(tokens, input_ids.dtype)
         if eos_tokens(self.config):
             pad = ops.cast(pad_token(self.config), input_ids.dtype)
