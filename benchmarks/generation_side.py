@@ -27,7 +27,7 @@ UNREAD = {
 
 @dataclass(frozen=True)
 class Network:
-    """One network: its type, class and config, what is smaller with `--tiny`, and whether v4 had it."""
+    """One network: type, class, config, what is smaller with `--tiny`, whether v4 had it."""
 
     model_type: str
     name: str

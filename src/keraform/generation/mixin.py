@@ -209,7 +209,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation)
             arguments["assistant_tokenizer"] = tools["assistant_tokenizer"]
         return way(self, input_ids, generation_config=config, streamer=streamer, **arguments)
 
-    generate.autograph_info__ = {}  # AutoGraph leaves alone what carries this mark
+    generate.autograph_info__ = {}  # noqa: RUF012 - AutoGraph leaves alone what carries it
 
     def export_generate(
         self,
@@ -222,8 +222,8 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation)
 
         Plain TensorFlow serves it, without Keraform: `tf.saved_model.load(filepath).serve(inputs)`
         takes a dict of tensors and returns `{"sequences": ids}` (int32). Batch and length are open.
-        Ids are [b, n] (int64), and so is `attention_mask`, with 1 for tokens; with `do_sample`, `seed` [2]
-        (int32) is an input, too.
+        Ids are [b, n] (int64), and so is `attention_mask`, with 1 for tokens; with `do_sample`,
+        `seed` [2] (int32) is an input, too.
 
         Args:
             filepath: where to write, a directory.
@@ -402,7 +402,7 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation)
                     "options that need no Python between tokens, in a graph",
                     "a streamer, recorded scores or states, or processors or criteria with "
                     "in_graph = False",
-                    "generate() outside of tf.function, or without them",
+                    "generate() outside of a graph, or without them",
                 )
             )
 

@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 from transformers import GenerationConfig
 
+from keraform.generation.choosing import highest
 from keraform.generation.feeding import Arguments, Fixed, Growing, Programmed
 from keraform.generation.preparation import eos_tokens, pad_token
 from keraform.generation.room import widened
@@ -103,7 +104,7 @@ class Sampling:
         """The next token of each row [b], of scores [b, v]."""
         if self.config.do_sample:
             return drawn(scores, state["seed"], state["length"])
-        return ops.argmax(scores, axis=-1)
+        return highest(scores)
 
     def _with(self, tokens: Tensor, scores: Tensor, state: State) -> State:
         """The state with the next token of each row [b]; finished rows get the pad token."""

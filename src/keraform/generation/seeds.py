@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keraform.errors import explain
+from keraform.generation.choosing import highest
 from keraform.runtime.layers import Tensor
 from keraform.runtime.tracing import is_tracing
 
@@ -66,4 +67,4 @@ def noise(shape: tuple[Any, ...], seed: Tensor, step: Any) -> Tensor:
 
 def drawn(scores: Tensor, seed: Tensor, step: Any) -> Tensor:
     """[b], a token of each row of [b, v], by the probabilities softmax(scores)."""
-    return ops.argmax(scores + noise(ops.shape(scores), seed, step), axis=-1)
+    return highest(scores + noise(ops.shape(scores), seed, step))

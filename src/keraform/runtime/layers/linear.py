@@ -11,6 +11,7 @@ from keras import ops
 from keraform.runtime.gradients import summed
 from keraform.runtime.layers.base import Layer, Tensor, TorchLayer
 from keraform.runtime.layers.lora import LowRank
+from keraform.runtime.one_row import is_one_row, times_kernel
 from keraform.runtime.tree import WeightSpec, torch_property
 
 
@@ -64,6 +65,8 @@ class Dense(LowRank, TorchLayer, keras.layers.Dense):
         derived = self.__dict__.get("_derived") or {}
         if "kernel" in derived:
             outputs = derived["kernel"].matmul(inputs)
+        elif is_one_row(inputs):
+            outputs = times_kernel(inputs, self._kernel)
         else:
             outputs = ops.matmul(inputs, self._kernel)
         if self.lora_enabled:

@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from keraform.runtime import init
-from keraform.runtime.tracing import compiles_for_cpu
+from keraform.runtime.one_row import is_one_row, times_table
 from keraform.runtime.tree import (
     TorchWeight,
     WeightSpec,
@@ -51,16 +51,10 @@ class Tie:
 
 
 def matmul_transposed(inputs: Any, table: Any) -> Any:
-    """`inputs @ table^T` for a table `[out, in]`.
-
-    Of one row, XLA for a CPU computes an einsum with a transposed copy of the table; it reads the
-    table as it lies when that comes first.
-    """
-    if not compiles_for_cpu():
-        return ops.einsum("...i,oi->...o", inputs, table)
-    rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
-    outputs = ops.transpose(ops.matmul(table, ops.transpose(rows)))
-    return ops.reshape(outputs, (*ops.shape(inputs)[:-1], table.shape[0]))
+    """`inputs @ table^T` for a table `[out, in]`."""
+    if is_one_row(inputs):
+        return times_table(inputs, table)
+    return ops.einsum("...i,oi->...o", inputs, table)
 
 
 def tie(layer: Any, name: str, source: Any, source_name: str) -> None:
