@@ -8,12 +8,8 @@ from generation.option_sets import OPTION_SETS
 from generation.pairs import CALL_BY_CALL, CONFIGS, options_of, pair, prompt
 
 SHORT = {
-    "llama": (
-        "no repeated n-grams",
-        "beams, the first that end",
-        "beams, least length and decay",
-    ),
-    "bart": ("forced tokens", "beams, several sequences"),
+    "llama": ("no repeated n-grams", "beams, least length and decay"),
+    "bart": ("beams, several sequences",),
 }
 
 
