@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,22 +12,15 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import GenerationMode
 
 from keraform.errors import explain
-from keraform.generation import compiling, running, settings
+from keraform.generation import compiling, settings
 from keraform.generation.assisted import AssistedDecoding
-from keraform.generation.beams import BeamSearch, best
 from keraform.generation.contrastive import ContrastiveSearch
+from keraform.generation.decoding import Decoding
 from keraform.generation.exporting import export_generate
-from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.healing import healed
 from keraform.generation.prefill import Prefill
-from keraform.generation.preparation import Preparation, pad_token
-from keraform.generation.processors import LogitsProcessorList
-from keraform.generation.recording import Recorder
-from keraform.generation.room import widened
-from keraform.generation.sampling import Record, Sampling, State
-from keraform.generation.seeds import seed_of
-from keraform.generation.stopping import StoppingCriteriaList
-from keraform.generation.transitions import transition_scores
+from keraform.generation.preparation import Preparation
+from keraform.generation.rules import Rules
 from keraform.runtime.given import as_dict, as_tensor, integer_dtype, is_mapping
 from keraform.runtime.layers import Tensor
 from keraform.runtime.tracing import is_known
@@ -43,11 +35,10 @@ _WAYS = {
 }
 
 
-class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation):
+class GenerationMixin(Decoding, AssistedDecoding, ContrastiveSearch, Prefill, Preparation):
     """Gives a class `generate`: of text, or of whatever its tokens stand for."""
 
     _is_stateful: ClassVar[bool] = False
-    _can_compile_fullgraph: ClassVar[bool] = False
 
     @classmethod
     def can_generate(cls) -> bool:
@@ -268,293 +259,3 @@ class GenerationMixin(AssistedDecoding, ContrastiveSearch, Prefill, Preparation)
             config._mask_length = mask.shape[1]
             arguments["attention_mask"] = None
         return arguments
-
-    def _sample(
-        self,
-        input_ids: Tensor,
-        logits_processor: Any = None,
-        stopping_criteria: Any = None,
-        generation_config: Any = None,
-        synced_gpus: bool = False,
-        streamer: Any = None,
-        rules: Any = None,
-        **model_kwargs: Any,
-    ) -> Any:
-        """Greedy decoding, or sampling with `do_sample`.
-
-        Models with a `generate` of their own call it as upstream's, with the processors and
-        criteria; `rules` makes them for lengths that a program gets as tensors.
-        """
-        rules = rules if rules is not None else GivenRules(logits_processor, stopping_criteria)
-        return self._one_by_one(
-            Sampling, input_ids, rules, generation_config, streamer, **model_kwargs
-        )
-
-    def _one_by_one(
-        self,
-        way: type,
-        input_ids: Tensor,
-        rules: Rules,
-        config: GenerationConfig,
-        streamer: Any,
-        **arguments: Any,
-    ) -> Any:
-        """Runs a way of decoding that writes a token a step, and gives what `generate` returns."""
-        recorder = Recorder(self, config, arguments.get("encoder_outputs"))
-
-        def seen(state: State, record: Record) -> None:
-            recorder(record)
-            if streamer is not None:
-                last = state["input_ids"][:, int(state["length"]) - 1]
-                streamer.put(ops.convert_to_numpy(last))
-
-        stepwise = streamer is not None or bool(recorder.found)
-        state = self._run(way, input_ids, rules, config, arguments, stepwise, seen)
-        if streamer is not None:
-            streamer.end()
-        return recorder.output(running.tokens_of(state), state)
-
-    def _beam_search(
-        self,
-        input_ids: Tensor,
-        logits_processor: Any = None,
-        stopping_criteria: Any = None,
-        generation_config: Any = None,
-        synced_gpus: bool = False,
-        streamer: Any = None,
-        rules: Any = None,
-        **model_kwargs: Any,
-    ) -> Any:
-        """Beam search, or beam sampling with `do_sample`; `input_ids` has each row once a beam."""
-        rules = rules if rules is not None else GivenRules(logits_processor, stopping_criteria)
-        config, prompt = generation_config, ops.shape(input_ids)[1]
-        recorder = Recorder(self, config, model_kwargs.get("encoder_outputs"))
-        state = self._run(
-            BeamSearch,
-            input_ids,
-            rules,
-            config,
-            model_kwargs,
-            stepwise=bool(recorder.found),
-            seen=lambda state, record: recorder(record),
-        )
-        found = best(state, config.num_return_sequences)
-        end = prompt + ops.max(ops.sum(found["beams"] >= 0, axis=1))
-        return recorder.output(
-            found["tokens"][:, :end],
-            state,
-            sequences_scores=found["scores"] if config.output_scores else None,
-            beam_indices=found["beams"][:, prompt:end],
-        )
-
-    def compute_transition_scores(
-        self,
-        sequences: Any,
-        scores: tuple[Any, ...],
-        beam_indices: Any = None,
-        normalize_logits: bool = False,
-    ) -> Tensor:
-        """The scores of the tokens that were generated, from those of all tokens.
-
-        Args:
-            sequences: [b, n], what `generate` gave.
-            scores: its scores, for each generated token [b, v]; with beams [b * num_beams, v].
-            beam_indices: its `beam_indices`, with beams.
-            normalize_logits: whether to make log probabilities of the scores.
-
-        Returns:
-            [b, generated] (the dtype of the scores); 0 behind the end of a beam.
-        """
-        return transition_scores(sequences, scores, beam_indices, normalize_logits)
-
-    def _run(
-        self,
-        way: type,
-        input_ids: Tensor,
-        rules: Rules,
-        config: GenerationConfig,
-        arguments: dict[str, Any],
-        stepwise: bool,
-        seen: Callable[[State, Record], None],
-    ) -> State:
-        """Runs a way of decoding: as a program, in the graph that is being built, or by Python."""
-        seed = seed_of(getattr(config, "seed", None) if config.do_sample else 0)
-        prompt = ops.shape(input_ids)[1]
-        input_ids = ops.cast(input_ids, "int32")
-        pad = pad_token(config) or 0
-        if not is_known(input_ids):
-            self._check_graph(config, rules, stepwise)
-            total = prompt + config.max_new_tokens if config.max_new_tokens else config.max_length
-            lengths = (ops.convert_to_tensor(each, "int32") for each in (prompt, total))
-            start = (widened(input_ids, total, pad), *lengths, arguments, seed, rules.looked_at())
-            return running.in_graph(way(Fixed(self, prompt, total), config, rules), start)
-        if isinstance(rules, GivenRules) or not self._is_compiled(config, arguments):
-            total = config.max_length
-            start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
-            return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
-        return compiling.run(self, way, input_ids, rules, config, arguments, seed, stepwise, seen)
-
-    def _check_graph(self, config: GenerationConfig, rules: Rules, stepwise: bool) -> None:
-        """Refuses what a graph has no place for: Python at each token."""
-        if stepwise or not rules.in_graph():
-            raise NotImplementedError(
-                explain(
-                    "options that need no Python between tokens, in a graph",
-                    "a streamer, recorded scores or states, or processors or criteria with "
-                    "in_graph = False",
-                    "generate() outside of a graph, or without them",
-                )
-            )
-
-    def _wants_programs(self, config: GenerationConfig) -> bool:
-        """Whether the model can be compiled, and the options do not ask otherwise."""
-        return bool(
-            not config.disable_compile
-            and config.use_cache
-            and config.cache_implementation in (None, "static")
-            and config.prefill_chunk_size is None
-            and not config.output_attentions
-            and not config.output_hidden_states
-            and compiling.can_be_compiled(self)
-        )
-
-    def _encodes_compiled(
-        self, inputs: Tensor, config: GenerationConfig, arguments: dict[str, Any]
-    ) -> bool:
-        """Whether an encoder runs as a program: text's or speech's, as all encoders are run."""
-        names = (
-            "_maybe_prepare_encoder_kwargs_for_generation",
-            "_prepare_text_encoder_decoder_kwargs_for_generation",
-        )
-        return bool(
-            self.config.is_encoder_decoder
-            and arguments.get("encoder_outputs") is None
-            and is_known(inputs)
-            and self._wants_programs(config)
-            and not self._has_own(*names)
-        )
-
-    def _has_own(self, *names: str) -> bool:
-        """Whether the class overrides one of these hooks."""
-        return any(
-            getattr(type(self), name) is not getattr(GenerationMixin, name) for name in names
-        )
-
-    def _is_compiled(self, config: GenerationConfig, arguments: dict[str, Any]) -> bool:
-        """Whether the call becomes a program: it goes on from token to token as all do, with a
-        cache that is new.
-        """
-        own = self._has_own("_update_model_kwargs_for_generation", "_prefill")
-        cache = arguments.get("past_key_values", arguments.get("cache_params"))
-        is_fresh = cache is not None and not any(
-            getattr(layer, "is_initialized", False) for layer in getattr(cache, "layers", [])
-        )
-        return self._wants_programs(config) and is_fresh and not own
-
-
-class GivenRules:
-    """Processors and criteria that a model has made itself.
-
-    Args:
-        processors: a LogitsProcessorList.
-        criteria: a StoppingCriteriaList.
-    """
-
-    def __init__(self, processors: Any, criteria: Any) -> None:
-        self.made = (
-            LogitsProcessorList() if processors is None else processors,
-            StoppingCriteriaList() if criteria is None else criteria,
-        )
-
-    def __call__(self, *lengths: Any) -> tuple[Any, Any]:
-        """The processors and the criteria, whatever the lengths."""
-        return self.made
-
-
-class Rules:
-    """The processors and criteria of a call, for a prompt whose length may be a tensor.
-
-    Args:
-        model: the model.
-        config: the options of the call.
-        stopping_criteria: the caller's.
-        tokenizer: for `stop_strings`.
-        **given: other arguments of `_get_logits_processor`.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        config: GenerationConfig,
-        stopping_criteria: Any,
-        tokenizer: Any,
-        **given: Any,
-    ) -> None:
-        self.model = model
-        self.config = config
-        self.stopping_criteria = stopping_criteria
-        self.tokenizer = tokenizer
-        self.given = given
-        self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
-
-    def of(self, model: Any, config: GenerationConfig) -> Rules:
-        """The rules for another model, an assistant, by other options."""
-        return Rules(model, config, self.stopping_criteria, self.tokenizer, **self.given)
-
-    def __call__(
-        self, prompt_length: Any, max_length: Any, looked_at: dict[str, Tensor] | None = None
-    ) -> tuple[Any, Any]:
-        """The processors and the criteria for these lengths (ints, or scalar tensors).
-
-        Args:
-            prompt_length: the tokens of the prompt.
-            max_length: the most tokens in all.
-            looked_at: what `looked_at()` gave, in a program that gets it as its argument.
-        """
-        lengths = (prompt_length, max_length)
-        if not all(isinstance(length, int) for length in lengths):
-            return self._made(*lengths, {**self.given, **(looked_at or {})})
-        if lengths not in self._known:
-            self._known[lengths] = self._made(*lengths, self.given)
-        return self._known[lengths]
-
-    def looked_at(self) -> dict[str, Tensor]:
-        """The inputs that processors compare tokens with, which differ from call to call."""
-        config = self.config
-        names = []
-        if config.encoder_repetition_penalty not in (None, 1.0) or (
-            config.encoder_no_repeat_ngram_size
-        ):
-            names.append("encoder_input_ids")
-        if config.repetition_penalty not in (None, 1.0):
-            names.append("attention_mask")
-        return {name: self.given[name] for name in names if self.given[name] is not None}
-
-    def _made(self, prompt_length: Any, max_length: Any, given: dict[str, Any]) -> tuple[Any, Any]:
-        config = copy.copy(self.config)
-        config.max_length = max_length
-        if config.min_new_tokens is not None:
-            config.min_length = config.min_new_tokens + prompt_length
-        processors = self.model._get_logits_processor(
-            generation_config=config, input_ids_seq_length=prompt_length, **given
-        )
-        criteria = self.model._get_stopping_criteria(
-            config, stopping_criteria=self.stopping_criteria, tokenizer=self.tokenizer
-        )
-        return processors, criteria
-
-    def in_graph(self) -> bool:
-        """Whether all of them can run in a graph."""
-        processors, criteria = self(1, 2)
-        return processors.in_graph and criteria.in_graph
-
-    def key(self) -> Any:
-        """What a program depends on: the options but for lengths, and the caller's own objects."""
-        options = self.config.to_dict()
-        for name in ("max_length", "min_length", "max_new_tokens", "seed"):
-            options.pop(name, None)
-        own = (
-            *(self.given.get("logits_processor") or ()),
-            *(self.stopping_criteria or ()),
-        )
-        return repr(sorted(options.items(), key=str)), own
