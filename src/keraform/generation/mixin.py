@@ -211,7 +211,7 @@ class GenerationMixin(Decoding, AssistedDecoding, ContrastiveSearch, Prefill, Pr
     ) -> None:
         """Writes `generate` as a SavedModel: the loop, the model and its weights, once.
 
-        Plain TensorFlow serves it, without Keraform: `tf.saved_model.load(filepath).serve(inputs)`
+        Plain TensorFlow serves it, without Keraform: `serve` of `tf.saved_model.load(filepath)`
         takes a dict of tensors and returns `{"sequences": ids}` (int32). Batch and length are open.
         Ids are [b, n] (int64), and so is `attention_mask`, with 1 for tokens; with `do_sample`,
         `seed` [2] (int32) is an input, too.
