@@ -15,7 +15,7 @@ from transformers import LlamaConfig
 
 from keraform import TFLlamaForCausalLM
 from keraform.generation import room
-from keraform.generation.programs import programs_of
+from keraform.generation.programs import CannotBeCompiled, Programs, programs_of
 from keraform.runtime.caches import StaticIndexedLayer, StaticLayer
 from keraform.verify.port import keras_precision
 from keraform.verify.rungs.speaks import left_padded
@@ -131,6 +131,22 @@ def test_what_cannot_be_compiled_is_refused_in_three_parts(llama):
     assert expected == "expected: a TFLlamaForCausalLM that can be compiled"
     assert got.startswith("got: ")
     assert tried == "try: generate(..., disable_compile=True)"
+
+
+def test_a_model_that_cannot_be_compiled_goes_on_call_by_call(llama, monkeypatch, caplog):
+    def refuse(programs, key, function, arguments):
+        raise CannotBeCompiled("a size that the tokens decide")
+
+    prompt = {"input_ids": IDS[:, :5]}
+    monkeypatch.setattr(Programs, "run", refuse)
+    try:
+        assert np.array_equal(llama.got(prompt), llama.wanted(prompt))
+        assert "call by call, which is slower. The reason: a size that" in caplog.text
+        caplog.clear()
+        assert np.array_equal(llama.got(prompt), llama.wanted(prompt))
+        assert not caplog.text  # it is said once
+    finally:
+        programs_of(llama.keras).have_failed = False
 
 
 def test_text_of_an_encoder_has_buckets():

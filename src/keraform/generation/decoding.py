@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from keraform.generation import compiling, running
 from keraform.generation.beams import BeamSearch, best
 from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.preparation import pad_token
+from keraform.generation.programs import CannotBeCompiled, programs_of
 from keraform.generation.recording import Recorder
 from keraform.generation.room import widened
 from keraform.generation.rules import GivenRules, Rules
@@ -21,6 +23,8 @@ from keraform.generation.seeds import seed_of
 from keraform.generation.transitions import transition_scores
 from keraform.runtime.layers import Tensor
 from keraform.runtime.tracing import is_known
+
+logger = logging.getLogger(__name__)
 
 
 class Decoding:
@@ -151,7 +155,30 @@ class Decoding:
             total = config.max_length
             start = (widened(input_ids, total, pad), prompt, total, arguments, seed)
             return running.step_by_step(way(Growing(self, config), config, rules), start, seen)
-        return compiling.run(self, way, input_ids, rules, config, arguments, seed, stepwise, seen)
+        steps = 0
+
+        def counted(state: State, record: Record) -> None:
+            nonlocal steps
+            steps += 1
+            seen(state, record)
+
+        given = (input_ids, rules, config, arguments, seed)
+        try:
+            return compiling.run(self, way, *given, stepwise, counted)
+        except CannotBeCompiled as error:
+            if steps:  # which the caller has seen
+                raise
+            self._go_on_without_programs(error)
+        return self._run(way, input_ids, rules, config, arguments, stepwise, seen)
+
+    def _go_on_without_programs(self, error: Exception) -> None:
+        """Says once that this model is not compiled, and why; calls follow one by one."""
+        programs_of(self).have_failed = True
+        logger.warning(
+            "%s is not compiled, and generates call by call, which is slower. The reason: %s",
+            type(self).__name__,
+            error,
+        )
 
     def _check_graph(self, config: GenerationConfig, rules: Rules, stepwise: bool) -> None:
         """Refuses what a graph has no place for: Python at each token."""
@@ -174,8 +201,20 @@ class Decoding:
             and config.prefill_chunk_size is None
             and not config.output_attentions
             and not config.output_hidden_states
+            and not programs_of(self).have_failed
             and compiling.can_be_compiled(self)
         )
+
+    def _encoded(
+        self, inputs: Tensor, arguments: dict[str, Any], name: str, config: GenerationConfig
+    ) -> dict[str, Any]:
+        """The arguments with what the encoder gives, where there is one."""
+        if self._encodes_compiled(inputs, config, arguments):
+            try:
+                return compiling.encoded(self, inputs, arguments, name, config)
+            except CannotBeCompiled as error:
+                self._go_on_without_programs(error)
+        return self._maybe_prepare_encoder_kwargs_for_generation(inputs, arguments, name, config)
 
     def _encodes_compiled(
         self, inputs: Tensor, config: GenerationConfig, arguments: dict[str, Any]

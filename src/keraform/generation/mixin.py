@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import GenerationMode
 
 from keraform.errors import explain
-from keraform.generation import compiling, settings
+from keraform.generation import settings
 from keraform.generation.assisted import AssistedDecoding
 from keraform.generation.contrastive import ContrastiveSearch
 from keraform.generation.decoding import Decoding
@@ -136,12 +135,7 @@ class GenerationMixin(Decoding, AssistedDecoding, ContrastiveSearch, Prefill, Pr
         batch = ops.shape(inputs)[0]
         self._prepare_special_tokens(config)
         arguments = self._with_mask_and_positions(inputs, name, config, arguments)
-        prepare_encoder = (
-            functools.partial(compiling.encoded, self)
-            if self._encodes_compiled(inputs, config, arguments)
-            else self._maybe_prepare_encoder_kwargs_for_generation
-        )
-        arguments = prepare_encoder(inputs, arguments, name, config)
+        arguments = self._encoded(inputs, arguments, name, config)
         if self.config.is_encoder_decoder:
             start = config.decoder_start_token_id
             input_ids, arguments = self._prepare_decoder_input_ids_for_generation(

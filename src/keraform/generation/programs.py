@@ -84,6 +84,10 @@ def programs_of(model: Any) -> Programs:
     return found
 
 
+class CannotBeCompiled(NotImplementedError):
+    """A function of a model that could not be made a program; its message says why."""
+
+
 class Programs:
     """The compiled programs of one model, each made when it is first run.
 
@@ -99,6 +103,7 @@ class Programs:
         self._made: dict[Any, list[_Program]] = {}
         self._variables = model.variables
         self._lock = threading.RLock()
+        self.have_failed = False  # since then calls are not compiled
 
     def __len__(self) -> int:
         """How many programs there are."""
@@ -121,7 +126,7 @@ class Programs:
             arguments: tensors, and whatever holds tensors.
 
         Raises:
-            NotImplementedError: the function cannot be compiled; the message says why.
+            CannotBeCompiled: the function is not one for a program; the message says why.
         """
         leaves, recipe = take_apart(arguments)
         signature = tuple((tuple(leaf.shape), str(leaf.dtype)) for leaf in leaves)
@@ -149,9 +154,9 @@ class Programs:
             program = _Program(recipe, gives, _compiled(self._variables, flat, leaves))
             return program, program.run(*leaves)
         except Exception as error:
-            if "disable_compile" in str(error):
+            if isinstance(error, CannotBeCompiled):
                 raise
-            raise NotImplementedError(
+            raise CannotBeCompiled(
                 explain(
                     f"a {type(self.model).__name__} that can be compiled",
                     f"{type(error).__name__}: {str(error).strip()[:500]}",
