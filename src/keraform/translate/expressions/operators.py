@@ -38,7 +38,7 @@ BINARY = {
     cst.RightShift: (">>", 8, "right_shift"),
 }
 # Operators that a helper decides when the code runs, and the helper.
-DECIDED = {"+": "add", "-": "sub", "*": "mul", "/": "truediv"}
+DECIDED = {"+": "add", "-": "sub", "*": "mul", "/": "truediv", "&": "and_", "|": "or_", "^": "xor"}
 UNARY = {cst.Minus: "-", cst.Plus: "+", cst.BitInvert: "~"}
 # NumPy's functions of numbers: what they give is a float to torch, and of float64 to Keras.
 OF_NUMBERS = {f"numpy.{name}": f"math.{name}" for name in ("exp", "log", "sqrt")}
@@ -67,6 +67,11 @@ class OperatorTranslator:
         kind = promoted(symbol, left.kind, right.kind)
         if left.kind.is_tensor or right.kind.is_tensor or kind.is_tensor:
             self.module.stats.operations += 1
+        if symbol in DECIDED and self.is_open(symbol, left, right):
+            self.module.note_rule(f"kf.dynamic.{DECIDED[symbol]}")
+            self.module.count_helper(DECIDED[symbol])
+            self.module.imports.need("keraform.runtime", "ops", "kf")
+            return Code(called(f"kf.dynamic.{DECIDED[symbol]}", left.doc, right.doc), kind)
         if may_be_of_bits(symbol, left.kind, right.kind):
             self.module.note_rule(f"operator {symbol}")
             function = function.replace("logical", "bitwise")
@@ -75,11 +80,6 @@ class OperatorTranslator:
             function = function_for(symbol, function, left.kind, right.kind)
             self.module.note_rule(f"operator {symbol}")
             return self.module.calls.ops_call(function, [left, right], kind)
-        if symbol in DECIDED and self.is_open(left, right):
-            self.module.note_rule(f"kf.dynamic.{DECIDED[symbol]}")
-            self.module.count_helper(DECIDED[symbol])
-            self.module.imports.need("keraform.runtime", "ops", "kf")
-            return Code(called(f"kf.dynamic.{DECIDED[symbol]}", left.doc, right.doc), kind)
         if symbol == "**":
             simple = isinstance(node.left, SIMPLE) and isinstance(node.right, SIMPLE)
             power = "**" if simple else " ** "
@@ -91,15 +91,16 @@ class OperatorTranslator:
         )
         return Code(document, kind, precedence)
 
-    def is_open(self, left: Code, right: Code) -> bool:
-        """Whether both may be tensors, and one of an unknown dtype, in a file that says nothing of
-        either.
+    def is_open(self, symbol: str, left: Code, right: Code) -> bool:
+        """Whether both may be tensors, and one of an unknown dtype, or truth values beside bits, in a
+        file that says nothing of either.
         """
         kinds = (left.kind, right.kind)
+        mixed = symbol in "&|^" and left.kind.dtype != right.kind.dtype
         return (
             self.module.is_of_generation
             and all(kind.is_tensor or kind.is_unknown for kind in kinds)
-            and any(kind.is_unknown or kind.dtype is None for kind in kinds)
+            and (mixed or any(kind.is_unknown or kind.dtype is None for kind in kinds))
         )
 
     def is_masked(self, symbol: str, left: Code, right: Code) -> bool:

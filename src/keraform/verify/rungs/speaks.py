@@ -158,7 +158,8 @@ def _continued(sides: Speakers, prompt: Inputs) -> str:
         start = 0
         for stop, got, wanted in zip(cuts, ours, theirs, strict=True):
             _equal(got, wanted, f"positions {start} to {stop} are off torch's by")
-            if distance(whole[:, start:stop], wanted) <= LIMITS[DTYPE]:
+            part = whole[:, start:stop]
+            if part.shape == wanted.shape and distance(part, wanted) <= LIMITS[DTYPE]:
                 _equal(got, own[:, start:stop], f"positions {start} to {stop} are off uncached by")
             start = stop
     return HOLDS if met else MOOT
