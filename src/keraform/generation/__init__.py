@@ -8,7 +8,7 @@ from transformers.generation.configuration_utils import (
     GenerationMode,
 )
 
-from keraform.generation.mixin import GenerationMixin
+from keraform.generation.mixin import GENERATION_MODES_MAPPING, GenerationMixin
 from keraform.generation.outputs import (
     GenerateBeamDecoderOnlyOutput,
     GenerateBeamEncoderDecoderOutput,
@@ -75,6 +75,7 @@ from keraform.generation.streamers import (
 )
 
 __all__ = [
+    "GENERATION_MODES_MAPPING",
     "ALL_CACHE_IMPLEMENTATIONS",
     "ALL_CACHE_NAMES",
     "ALL_STATIC_CACHE_IMPLEMENTATIONS",

@@ -24,7 +24,7 @@ from keraform.runtime.given import as_dict, as_tensor, integer_dtype, is_mapping
 from keraform.runtime.layers import Tensor
 from keraform.runtime.tracing import is_known
 
-_WAYS = {
+GENERATION_MODES_MAPPING = {
     GenerationMode.GREEDY_SEARCH: "_sample",
     GenerationMode.SAMPLE: "_sample",
     GenerationMode.BEAM_SEARCH: "_beam_search",
@@ -183,8 +183,9 @@ class GenerationMixin(Decoding, AssistedDecoding, ContrastiveSearch, Prefill, Pr
             stopping_criteria=stopping_criteria,
             tokenizer=tools["tokenizer"],
         )
-        way = getattr(type(self), _WAYS[mode])
-        if way is not getattr(GenerationMixin, _WAYS[mode]):  # the class's own, as upstream's
+        method = GENERATION_MODES_MAPPING[mode]
+        way = getattr(type(self), method)
+        if way is not getattr(GenerationMixin, method):  # the class's own, as upstream's
             processors, criteria = rules(length, config.max_length)
             arguments |= {"logits_processor": processors, "stopping_criteria": criteria}
         else:

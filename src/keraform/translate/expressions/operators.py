@@ -92,7 +92,7 @@ class OperatorTranslator:
         return Code(document, kind, precedence)
 
     def is_open(self, symbol: str, left: Code, right: Code) -> bool:
-        """Whether both may be tensors, and one of an unknown dtype, or truth values beside bits, in a
+        """Whether both may be tensors, one of an unknown dtype or truth values beside bits, in a
         file that says nothing of either.
         """
         kinds = (left.kind, right.kind)
