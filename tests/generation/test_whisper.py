@@ -93,6 +93,7 @@ def check(pair: tuple[Any, Any], features: np.ndarray, **options: Any) -> Any:
     return got
 
 
+@pytest.mark.proofs
 def test_a_language_a_task_and_times(pair):
     found = check(pair, recording(FRAMES), language="de", task="translate", return_timestamps=True)
     assert found.shape[0] == 2 and (found > TOKENS["no_timestamps_token_id"]).any()
@@ -140,6 +141,7 @@ def test_long_recordings_go_window_by_window(pair, options):
     )
 
 
+@pytest.mark.proofs
 def test_a_language_that_there_is_not_is_named(pair):
     with pytest.raises(ValueError, match="klingon"):
         pair[1].generate(recording(FRAMES), language="klingon")

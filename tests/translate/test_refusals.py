@@ -162,7 +162,7 @@ def test_generation_whose_parameters_are_refused_is_left_out() -> None:
 
 def test_modules_of_generation_keep_what_is_translated() -> None:
     source = """
-    from ...generation import GenerationMixin, StoppingCriteria
+    from ...generation import GenerationMixin, Paged
 
 
     class MiniCache:
@@ -170,10 +170,16 @@ def test_modules_of_generation_keep_what_is_translated() -> None:
             return x + 1
 
 
-    class Exhausted(StoppingCriteria):
+    class MiniGenerationMixin(GenerationMixin):
+        def generate(self, ids):
+            return super().generate(ids, num_beams=1)
+
+
+    class Exhausted(Paged):
         pass
     """
     made = port(source, module="transformers.models.bert.generation_mini")
     assert made.refusals == []
-    assert [r.rule for r in made.left_out] == ["import.StoppingCriteria"]
+    assert [r.rule for r in made.left_out] == ["import.Paged"]
     assert "class TFMiniCache" in made.code and "Exhausted" not in made.code
+    assert "class TFMiniGenerationMixin(GenerationMixin):" in made.code

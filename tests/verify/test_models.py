@@ -23,7 +23,7 @@ WHOLE = "bert"
 # Their files differ from that of another type by little more than names.
 SIBLINGS = ("distilbert", "roberta", "electra", "mistral")
 ALONE = tuple(each for each in PROVED_TYPES if each not in (WHOLE, *SIBLINGS))
-BY_DEFAULT = ("BertModel", "BertForSequenceClassification", "gpt2", "t5", "vit", "mamba")
+BY_DEFAULT = ("BertModel", "BertForSequenceClassification", "gpt2", "vit", "mamba")
 RUNGS = frozenset({1, 2, 3, 4, 5, 6, 7, 8})
 PORTABLE = 9
 
