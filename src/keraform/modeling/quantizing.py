@@ -10,6 +10,7 @@ from keraform.errors import KeraformError
 from keraform.modeling.changed import forget_functions, require_fresh_optimizer
 from keraform.runtime import layers
 from keraform.runtime.layers.lora import has_lora
+from keraform.runtime.owned import OwnedMethod
 from keraform.runtime.tree import name_weights, named_layers, named_weights, own_variable
 
 MODES = ("int8", "int4", "float8")
@@ -18,6 +19,7 @@ MODES = ("int8", "int4", "float8")
 class Quantization:
     """Gives pretrained models `quantize`, on Keras's own quantized layers."""
 
+    @OwnedMethod
     def quantize(
         self, mode: str = "int8", config: Any = None, filters: Any = None, **kwargs: Any
     ) -> list[str]:

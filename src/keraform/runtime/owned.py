@@ -31,6 +31,20 @@ OWN = "own_"
 _WRAPPED_METHODS = ("build", "quantize")
 
 
+class OwnedMethod:
+    """A method of a mixin above `NameOwner`, until the model assigns something else to its name."""
+
+    def __init__(self, function: Any) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        own = OWN + self.function.__name__
+        if instance is not None and own in instance.__dict__:
+            return instance.__dict__[own]
+        return self.function.__get__(instance, owner)
+
+
 class OwnedName:
     """A name that is Keras's until the model assigns it; Keras's own code still reads Keras's."""
 

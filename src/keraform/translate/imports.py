@@ -74,6 +74,7 @@ class ImportTable:
         self.modules: dict[str, str | None] = {}
         self.component_name = component_name
         self.imported_by = imported_by
+        self.late: set[tuple[str, str]] = set()  # modules that the file imports at its end
 
     def bind(self, local: str, origin: str) -> None:
         """Records an import of the source."""
@@ -172,7 +173,8 @@ class ImportTable:
         if name[0].isupper() and not name.isupper():
             found, (package, _, leaf) = self.component_name(module, name), port.rpartition(".")
             if module.startswith(f"{self.imported_by}.modeling_"):
-                return f"{self.need(package, leaf)}.{found}", Kind("class")
+                self.late.add((package, leaf))
+                return f"{leaf}.{found}", Kind("class")
             return self.need(port, found), Kind("class")
         return self.need_as(port, name, local), FUNCTION
 

@@ -101,7 +101,10 @@ class ModuleTranslator:
             self.imports.rename({name: ALIASES[name] for name in self.own_names})
         gap = [""] * (2 if text.startswith(("class ", "def ", "@")) else 1)
         head = [header] if header else []
-        parts = [*head, *BANNER, docstring, "", self.imports.text(text), *gap, text]
+        late = [f"from {package} import {leaf}" for package, leaf in sorted(self.imports.late)]
+        if late:
+            late = ["", "# at the end, since it imports this file", *late, ""]
+        parts = [*head, *BANNER, docstring, "", self.imports.text(text), *gap, text, *late]
         code = _without_gaps("\n".join(parts)).lstrip("\n")
         self.measure(code)
         return Translation(code, self.refusals, self.stats, self.left_out)
