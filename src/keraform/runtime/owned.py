@@ -35,7 +35,7 @@ class OwnedMethod:
     """A method of a mixin above `NameOwner`, until the model assigns something else to its name."""
 
     def __init__(self, function: Any) -> None:
-        functools.update_wrapper(self, function)
+        self.__doc__ = function.__doc__
         self.function = function
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
