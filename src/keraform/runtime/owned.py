@@ -105,8 +105,9 @@ class NameOwner:
         instance = super().__new__(cls, *args, **kwargs)
         instance.__dict__["__made_with__"] = args, kwargs  # for copies
         kind: type = cls
-        for name in _own_methods(kind):
+        for name in _own_methods(kind):  # under whichever name Keras's wrapper came to lie
             instance.__dict__.pop(name, None)
+            instance.__dict__.pop(OWN + name, None)
         return instance
 
     def __setattr__(self, name: str, value: Any) -> None:
