@@ -9,6 +9,8 @@ from transformers import BertConfig, GPT2Config
 
 import keraform
 from keraform.errors import KeraformError
+from keraform.modeling import MainLayer, PreTrainedModel
+from keraform.runtime import layers
 
 IDS = np.array([[1, 2, 3, 19, 5, 6]])
 BERT = {
@@ -98,3 +100,19 @@ def test_dense_layers_of_gpt2_are_quantized_too():
     assert 0 < np.sqrt(((found - expected) ** 2).mean() / (expected**2).mean()) < 0.03
     in_graph = model.predict({"input_ids": IDS}, verbose=0)["logits"]
     assert abs(in_graph - found).max() < 1e-5
+
+
+def test_a_layer_of_that_name_is_the_models():
+    class TFCodes(PreTrainedModel, MainLayer):
+        config_class = BertConfig
+
+        def __init__(self, config, **kwargs):
+            super().__init__(config, **kwargs)
+            self.quantize = layers.Dense(2, 3)
+
+        def call(self, x):
+            return self.quantize(x)
+
+    model = TFCodes(BertConfig(**BERT))
+    assert isinstance(model.quantize, layers.Dense)
+    assert model(keras.ops.ones((1, 2))).shape == (1, 3)

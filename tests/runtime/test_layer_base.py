@@ -92,6 +92,10 @@ def test_the_model_owns_keras_names_and_keras_keeps_working() -> None:
     assert model(data(2, 3)).shape == (2, 3)
 
 
+def test_what_keras_assigns_to_its_names_stays_with_keras() -> None:
+    assert not [name for name in vars(layers.Dense(2, 2)) if name.startswith("own_")]
+
+
 def test_any_arguments_may_be_positional() -> None:
     block = Block(3)
     assert block(data(2, 3), True, "mask", cache=None, other=[1, "x"]).shape == (2, 3)

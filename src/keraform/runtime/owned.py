@@ -78,6 +78,13 @@ def _is_keras(frame: Any) -> bool:
     return frame.f_globals.get("__name__", "").startswith("keras.")
 
 
+def _who_assigns(frame: Any) -> Any:
+    """The frame that assigns to an attribute, behind those of classes that pass it on."""
+    while frame.f_code.co_name == "__setattr__":
+        frame = frame.f_back
+    return frame
+
+
 class NameOwner:
     """Mixin before a Keras class: what the model assigns to a name of `OWNED_NAMES` is the model's.
 
@@ -105,13 +112,12 @@ class NameOwner:
         instance = super().__new__(cls, *args, **kwargs)
         instance.__dict__["__made_with__"] = args, kwargs  # for copies
         kind: type = cls
-        for name in _own_methods(kind):  # under whichever name Keras's wrapper came to lie
+        for name in _own_methods(kind):
             instance.__dict__.pop(name, None)
-            instance.__dict__.pop(OWN + name, None)
         return instance
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in OWNED_NAMES and not _is_keras(sys._getframe(1)):
+        if name in OWNED_NAMES and not _is_keras(_who_assigns(sys._getframe(1))):
             name = OWN + name
         super().__setattr__(name, value)
 
