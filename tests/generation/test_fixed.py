@@ -146,7 +146,7 @@ def test_a_model_that_cannot_be_compiled_goes_on_call_by_call(llama, monkeypatch
         assert np.array_equal(llama.got(prompt), llama.wanted(prompt))
         assert not caplog.text  # it is said once
     finally:
-        programs_of(llama.keras).have_failed = False
+        llama.keras._has_no_programs = False
 
 
 def test_text_of_an_encoder_has_buckets():

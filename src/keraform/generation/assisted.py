@@ -36,13 +36,7 @@ _MOST = 31  # candidates a call, where calls have fixed shapes
 
 
 class Assisted(Sampling):
-    """Greedy decoding or sampling of one row, several tokens a call.
-
-    Args:
-        feeding: how the model is called.
-        config: the options of the call.
-        rules: see `Sampling`.
-    """
+    """Greedy decoding or sampling of one row, several tokens a call."""
 
     def go_on_with(self, candidates: Candidates, state: State, seen: Seen) -> tuple[State, int]:
         """One call, which gives a token more than there are candidates that are kept.

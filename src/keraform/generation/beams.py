@@ -8,9 +8,9 @@ from keras import ops
 from transformers import GenerationConfig
 
 from keraform.errors import explain
-from keraform.generation.feeding import Arguments, Fixed, Growing
+from keraform.generation.feeding import Arguments, Fixed, Growing, Programmed
 from keraform.generation.preparation import CACHES, eos_tokens, pad_token
-from keraform.generation.sampling import Record, State, recorded
+from keraform.generation.sampling import Record, State, Way, recorded
 from keraform.generation.seeds import noise
 from keraform.runtime.layers import Tensor
 
@@ -21,24 +21,19 @@ OUT = -1e9  # added to the score of what must not be chosen
 Beams = dict[str, Tensor]
 
 
-class BeamSearch:
-    """A way of decoding (see `Sampling`) that goes on with `num_beams` continuations of each row.
+class BeamSearch(Way):
+    """A way of decoding that goes on with `num_beams` continuations of each row.
 
     The state has `running` beams, and the best `finished` ones found so far, whose scores have the
     length penalty; `can_improve` [b, 1] tells whether a running beam may still become better than
     a row's finished ones, `goes_on` whether there is anything left to do. The rows of the model's
     calls are b * num_beams, the beams of a row one after the other.
-
-    Args:
-        feeding: how the model is called.
-        config: the options of the call.
-        rules: gives processors and criteria, as for `Sampling`.
     """
 
-    def __init__(self, feeding: Growing | Fixed, config: GenerationConfig, rules: Any) -> None:
-        self.feeding = feeding
-        self.config = config
-        self.rules = rules
+    def __init__(
+        self, feeding: Growing | Fixed | Programmed, config: GenerationConfig, rules: Any
+    ) -> None:
+        super().__init__(feeding, config, rules)
         self.ends = eos_tokens(config)
         self.beams = config.num_beams
         # continuations of a row that are looked at: enough are left if all tokens that end a
@@ -70,15 +65,10 @@ class BeamSearch:
         }
         is_done = ops.zeros_like(scores, dtype="bool")
         state = {
+            **self._begun(length, max_length, arguments, seed, looked_at),
             "running": running,
             "finished": {**running, "scores": scores + OUT, "is_done": is_done},
             "can_improve": ops.ones_like(scores[:, :1], dtype="bool"),
-            "length": length,
-            "prompt_length": length,
-            "max_length": max_length,
-            "arguments": arguments,
-            "seed": seed,
-            "looked_at": looked_at or {},
         }
         return self._chosen(outputs, state)
 
@@ -93,9 +83,7 @@ class BeamSearch:
         return self._chosen(outputs, {**state, "arguments": arguments})
 
     def _chosen(self, outputs: Any, state: State) -> tuple[State, Record]:
-        processors, criteria = self.rules(
-            *(state[name] for name in ("prompt_length", "max_length", "looked_at"))
-        )
+        processors, criteria = self._rules(state)
         running, length = state["running"], state["length"]
         logits = ops.cast(outputs.logits[:, -1], "float32")  # [b k, v]
         scores = processors(_flat(running["tokens"]), ops.log_softmax(logits), length)

@@ -8,7 +8,7 @@ from keras import ops
 from transformers import GenerationConfig
 
 from keraform.generation import running
-from keraform.generation.feeding import Fixed, Programmed
+from keraform.generation.feeding import Arguments, Fixed, Programmed
 from keraform.generation.preparation import encoder_arguments, pad_token
 from keraform.generation.programs import programs_of, with_constants
 from keraform.generation.room import (
@@ -28,8 +28,6 @@ from keraform.generation.room import (
 from keraform.generation.sampling import State
 from keraform.runtime.caches import CacheLayerMixin, LoopCache
 from keraform.runtime.layers import Tensor
-
-Arguments = dict[str, Any]
 
 
 def can_be_compiled(model: Any) -> bool:
@@ -72,13 +70,8 @@ def run(
         seen: told of each step then, and where processors or criteria need Python.
     """
     prompt = input_ids.shape[1]
-    is_padded = is_cut = False
     layers = LoopCache.layer_classes(model.config)
-    if not model.config.is_encoder_decoder:
-        is_padded, is_cut = can_be_padded(layers, arguments), can_be_cut(layers, arguments)
-        if not any(scans(layer) for layer in layers):
-            arguments = with_mask(model, input_ids, arguments)
-    padded_to = bucket(prompt, positions_of(model)) if is_padded or is_cut else prompt
+    padded_to, is_padded, is_cut, arguments = _laid_out(model, layers, input_ids, arguments)
     size = whole_part(prompt) if is_cut else padded_to
     new = config.max_new_tokens
     most = padded_to + new if new else max(padded_to, config.max_length)
@@ -111,28 +104,40 @@ def run(
     return running.compiled(method, start, programs, key, widen)
 
 
+def _laid_out(
+    model: Any, layers: list[type], input_ids: Tensor, arguments: Arguments
+) -> tuple[int, bool, bool, Arguments]:
+    """The tokens that a prompt has room for, whether it is padded to them, whether it is cut, and
+    the arguments of its call, which have a mask wherever programs can share one.
+    """
+    prompt = input_ids.shape[1]
+    if model.config.is_encoder_decoder:
+        return prompt, False, False, arguments
+    is_padded, is_cut = can_be_padded(layers, arguments), can_be_cut(layers, arguments)
+    if not any(scans(layer) for layer in layers):
+        arguments = with_mask(model, input_ids, arguments)
+    room = bucket(prompt, positions_of(model)) if is_padded or is_cut else prompt
+    return room, is_padded, is_cut, arguments
+
+
 def with_all_room(
     model: Any, input_ids: Tensor, config: GenerationConfig, arguments: Arguments, more: int
 ) -> tuple[Programmed, Arguments]:
     """Compiled calls with room for all tokens at once, and `more`, and the first one's arguments.
 
     Args:
-        model: the model, of which `can_be_compiled`.
+        model: the model, of which `can_be_compiled`, and which only looks back.
         input_ids: [b, n], the prompt.
         config: the options of the call.
         arguments: of the first call.
         more: tokens beyond `max_length` that may be tried.
     """
-    prompt, size = input_ids.shape[1], input_ids.shape[1]
-    is_padded = False
-    if not model.config.is_encoder_decoder:
-        is_padded = can_be_padded(LoopCache.layer_classes(model.config), arguments)
-        arguments = with_mask(model, input_ids, arguments)
+    layers = LoopCache.layer_classes(model.config)
+    size, is_padded, _, arguments = _laid_out(model, layers, input_ids, arguments)
     if is_padded:
-        size = bucket(prompt, positions_of(model))
         arguments = fitted(arguments, size)
     most = max(config.max_length + more, config.max_cache_len or 0)
-    room = bucket(size + most - prompt)
+    room = bucket(size + most - input_ids.shape[1])
     calls = Programmed(Fixed(model, size, room, is_padded), programs_of(model), (size, room))
     return calls, with_constants(arguments)
 

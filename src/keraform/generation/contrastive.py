@@ -25,11 +25,6 @@ class Contrastive(Sampling):
     The state has besides what that of `Sampling` has: the `logits` [b, v] of the next token, the
     last `hidden` states [b, m, L] of all tokens, scaled to length 1, and `visible` [b, L], False
     for padding. Its `arguments` are of `top_k` times as many rows; what they cache is of b.
-
-    Args:
-        feeding: how the model is called.
-        config: the options of the call.
-        rules: see `Sampling`.
     """
 
     def start(
@@ -56,14 +51,9 @@ class Contrastive(Sampling):
             expand_size=self.config.top_k, is_encoder_decoder=decodes, **arguments
         )
         state = {
+            **self._begun(length, max_length, arguments, seed, looked_at),
             "input_ids": input_ids,
-            "length": length,
-            "prompt_length": length,
-            "max_length": max_length,
             "unfinished": ops.ones((rows,), dtype="bool"),
-            "arguments": arguments,
-            "seed": seed,
-            "looked_at": looked_at or {},
             "logits": ops.cast(outputs.logits[:, -1], "float32"),
             "hidden": widened(hidden, total, 0),
             "visible": ops.cast(widened(visible, total, 1), "bool") & has_state,

@@ -14,7 +14,7 @@ from keraform.generation import compiling, running
 from keraform.generation.beams import BeamSearch, best
 from keraform.generation.feeding import Fixed, Growing
 from keraform.generation.preparation import pad_token
-from keraform.generation.programs import CannotBeCompiled, programs_of
+from keraform.generation.programs import CannotBeCompiled
 from keraform.generation.recording import Recorder
 from keraform.generation.room import widened
 from keraform.generation.rules import GivenRules, Rules
@@ -31,6 +31,7 @@ class Decoding:
     """What `GenerationMixin` has for each way of decoding."""
 
     _can_compile_fullgraph: ClassVar[bool] = False
+    _has_no_programs: bool = False  # of a model that turned out not to be one for programs
 
     def _sample(
         self,
@@ -173,7 +174,7 @@ class Decoding:
 
     def _go_on_without_programs(self, error: Exception) -> None:
         """Says once that this model is not compiled, and why; calls follow one by one."""
-        programs_of(self).have_failed = True
+        self._has_no_programs = True
         logger.warning(
             "%s is not compiled, and generates call by call, which is slower. The reason: %s",
             type(self).__name__,
@@ -201,7 +202,7 @@ class Decoding:
             and config.prefill_chunk_size is None
             and not config.output_attentions
             and not config.output_hidden_states
-            and not programs_of(self).have_failed
+            and not self._has_no_programs
             and compiling.can_be_compiled(self)
         )
 

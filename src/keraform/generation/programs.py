@@ -103,7 +103,6 @@ class Programs:
         self._made: dict[Any, list[_Program]] = {}
         self._variables = model.variables
         self._lock = threading.RLock()
-        self.have_failed = False  # since then calls are not compiled
 
     def __len__(self) -> int:
         """How many programs there are."""

@@ -19,13 +19,14 @@ State = dict[str, Any]
 Record = dict[str, Any]
 
 
-class Sampling:
-    """A way of decoding: how it starts, whether it goes on, and how it goes on by a token.
+class Way:
+    """What all ways of decoding share: how the model is called, by which options and rules.
 
-    The state is a dict of tensors (and of caches and arguments made of them): `input_ids` [b, L],
-    the `length` of them that counts, `prompt_length`, `max_length`, `unfinished` [b] (bool), the
-    model's `arguments`, `seed` [2], and what the processors have `looked_at`. A record is what a
-    step leaves for `return_dict_in_generate`.
+    A way has `start`, which gives a state and a record, `goes_on`, which tells of a state whether
+    it does, and `go_on`, which gives the next state and record. The state is a dict of tensors (and
+    of caches and arguments made of them), in any case the `length` of the tokens so far,
+    `prompt_length`, `max_length`, the model's `arguments`, `seed` [2], and what the processors have
+    `looked_at`. A record is what a step leaves for `return_dict_in_generate`.
 
     Args:
         feeding: how the model is called.
@@ -42,6 +43,37 @@ class Sampling:
         self.config = config
         self.rules = rules
 
+    def _begun(
+        self,
+        length: Any,
+        max_length: Any,
+        arguments: Arguments,
+        seed: Tensor,
+        looked_at: dict[str, Tensor] | None,
+    ) -> State:
+        """What every state has."""
+        return {
+            "length": length,
+            "prompt_length": length,
+            "max_length": max_length,
+            "arguments": arguments,
+            "seed": seed,
+            "looked_at": looked_at or {},
+        }
+
+    def _rules(self, state: State) -> tuple[Any, Any]:
+        """The processors and the criteria."""
+        names = ("prompt_length", "max_length", "looked_at")
+        return self.rules(*(state[name] for name in names))
+
+
+class Sampling(Way):
+    """A way of decoding that writes a token of each row a step.
+
+    The state has besides `input_ids` [b, L], of which the first `length` count, and `unfinished`
+    [b] (bool).
+    """
+
     def start(
         self,
         input_ids: Tensor,
@@ -52,18 +84,13 @@ class Sampling:
         looked_at: dict[str, Tensor] | None = None,
     ) -> tuple[State, Record]:
         """The prompt, and the first token behind it."""
-        state = {
-            "input_ids": input_ids,
-            "length": length,
-            "prompt_length": length,
-            "max_length": max_length,
-            "unfinished": ops.ones((ops.shape(input_ids)[0],), dtype="bool"),
-            "arguments": arguments,
-            "seed": seed,
-            "looked_at": looked_at or {},
-        }
         outputs, arguments = self.feeding.first(input_ids, length, arguments)
-        return self._chosen(outputs, {**state, "arguments": arguments})
+        state = {
+            **self._begun(length, max_length, arguments, seed, looked_at),
+            "input_ids": input_ids,
+            "unfinished": ops.ones((ops.shape(input_ids)[0],), dtype="bool"),
+        }
+        return self._chosen(outputs, state)
 
     def goes_on(self, state: State) -> Tensor:
         """Whether a row is unfinished, a scalar (bool)."""
@@ -95,10 +122,6 @@ class Sampling:
         scores = processors(state["input_ids"], logits, state["length"])
         following = self._with(self._tokens(scores, state), scores, state)
         return following, recorded(self.config, outputs, scores=scores, logits=logits)
-
-    def _rules(self, state: State) -> tuple[Any, Any]:
-        names = ("prompt_length", "max_length", "looked_at")
-        return self.rules(*(state[name] for name in names))
 
     def _tokens(self, scores: Tensor, state: State) -> Tensor:
         """The next token of each row [b], of scores [b, v]."""
